@@ -1,0 +1,95 @@
+/* conf/config.h -- the whole configuration, compiled: checked, references resolved, immutable.
+ * Thread: built on the main thread before the loops start, then read by all. Ownership: config_free()
+ * frees all, strings included. Order of inbounds, outbounds, portals, bridges and rules is the file's. */
+#ifndef V2C_CONF_CONFIG_H
+#define V2C_CONF_CONFIG_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "core/log.h"
+#include "core/policy.h"
+#include "core/stats.h"
+#include "proxy/blackhole.h"
+#include "proxy/dokodemo.h"
+#include "proxy/freedom.h"
+#include "proxy/vmess.h"
+#include "reverse/reverse.h"
+#include "routing/rule.h"
+
+enum inbound_kind { IN_DOKODEMO, IN_VMESS };
+
+struct inbound_conf {
+    enum inbound_kind kind;
+    const char *tag; /* "" when absent */
+    const char *pointer; /* JSON pointer of the object, for start errors */
+    struct addr listen;  /* type ADDR_NONE: any address, dual stack */
+    struct port_range ports;
+    const struct policy *policy; /* of userLevel; for vmess of level 0 (handshake only) */
+    struct traffic traffic;      /* slots, -1 unless statsInbound... */
+    union {
+        struct dokodemo_conf dokodemo;
+        struct vmess_in_conf vmess;
+    };
+};
+
+enum outbound_kind { OUT_FREEDOM, OUT_BLACKHOLE, OUT_VMESS, OUT_API, OUT_PORTAL };
+
+struct outbound_conf {
+    enum outbound_kind kind;
+    const char *tag;
+    const char *pointer;
+    struct addr send_through; /* ADDR_NONE: the system chooses */
+    const struct policy *policy;
+    struct traffic traffic;
+    union {
+        struct freedom_conf freedom;
+        struct blackhole_conf blackhole;
+        struct vmess_out_conf vmess;
+        struct portal_conf portal;
+    };
+};
+
+struct policy_level {
+    uint32_t level;
+    struct policy policy;
+    bool stats_up, stats_down;
+};
+
+struct config {
+    struct log_conf log;
+    struct policy_level *levels; /* sorted; levels not listed have POLICY_DEFAULT */
+    size_t level_count;
+    struct policy default_policy;
+    struct stats stats;          /* fixed counters and those of tags and users */
+
+    struct inbound_conf *inbounds;
+    size_t inbound_count;
+    /* The configured outbounds, then one OUT_API (if "api" is there), then the portals. Index 0 is the
+     * default outbound, if there is any. */
+    struct outbound_conf *outbounds;
+    size_t outbound_count;
+    struct bridge_conf *bridges;
+    size_t bridge_count;
+    struct rules rules;
+
+    struct arena *strings; /* whatever the pointers above point to */
+};
+
+/* Never NULL: the level's policy, or the default one. */
+const struct policy *config_policy(const struct config *c, uint32_t level);
+
+struct config_source { /* what the command line named, in order */
+    const char **files; /* paths; "stdin:" reads standard input */
+    size_t file_count;
+    const char *dir;    /* NULL: none; its *.json follow the files, sorted by name */
+    bool strict;        /* warnings are errors */
+};
+
+/* Reads, merges, checks and compiles. Every error and warning goes to `report`, one line each:
+ *   portal.json:12:21: /inbounds/0/port: want a port 1..65535, got 70000
+ * NULL when there was an error. */
+struct config *config_load(const struct config_source *src, FILE *report);
+void config_free(struct config *c);
+
+#endif

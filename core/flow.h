@@ -1,0 +1,84 @@
+/* core/flow.h -- one conversation: metadata, two bounded pipes, and an end at each side.
+ * Thread: only the flow's loop. Units: bytes; times in seconds (ev_tstamp).
+ * Ownership: the two ends own the flow together; it dies when both have left. An end is embedded in
+ * its owner's struct and stays valid until it leaves; leaving is the last thing an owner does with it.
+ * Errors: none here. "Full" is not an error, it is room 0.
+ * Nobody calls up: changing a pipe queues the peer's wake(), which runs later, from the loop.
+ * wake() carries no event: the end looks at its pipes and does what is possible. */
+#ifndef V2C_CORE_FLOW_H
+#define V2C_CORE_FLOW_H
+
+#include <ev.h>
+#include <stdbool.h>
+
+#include "core/buf.h"
+#include "core/err.h"
+#include "core/loop.h"
+#include "core/meta.h"
+#include "core/policy.h"
+
+struct flow;
+struct end;
+
+struct end_ops {
+    void (*wake)(struct end *e); /* may leave; must not touch the end after that */
+};
+
+struct end {
+    const struct end_ops *ops;
+    struct flow *flow;
+    struct task task;
+    uint8_t side; /* 0: the inbound's, 1: the outbound's */
+};
+
+struct pipe {
+    struct bufq q;
+    size_t limit;
+    uint64_t total; /* bytes that ever entered */
+    bool eof;       /* nothing will be put any more */
+    bool starved;   /* the putter found no room and wants to know when there is */
+};
+
+struct flow {
+    struct loop *loop;
+    uint32_t id;           /* for logs; unique within a loop for a long time */
+    struct meta meta;
+    struct end *ends[2];   /* NULL: not yet there, or left */
+    bool left[2];
+    struct pipe pipes[2];  /* pipes[i] leads to ends[i] */
+    bool packets;          /* a buf is a datagram; never joined or split */
+    const struct policy *policy;
+    ev_timer idle;
+    ev_tstamp born, active;
+    char *why;             /* text of the first abnormal leave; owned */
+    int why_code;
+};
+
+/* A flow with its first end, which owns side 0. NULL: out of memory. Copies meta. */
+struct flow *flow_new(struct loop *l, struct end *inbound_end, const struct end_ops *ops,
+                      const struct meta *m, const struct policy *p);
+/* The outbound takes side 1; to be done once, before or after the other end has left. */
+void flow_join(struct flow *f, struct end *outbound_end, const struct end_ops *ops);
+/* Ends a flow that found no outbound: as if one had joined and left with this error. */
+void flow_refuse(struct flow *f, const struct err *why);
+
+/* --- one end's view --- */
+size_t end_room(struct end *e);               /* 0: stop reading; else may put at least one buf */
+void end_put(struct end *e, struct buf *b);   /* takes b; freed at once if the peer has left */
+bool end_write(struct end *e, const void *from, size_t len); /* copies; false: out of memory */
+struct buf *end_take(struct end *e);          /* caller frees; NULL when empty */
+void end_untake(struct end *e, struct buf *b); /* gives the rest of a taken buf back; takes b */
+size_t end_waiting(const struct end *e);      /* bytes that end_take() has for us */
+bool end_at_eof(const struct end *e);         /* the peer ended its side and all is taken */
+void end_eof(struct end *e);                  /* half-close: the other way stays open */
+bool end_peer_left(const struct end *e);      /* nobody takes what we put any more */
+bool end_failed(const struct end *e);         /* the flow ended abnormally: reset, do not close */
+void end_leave(struct end *e, const struct err *why); /* why NULL or code 0: ended well */
+void end_wake(struct end *e);                 /* queues our own wake() */
+
+static inline struct loop *end_loop(const struct end *e)
+{
+    return e->flow->loop;
+}
+
+#endif

@@ -1,0 +1,66 @@
+/* core/loop.h -- one worker's event loop and all that belongs to it alone.
+ * Thread: everything here only from the loop's own thread, except loop_post() and reading counters.
+ * A turn: libev calls what is due; then, before it polls again, the ready queue runs: ends whose
+ * pipes changed. Ends of one carrier thus see all that a turn brought before the carrier writes. */
+#ifndef V2C_CORE_LOOP_H
+#define V2C_CORE_LOOP_H
+
+#include <ev.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/buf.h"
+#include "core/err.h"
+#include "core/stats.h"
+
+/* Something to run on the loop: embedded in its owner, queued at most once. */
+struct task {
+    void (*run)(struct task *t);
+    struct task *next, **link; /* link: where the pointer to this task lies; NULL when not queued */
+};
+
+enum {
+    LOOP_SCRATCH = 256 * 1024, /* bytes that one read from a carrier may bring */
+};
+
+struct loop {
+    struct ev_loop *ev;
+    unsigned index;
+    struct buf_pool bufs;
+    uint8_t *scratch;      /* LOOP_SCRATCH bytes, valid within one callback */
+    struct counter *counters; /* one per slot; written here, read anywhere */
+    uint32_t next_flow;
+    unsigned live_flows;
+    struct ares_state *ares; /* transport/resolve.c, made at the first look-up */
+
+    struct task *ready, **ready_end;
+    ev_prepare before_poll;
+    ev_idle busy; /* runs while the ready queue is not empty: the poll must not wait */
+
+    pthread_mutex_t inbox_lock;
+    struct task *inbox, **inbox_end;
+    ev_async bell;
+    bool stopping;
+};
+
+/* counters: an array of `slots`, owned by the loop. */
+int loop_init(struct loop *l, unsigned index, unsigned slots, struct err *e);
+void loop_fini(struct loop *l);
+void loop_run(struct loop *l);  /* until loop_stop() */
+void loop_stop(struct loop *l); /* on the loop's own thread */
+
+/* Queues a task for the end of this turn; once, however often it is called. */
+void loop_ready(struct loop *l, struct task *t);
+void loop_unready(struct loop *l, struct task *t);
+/* From any thread: the task runs on the loop, later. The task must stay valid until then. */
+void loop_post(struct loop *l, struct task *t);
+
+static inline ev_tstamp loop_now(struct loop *l)
+{
+    return ev_now(l->ev);
+}
+
+#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+
+#endif

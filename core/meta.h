@@ -1,0 +1,23 @@
+/* core/meta.h -- what is known of a flow: who, from where, to where, by which way. */
+#ifndef V2C_CORE_META_H
+#define V2C_CORE_META_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/addr.h"
+#include "core/user.h"
+
+enum net { NET_TCP = 1, NET_UDP = 2 }; /* also the numbers of Mux.Cool and VMess, and bits of a mask */
+
+struct meta {
+    enum net net;
+    struct addr source; /* ADDR_NONE when nobody told, as on a bridge with an old portal */
+    struct addr target;
+    const char *inbound_tag;  /* never NULL; "" when untagged */
+    const struct user *user;  /* NULL unless the inbound authenticated one */
+    const char *outbound_tag; /* set by dispatch; "" before */
+    bool by_rule;             /* a rule, not the default, chose the outbound */
+};
+
+#endif

@@ -1,0 +1,22 @@
+/* core/outbound.h -- what takes flows: a dialer, freedom, blackhole, a portal. One instance per loop.
+ * Thread: its loop. */
+#ifndef V2C_CORE_OUTBOUND_H
+#define V2C_CORE_OUTBOUND_H
+
+#include "core/flow.h"
+
+struct outbound;
+
+struct outbound_ops {
+    /* Becomes the flow's second end (flow_join) or refuses it (flow_refuse); now or never. */
+    void (*open)(struct outbound *out, struct flow *f);
+    void (*free)(struct outbound *out); /* the open flows live on */
+};
+
+struct outbound {
+    const struct outbound_ops *ops;
+    struct loop *loop;
+    const char *tag; /* config's; "" when untagged */
+};
+
+#endif

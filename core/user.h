@@ -1,0 +1,18 @@
+/* core/user.h -- who an inbound authenticated: what rules, policy and counters need to know of it.
+ * Part of the immutable config; flows point to it. */
+#ifndef V2C_CORE_USER_H
+#define V2C_CORE_USER_H
+
+#include <stdint.h>
+
+struct traffic { /* slots of two counters (core/stats.h), -1: not counted */
+    int up, down;
+};
+
+struct user {
+    const char *email; /* "" when the config gives none */
+    uint32_t level;
+    struct traffic traffic;
+};
+
+#endif

@@ -1,0 +1,26 @@
+/* reverse/reverse.h -- what conf knows of bridges and portals. Immutable. */
+#ifndef V2C_REVERSE_REVERSE_H
+#define V2C_REVERSE_REVERSE_H
+
+#include <stddef.h>
+
+#include "core/user.h"
+
+struct bridge_conf {
+    const char *tag;    /* acts as an inbound tag */
+    const char *domain; /* as configured: sent byte for byte, peers compare it exactly */
+    struct traffic traffic;
+    int carriers_slot; /* gauge: carriers up now */
+};
+
+struct portal_conf {
+    const char *tag;            /* acts as an outbound tag */
+    const char *domain;
+    const char *control_domain; /* NULL: reverse.internal.v2fly.org, then what the peer knows */
+    const char **users;         /* emails that may be bridges; NULL: whoever a rule sends here */
+    size_t user_count;
+    struct traffic traffic;
+    int carriers_slot, visitors_slot; /* gauges */
+};
+
+#endif
