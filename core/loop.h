@@ -41,7 +41,6 @@ struct loop {
     pthread_mutex_t inbox_lock;
     struct task *inbox, **inbox_end;
     ev_async bell;
-    bool stopping;
 };
 
 /* counters: an array of `slots`, owned by the loop. */

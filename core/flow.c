@@ -1,0 +1,298 @@
+#include "core/flow.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+
+enum {
+    PACKETS_MAX = 64, /* datagrams that one pipe holds; more are dropped by who puts them */
+};
+
+static struct pipe *pipe_in(const struct end *e)
+{
+    return &e->flow->pipes[e->side];
+}
+
+static struct pipe *pipe_out(const struct end *e)
+{
+    return &e->flow->pipes[!e->side];
+}
+
+static struct end *end_peer(const struct end *e)
+{
+    return e->flow->ends[!e->side];
+}
+
+static void end_run(struct task *t)
+{
+    struct end *e = container_of(t, struct end, task);
+    e->ops->wake(e);
+}
+
+void end_wake(struct end *e)
+{
+    loop_ready(e->flow->loop, &e->task);
+}
+
+static void end_wake_peer(struct end *e)
+{
+    if (end_peer(e))
+        end_wake(end_peer(e));
+}
+
+static void flow_fail(struct flow *f, const struct err *why)
+{
+    if (f->why_code)
+        return;
+    f->why_code = why->code;
+    f->why = strdup(why->text);
+}
+
+/* --- idle time --- */
+
+static double flow_idle_limit(const struct flow *f)
+{
+    bool client_ended = f->pipes[1].eof, target_ended = f->pipes[0].eof;
+    if (client_ended == target_ended)
+        return f->policy->conn_idle;
+    return client_ended ? f->policy->downlink_only : f->policy->uplink_only;
+}
+
+static void flow_arm_idle(struct flow *f)
+{
+    double left = f->active + flow_idle_limit(f) - loop_now(f->loop);
+    ev_timer_stop(f->loop->ev, &f->idle);
+    ev_timer_set(&f->idle, left > 0.001 ? left : 0.001, 0);
+    ev_timer_start(f->loop->ev, &f->idle);
+}
+
+/* The timer is not moved with every byte; when it fires it looks how long nothing happened. */
+static void on_idle(struct ev_loop *ev, ev_timer *w, int events)
+{
+    (void)ev, (void)events;
+    struct flow *f = w->data;
+    double limit = flow_idle_limit(f);
+    if (loop_now(f->loop) - f->active < limit) {
+        flow_arm_idle(f);
+        return;
+    }
+    struct err why;
+    err_set(&why, ETIMEDOUT, "idle for %g s", limit);
+    flow_fail(f, &why);
+    for (int side = 0; side < 2; side++)
+        if (f->ends[side])
+            end_wake(f->ends[side]);
+}
+
+/* --- birth and death --- */
+
+static void flow_seat(struct flow *f, struct end *e, const struct end_ops *ops, uint8_t side)
+{
+    *e = (struct end){.ops = ops, .flow = f, .side = side, .task = {.run = end_run}};
+    f->ends[side] = e;
+}
+
+struct flow *flow_new(struct loop *l, struct end *inbound_end, const struct end_ops *ops,
+                      const struct meta *m, const struct policy *p)
+{
+    struct flow *f = calloc(1, sizeof *f);
+    if (!f)
+        return NULL;
+    f->loop = l;
+    f->id = ++l->next_flow ? l->next_flow : ++l->next_flow;
+    f->meta = *m;
+    f->meta.outbound_tag = "";
+    f->packets = m->net == NET_UDP;
+    f->policy = p;
+    f->pipes[0].limit = f->pipes[1].limit = p->buffer_size;
+    f->born = f->active = loop_now(l);
+    flow_seat(f, inbound_end, ops, 0);
+    ev_timer_init(&f->idle, on_idle, p->conn_idle, 0);
+    f->idle.data = f;
+    ev_timer_start(l->ev, &f->idle);
+    l->live_flows++;
+    stat_add(l->counters, STAT_flows_opened, 1);
+    stat_add(l->counters, STAT_flows_live, 1);
+    return f;
+}
+
+void flow_join(struct flow *f, struct end *outbound_end, const struct end_ops *ops)
+{
+    flow_seat(f, outbound_end, ops, 1);
+    end_wake(outbound_end);
+}
+
+static void flow_log_end(const struct flow *f)
+{
+    char from[ADDR_TEXT_MAX], to[ADDR_TEXT_MAX];
+    if (!log_on(LOG_INFO))
+        return;
+    log_line(LOG_INFO, f->id,
+             "flow ended in=%s from=%s to=%s:%s out=%s up=%llu down=%llu ms=%.0f end=%s",
+             f->meta.inbound_tag, f->meta.source.type ? addr_text(&f->meta.source, from) : "-",
+             f->packets ? "udp" : "tcp", addr_text(&f->meta.target, to), f->meta.outbound_tag,
+             (unsigned long long)f->pipes[1].total, (unsigned long long)f->pipes[0].total,
+             (loop_now(f->loop) - f->born) * 1000,
+             f->why_code ? (f->why ? f->why : "error") : "eof");
+}
+
+static void flow_free(struct flow *f)
+{
+    struct loop *l = f->loop;
+    ev_timer_stop(l->ev, &f->idle);
+    flow_log_end(f);
+    bufq_free(&f->pipes[0].q, &l->bufs);
+    bufq_free(&f->pipes[1].q, &l->bufs);
+    l->live_flows--;
+    stat_add(l->counters, STAT_flows_live, -1);
+    if (f->why_code)
+        stat_add(l->counters, STAT_flows_failed, 1);
+    free(f->why);
+    free(f);
+}
+
+static void flow_leave(struct flow *f, uint8_t side, const struct err *why)
+{
+    if (f->ends[side])
+        loop_unready(f->loop, &f->ends[side]->task);
+    f->ends[side] = NULL;
+    f->left[side] = true;
+    bufq_free(&f->pipes[side].q, &f->loop->bufs);
+    f->pipes[!side].eof = true;
+    if (why && why->code)
+        flow_fail(f, why);
+    if (f->left[!side])
+        flow_free(f);
+    else if (f->ends[!side])
+        end_wake(f->ends[!side]);
+}
+
+void flow_refuse(struct flow *f, const struct err *why)
+{
+    flow_leave(f, 1, why);
+}
+
+void end_leave(struct end *e, const struct err *why)
+{
+    flow_leave(e->flow, e->side, why);
+}
+
+void end_reseat(struct end *e, struct end *to, const struct end_ops *ops)
+{
+    loop_unready(e->flow->loop, &e->task);
+    flow_seat(e->flow, to, ops, e->side);
+    end_wake(to);
+}
+
+/* --- bytes --- */
+
+static bool pipe_full(const struct flow *f, const struct pipe *p)
+{
+    return p->q.bytes >= p->limit || (f->packets && p->q.count >= PACKETS_MAX);
+}
+
+size_t end_room(struct end *e)
+{
+    struct pipe *p = pipe_out(e);
+    if (!pipe_full(e->flow, p))
+        return p->limit - p->q.bytes;
+    p->starved = true;
+    return 0;
+}
+
+static void end_moved(struct end *e, size_t len)
+{
+    struct flow *f = e->flow;
+    pipe_out(e)->total += len;
+    f->active = loop_now(f->loop);
+    if (f->meta.user) {
+        const struct traffic *t = &f->meta.user->traffic;
+        stat_add(f->loop->counters, e->side == 0 ? t->up : t->down, (int64_t)len);
+    }
+    end_wake_peer(e);
+}
+
+void end_put(struct end *e, struct buf *b)
+{
+    struct flow *f = e->flow;
+    size_t len = b->len;
+    if (f->left[!e->side] || (!len && !f->packets)) {
+        buf_free(&f->loop->bufs, b);
+        return;
+    }
+    if (f->packets)
+        bufq_put(&pipe_out(e)->q, b);
+    else
+        bufq_put_joined(&pipe_out(e)->q, &f->loop->bufs, b);
+    end_moved(e, len);
+}
+
+bool end_write(struct end *e, const void *from, size_t len)
+{
+    struct flow *f = e->flow;
+    if (f->left[!e->side])
+        return true;
+    bool whole = bufq_append(&pipe_out(e)->q, &f->loop->bufs, from, len);
+    end_moved(e, len);
+    return whole;
+}
+
+struct buf *end_take(struct end *e)
+{
+    struct pipe *p = pipe_in(e);
+    struct buf *b = bufq_take(&p->q);
+    if (b)
+        e->flow->active = loop_now(e->flow->loop);
+    /* Telling the putter at half full, not at every buf, halves the wake-ups of a slow reader. */
+    if (p->starved && p->q.bytes <= p->limit / 2) {
+        p->starved = false;
+        end_wake_peer(e);
+    }
+    return b;
+}
+
+void end_untake(struct end *e, struct buf *b)
+{
+    if (b->len)
+        bufq_unget(&pipe_in(e)->q, b);
+    else
+        buf_free(&e->flow->loop->bufs, b);
+}
+
+size_t end_waiting(const struct end *e)
+{
+    return pipe_in(e)->q.bytes;
+}
+
+bool end_at_eof(const struct end *e)
+{
+    return pipe_in(e)->eof && !pipe_in(e)->q.head;
+}
+
+void end_eof(struct end *e)
+{
+    struct flow *f = e->flow;
+    if (pipe_out(e)->eof)
+        return;
+    pipe_out(e)->eof = true;
+    f->active = loop_now(f->loop);
+    if (flow_idle_limit(f) < f->policy->conn_idle)
+        flow_arm_idle(f);
+    end_wake_peer(e);
+}
+
+bool end_sent_eof(const struct end *e)
+{
+    return pipe_out(e)->eof;
+}
+
+bool end_peer_left(const struct end *e)
+{
+    return e->flow->left[!e->side];
+}
+
+bool end_failed(const struct end *e)
+{
+    return e->flow->why_code != 0;
+}

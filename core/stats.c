@@ -1,0 +1,70 @@
+#include "core/stats.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct stat_info fixed[] = {
+#define STAT(name, kind, help) {#name, help, kind},
+#include "core/stats.def"
+#undef STAT
+};
+
+/* What is added has no help text and no declared kind: traffic only grows, all else goes up and down. */
+static enum stat_kind stat_kind_of(const char *name)
+{
+    return strstr(name, ">>>traffic>>>") ? STAT_COUNTER : STAT_GAUGE;
+}
+
+int stats_init(struct stats *s)
+{
+    *s = (struct stats){.info = malloc(sizeof fixed), .count = STAT_FIXED, .room = STAT_FIXED};
+    if (!s->info) {
+        s->count = s->room = 0;
+        return -1;
+    }
+    memcpy(s->info, fixed, sizeof fixed);
+    return 0;
+}
+
+void stats_fini(struct stats *s)
+{
+    for (unsigned i = STAT_FIXED; i < s->count; i++)
+        free((char *)s->info[i].name);
+    free(s->info);
+    *s = (struct stats){0};
+}
+
+static int stats_grow(struct stats *s)
+{
+    if (s->count < s->room)
+        return 0;
+    unsigned room = s->room * 2;
+    struct stat_info *info = realloc(s->info, room * sizeof *info);
+    if (!info)
+        return -1;
+    s->info = info;
+    s->room = room;
+    return 0;
+}
+
+int stats_slot(struct stats *s, const char *name)
+{
+    for (unsigned i = 0; i < s->count; i++)
+        if (strcmp(s->info[i].name, name) == 0)
+            return (int)i;
+    if (stats_grow(s) < 0)
+        return -1;
+    char *own = strdup(name);
+    if (!own)
+        return -1;
+    s->info[s->count] = (struct stat_info){.name = own, .kind = stat_kind_of(name)};
+    return (int)s->count++;
+}
+
+int64_t stat_sum(struct counter *const counters[], unsigned loops, unsigned slot)
+{
+    int64_t sum = 0;
+    for (unsigned i = 0; i < loops; i++)
+        sum += atomic_load_explicit(&counters[i][slot].value, memory_order_relaxed);
+    return sum;
+}
