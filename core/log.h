@@ -22,10 +22,14 @@ struct log_conf {
 };
 
 /* Opens (creates, appends) the files. -1 and e when one cannot be opened; then nothing changed.
- * Before the first call, lines of LOG_WARNING and above go to stderr. */
+ * Before the first call, lines of LOG_WARNING and above go to stderr. Level LOG_NONE turns the access
+ * log off too. From here on the process ignores SIGPIPE. */
 int log_open(const struct log_conf *c, struct err *e);
 int log_reopen(struct err *e); /* the same files again, after a rotation */
-void log_close(void);
+void log_close(void);          /* as before the first log_open(); once no other thread logs */
+
+/* Lines lost so far because a disk was full or a reader was gone or slow. A line never waits. */
+uint64_t log_dropped(void);
 
 bool log_on(enum log_level level);
 void log_line(enum log_level level, uint32_t flow, const char *fmt, ...)
@@ -41,8 +45,9 @@ void log_line(enum log_level level, uint32_t flow, const char *fmt, ...)
             log_line(LOG_DEBUG, flow, __VA_ARGS__);                                                \
     } while (0)
 
-/* For lines that a stranger can cause: at most `burst` a second pass, the rest is counted and said in
- * the next line that passes. One object per reason and loop; not shared between threads. */
+/* For lines that a stranger can cause: true means "leave this one out". At most `burst` a second pass;
+ * how many were left out is written, as a line of its own, before the next one that passes.
+ * One object per reason and loop; not shared between threads. */
 struct log_limit {
     int64_t second;
     unsigned passed, suppressed;
@@ -52,7 +57,8 @@ bool log_limited(struct log_limit *l, int64_t now_seconds, unsigned burst);
 /* One access line per routed flow. detour "" leaves the bracket out; reason NULL means accepted. */
 void log_access(const struct meta *m, const char *detour, const char *reason);
 
-/* Printable text of at most 256 bytes: control and non-ASCII bytes and backslash as \xNN. */
+/* Printable text of at most 256 bytes: control and non-ASCII bytes and backslash as \xNN. What does not
+ * fit is cut off, never within an \xNN. Returns `out` for use in an argument list. */
 const char *log_escape(const char *text, size_t len, char *out, size_t room);
 
 #endif
