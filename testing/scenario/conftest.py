@@ -1,0 +1,139 @@
+"""Fixtures: the origins, the tunnels that tests share, and the logs of what failed."""
+import pytest
+
+import rig
+from configs import Tunnel
+from origins import start_all
+
+NEW = ["v2ray"] if not rig.V2C else ["v2c", "v2ray"]
+PAIRINGS = [(portal, bridge) for portal in NEW for bridge in NEW]
+
+
+def pairing_id(pair):
+    return f"portal={pair[0]},bridge={pair[1]}"
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "quick: part of the short run, also with sanitizers")
+    config.addinivalue_line("markers", "slow_control: shows a slow weakness of V2Ray; not run by default")
+    config.addinivalue_line("markers", "v2c: needs the program under test (environment V2C)")
+    config.addinivalue_line("markers", "pairings(*pairs): run with these (portal, bridge) pairs only")
+
+
+def pytest_generate_tests(metafunc):
+    """A test that takes `pairing` runs once for each (portal, bridge), as far as V2C is given."""
+    if "pairing" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("pairings")
+        pairs = [p for p in (marker.args if marker else PAIRINGS) if p in PAIRINGS]
+        skip = pytest.mark.skip(reason="V2C is not set")
+        pairs = pairs or [pytest.param(marker.args[0], marks=skip)]
+        metafunc.parametrize(
+            "pairing", pairs, ids=lambda p: pairing_id(p), scope="session"
+        )
+
+
+def pytest_collection_modifyitems(config, items):
+    wanted = config.getoption("markexpr")
+    for item in items:
+        if item.get_closest_marker("slow_control") and "slow_control" not in wanted:
+            item.add_marker(pytest.mark.skip(reason="slow; run with -m slow_control"))
+        if item.get_closest_marker("v2c") and not rig.V2C:
+            item.add_marker(pytest.mark.skip(reason="V2C is not set"))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for program in rig.used:
+            log = program.log()[-rig.LOG_TAIL :]
+            report.sections.append((f"log of {program.name} ({program.kind})", log))
+
+
+@pytest.fixture(autouse=True)
+def _forget_programs():
+    rig.used.clear()
+    yield
+
+
+@pytest.fixture(scope="session")
+def origins(tmp_path_factory):
+    running = start_all(tmp_path_factory.mktemp("origins"))
+    yield running
+    running.close()
+
+
+class SharedTunnels:
+    """Long-lived tunnels by (portal, bridge, security); one that died is replaced by a new one."""
+
+    def __init__(self, origins, directories):
+        self.origins, self.directories, self.running = origins, directories, {}
+
+    def get(self, pairing, security="auto"):
+        key = (*pairing, security)
+        tunnel = self.running.get(key)
+        if tunnel is None or not tunnel.alive():
+            directory = self.directories.mktemp("-".join(key))
+            tunnel = Tunnel(directory, self.origins, *pairing, security=security)
+            self.running[key] = tunnel
+            tunnel.start()
+        for program in (tunnel.portal, tunnel.bridge):
+            if program not in rig.used:
+                rig.used.append(program)
+        return tunnel
+
+    def stop(self):
+        first = None
+        for tunnel in self.running.values():
+            try:
+                tunnel.stop()
+            except AssertionError as error:
+                first = first or error
+        if first:
+            raise first
+
+
+@pytest.fixture(scope="session")
+def tunnels(origins, tmp_path_factory):
+    shared = SharedTunnels(origins, tmp_path_factory)
+    yield shared
+    shared.stop()
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Starts programs and tunnels that end with the test."""
+    running = []
+
+    def start(kind, config, name="program", **options):
+        program = rig.Program(kind, config, tmp_path, name)
+        running.append(program)
+        return program.start(**options)
+
+    yield start
+    first = None
+    for program in reversed(running):
+        try:
+            program.stop()
+        except AssertionError as error:
+            first = first or error
+    if first:
+        raise first
+
+
+@pytest.fixture
+def own_tunnel(origins, tmp_path):
+    """A tunnel of the test's own, which it may break; `prepare` may change the configs first."""
+    made = []
+
+    def make(pairing, prepare=None, **options):
+        tunnel = Tunnel(tmp_path, origins, *pairing, **options)
+        made.append(tunnel)
+        if prepare:
+            prepare(tunnel)
+        return tunnel.start()
+
+    yield make
+    for tunnel in made:
+        tunnel.stop()

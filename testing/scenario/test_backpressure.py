@@ -1,0 +1,84 @@
+"""A visitor that stops reading costs bounded memory, and holds up the others for a bounded time."""
+import time
+
+import pytest
+
+from origins import MB
+from rig import SLOWER, counters, http_get, read_exactly, wait_for
+
+BOUND = 48 * MB * SLOWER
+STALL_RULE = 10  # seconds after which the others must be served
+
+
+def stuck(tunnel):
+    """A visitor that reads a little of an endless answer and then nothing."""
+    s = tunnel.ask("endless")
+    read_exactly(s, 1 * MB)
+    return s
+
+
+def served(tunnel, timeout):
+    try:
+        return http_get(tunnel.web, "/small.txt", timeout=timeout).status == 200
+    except (OSError, EOFError):
+        return False
+
+
+def memory(tunnel):
+    kinds = ((tunnel.portal, tunnel.portal_kind), (tunnel.bridge, tunnel.bridge_kind))
+    return [p.rss() for p, kind in kinds if kind == "v2c"]
+
+
+@pytest.mark.quick
+@pytest.mark.pairings(("v2c", "v2c"), ("v2c", "v2ray"))
+def test_one_stuck_visitor(own_tunnel, pairing):
+    t = own_tunnel(pairing)
+    before = memory(t)
+    s = stuck(t)
+    since = time.monotonic()
+    wait_for(lambda: served(t, 12), STALL_RULE * SLOWER, "another visitor to be served")
+    assert time.monotonic() - since <= STALL_RULE * SLOWER
+    for _ in range(20):
+        assert served(t, STALL_RULE * SLOWER)
+    for old, new in zip(before, memory(t)):
+        assert new - old <= BOUND
+    s.close()
+
+
+@pytest.mark.pairings(("v2c", "v2c"), ("v2c", "v2ray"))
+def test_ten_stuck_visitors(own_tunnel, pairing):
+    t = own_tunnel(pairing)
+    before = memory(t)
+    held = [t.ask("endless") for _ in range(10)]
+    wait_for(lambda: served(t, 30), 30 * SLOWER, "another visitor to be served")
+    for old, new in zip(before, memory(t)):
+        assert new - old <= BOUND
+    for s in held:
+        s.close()
+    assert served(t, STALL_RULE * SLOWER)
+
+
+@pytest.mark.pairings(("v2c", "v2c"))
+def test_slow_is_not_stuck(own_tunnel, pairing):
+    """A visitor that reads slowly, but reads, gets everything."""
+    t = own_tunnel(pairing)
+    with t.ask(f"bytes {12 * MB}", 30) as s:
+        got = 0
+        while got < 12 * MB:
+            got += len(read_exactly(s, MB // 2))
+            assert served(t, STALL_RULE)  # its pace: one other visitor between two pieces
+    assert counters(t.portal_status)["mux_stalled"] == 0
+
+
+@pytest.mark.quick
+@pytest.mark.pairings(("v2ray", "v2ray"))
+def test_control_old_peers_let_all_wait(own_tunnel, pairing):
+    t = own_tunnel(pairing)
+    s = stuck(t)
+
+    def all_wait():
+        return not served(t, 2)
+
+    wait_for(all_wait, 10, "a visitor who waits in vain")
+    s.close()
+    wait_for(lambda: served(t, 2), 10, "service after the stuck visitor has left")
