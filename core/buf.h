@@ -16,14 +16,14 @@ enum {
     BUF_HEAD = 64,                                 /* before it: lengths and frame headers */
     BUF_ROOM = BUF_DATA + 64,                      /* a chunk that is one full frame fits */
     BUF_TAIL = 96,                                 /* behind it: tag and padding */
-    BUF_MEM = BUF_HEAD + BUF_ROOM + BUF_TAIL,
+    BUF_BYTES = BUF_HEAD + BUF_ROOM + BUF_TAIL,
 };
 
 struct buf {
     struct buf *next;
     uint8_t *data;
     size_t len;
-    uint8_t mem[BUF_MEM];
+    uint8_t mem[BUF_BYTES];
 };
 
 /* Free bufs of one loop, kept warm up to a bound. */
