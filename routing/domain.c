@@ -1,0 +1,312 @@
+#include "routing/domain.h"
+
+#include <sodium.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/addr.h"
+#include "routing/regex.h"
+
+/* "full:" and "domain:" conditions are entries of one hash table, found under their text; a name asks for
+ * itself and for each of its parents. Everything textual lies in one arena and is known by its offset:
+ * an entry as kind(1) length(1) text, a substring with a NUL behind it. */
+enum { KIND_FULL = 1, KIND_DOMAIN = 2 };
+enum { ENTRY_HEAD = 2, SLOTS_MIN = 16, ARENA_MIN = 256 };
+
+struct offsets {
+    uint32_t *items;
+    size_t count;
+};
+
+struct domain_set {
+    uint8_t key[crypto_shorthash_KEYBYTES]; /* visitors cannot know which names collide */
+    char *arena;
+    uint32_t arena_len, arena_room;
+    /* A tag is a byte of the hash, 0 in a free slot: most misses end without a look at the entry. */
+    uint8_t *tags;
+    uint32_t *slots; /* offsets of entries */
+    size_t slot_count, used;
+    size_t longest; /* text of an entry */
+    struct offsets substrings, dotless;
+    struct regex **regexes;
+    size_t regex_count;
+};
+
+struct domain_set *domain_set_new(void)
+{
+    struct domain_set *s = calloc(1, sizeof *s);
+    if (s)
+        crypto_shorthash_keygen(s->key);
+    return s;
+}
+
+void domain_set_free(struct domain_set *s)
+{
+    if (!s)
+        return;
+    for (size_t i = 0; i < s->regex_count; i++)
+        regex_free(s->regexes[i]);
+    free(s->regexes);
+    free(s->substrings.items);
+    free(s->dotless.items);
+    free(s->tags);
+    free(s->slots);
+    free(s->arena);
+    free(s);
+}
+
+static int out_of_memory(struct err *e)
+{
+    return err_set(e, ENOMEM, "out of memory");
+}
+
+static int arena_reserve(struct domain_set *s, size_t len, struct err *e)
+{
+    if (len <= s->arena_room - s->arena_len)
+        return 0;
+    size_t room = (size_t)s->arena_room + s->arena_room / 2 + ARENA_MIN + len;
+    if (room > UINT32_MAX)
+        return err_set(e, E2BIG, "domain conditions of more than 4 GiB");
+    char *arena = realloc(s->arena, room);
+    if (!arena)
+        return out_of_memory(e);
+    s->arena = arena;
+    s->arena_room = (uint32_t)room;
+    return 0;
+}
+
+static uint64_t hash_of(const struct domain_set *s, const char *text, size_t len)
+{
+    uint8_t out[crypto_shorthash_BYTES];
+    uint64_t h;
+    crypto_shorthash(out, (const uint8_t *)text, len, s->key);
+    memcpy(&h, out, sizeof h);
+    return h;
+}
+
+static uint8_t tag_of(uint64_t hash)
+{
+    uint8_t tag = (uint8_t)(hash >> 56);
+    return tag ? tag : 1;
+}
+
+static bool entry_is(const char *entry, const char *text, size_t len)
+{
+    return (uint8_t)entry[1] == len && !memcmp(entry + ENTRY_HEAD, text, len);
+}
+
+/* The slot of the text, or the free one where it belongs. There always is a free one. */
+static size_t slot_find(const struct domain_set *s, uint64_t hash, const char *text, size_t len)
+{
+    const uint8_t tag = tag_of(hash);
+    size_t i = hash & (s->slot_count - 1);
+    while (s->tags[i] && !(s->tags[i] == tag && entry_is(s->arena + s->slots[i], text, len)))
+        i = (i + 1) & (s->slot_count - 1);
+    return i;
+}
+
+static void slot_put(struct domain_set *s, size_t i, uint64_t hash, uint32_t entry)
+{
+    s->tags[i] = tag_of(hash);
+    s->slots[i] = entry;
+}
+
+static int slots_grow(struct domain_set *s, struct err *e)
+{
+    struct domain_set old = *s;
+    if (s->used < s->slot_count / 4 * 3)
+        return 0;
+    s->slot_count = old.slot_count ? 2 * old.slot_count : SLOTS_MIN;
+    s->tags = calloc(s->slot_count, sizeof *s->tags);
+    s->slots = calloc(s->slot_count, sizeof *s->slots);
+    if (!s->tags || !s->slots) {
+        free(s->tags);
+        free(s->slots);
+        *s = old;
+        return out_of_memory(e);
+    }
+    for (size_t i = 0; i < old.slot_count; i++) {
+        if (!old.tags[i])
+            continue;
+        const char *entry = s->arena + old.slots[i], *text = entry + ENTRY_HEAD;
+        uint64_t hash = hash_of(s, text, (uint8_t)entry[1]);
+        slot_put(s, slot_find(s, hash, text, (uint8_t)entry[1]), hash, old.slots[i]);
+    }
+    free(old.tags);
+    free(old.slots);
+    return 0;
+}
+
+static int add_entry(struct domain_set *s, char kind, const char *text, struct err *e)
+{
+    char name[ADDR_NAME_MAX + 1];
+    size_t len = strlen(text);
+    if (len > ADDR_NAME_MAX)
+        return err_set(e, EINVAL, "domain of %zu bytes, at most %d are allowed: %.100s", len,
+                       ADDR_NAME_MAX, text);
+    memcpy(name, text, len + 1);
+    addr_normalise_name(name);
+    len = strlen(name);
+    if (len == 0)
+        return err_set(e, EINVAL, "empty %sdomain type of rule: %s",
+                       kind == KIND_FULL ? "full " : "", kind == KIND_FULL ? "full:" : "domain:");
+    if (arena_reserve(s, ENTRY_HEAD + len, e) < 0 || slots_grow(s, e) < 0)
+        return -1;
+    uint64_t hash = hash_of(s, name, len);
+    size_t i = slot_find(s, hash, name, len);
+    if (s->tags[i]) {
+        s->arena[s->slots[i]] |= kind;
+        return 0;
+    }
+    char *entry = s->arena + s->arena_len;
+    entry[0] = kind;
+    entry[1] = (char)len;
+    memcpy(entry + ENTRY_HEAD, name, len);
+    slot_put(s, i, hash, s->arena_len);
+    s->arena_len += (uint32_t)(ENTRY_HEAD + len);
+    s->used++;
+    if (len > s->longest)
+        s->longest = len;
+    return 0;
+}
+
+/* Only the case is changed: a dot at the end of a substring means "and more labels follow". */
+static int add_substring(struct domain_set *s, struct offsets *list, const char *text,
+                         struct err *e)
+{
+    size_t len = strlen(text);
+    if (arena_reserve(s, len + 1, e) < 0)
+        return -1;
+    uint32_t *items = realloc(list->items, (list->count + 1) * sizeof *items);
+    if (!items)
+        return out_of_memory(e);
+    list->items = items;
+    list->items[list->count++] = s->arena_len;
+    for (size_t i = 0; i <= len; i++) {
+        char c = text[i];
+        s->arena[s->arena_len++] = c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+    }
+    return 0;
+}
+
+static int add_regex(struct domain_set *s, const char *pattern, struct err *e)
+{
+    struct regex **regexes = realloc(s->regexes, (s->regex_count + 1) * sizeof(struct regex *));
+    if (!regexes)
+        return out_of_memory(e);
+    s->regexes = regexes;
+    struct regex *r = regex_new(pattern, e);
+    if (!r)
+        return -1;
+    s->regexes[s->regex_count++] = r;
+    return 0;
+}
+
+static int add_plain(struct domain_set *s, const char *text, struct err *e)
+{
+    return add_substring(s, &s->substrings, text, e);
+}
+
+static int add_keyword(struct domain_set *s, const char *text, struct err *e)
+{
+    if (!*text)
+        return err_set(e, EINVAL, "empty keyword type of rule: keyword:");
+    return add_substring(s, &s->substrings, text, e);
+}
+
+static int add_domain(struct domain_set *s, const char *text, struct err *e)
+{
+    return add_entry(s, KIND_DOMAIN, text, e);
+}
+
+static int add_full(struct domain_set *s, const char *text, struct err *e)
+{
+    return add_entry(s, KIND_FULL, text, e);
+}
+
+static int add_regexp(struct domain_set *s, const char *text, struct err *e)
+{
+    if (!*text)
+        return err_set(e, EINVAL, "empty regexp type of rule: regexp:");
+    return add_regex(s, text, e);
+}
+
+static int add_dotless(struct domain_set *s, const char *text, struct err *e)
+{
+    if (strchr(text, '.'))
+        return err_set(e, EINVAL, "substr in dotless rule should not contain a dot: %.100s", text);
+    return add_substring(s, &s->dotless, text, e);
+}
+
+/* geosite: and ext: name files with lists; as plain text they would never match, silently. */
+static const struct form {
+    const char *prefix;
+    int (*add)(struct domain_set *s, const char *text, struct err *e);
+} forms[] = {
+    {"keyword:", add_keyword},
+    {"domain:", add_domain},
+    {"full:", add_full},
+    {"regexp:", add_regexp},
+    {"dotless:", add_dotless},
+    {"geosite:", NULL},
+    {"ext:", NULL},
+    {"ext-domain:", NULL},
+};
+
+int domain_set_add(struct domain_set *s, const char *text, struct err *e)
+{
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        size_t len = strlen(forms[i].prefix);
+        if (strncmp(text, forms[i].prefix, len) != 0)
+            continue;
+        if (!forms[i].add)
+            return err_set(e, ENOTSUP, "v2c has no %s lists yet", forms[i].prefix);
+        return forms[i].add(s, text + len, e);
+    }
+    return add_plain(s, text, e);
+}
+
+static int kinds_of(const struct domain_set *s, const char *text, size_t len)
+{
+    if (len == 0 || len > s->longest)
+        return 0;
+    size_t i = slot_find(s, hash_of(s, text, len), text, len);
+    return s->tags[i] ? s->arena[s->slots[i]] : 0;
+}
+
+static bool match_entries(const struct domain_set *s, const char *name, size_t len)
+{
+    const char *end = name + len;
+    int wanted = KIND_FULL | KIND_DOMAIN;
+    for (const char *p = name;;) {
+        if (kinds_of(s, p, (size_t)(end - p)) & wanted)
+            return true;
+        const char *dot = memchr(p, '.', (size_t)(end - p));
+        if (!dot)
+            return false;
+        p = dot + 1;
+        wanted = KIND_DOMAIN;
+    }
+}
+
+static bool match_substrings(const struct domain_set *s, const struct offsets *l, const char *name)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (strstr(name, s->arena + l->items[i]))
+            return true;
+    return false;
+}
+
+bool domain_set_match(const struct domain_set *s, const char *name)
+{
+    size_t len = strlen(name);
+    if (match_entries(s, name, len) || match_substrings(s, &s->substrings, name))
+        return true;
+    if (s->dotless.count && !strchr(name, '.') && match_substrings(s, &s->dotless, name))
+        return true;
+    for (size_t i = 0; i < s->regex_count; i++)
+        if (regex_match(s->regexes[i], name, len))
+            return true;
+    return false;
+}
