@@ -5,8 +5,7 @@ import rig
 from configs import Tunnel
 from origins import start_all
 
-NEW = ["v2ray"] if not rig.V2C else ["v2c", "v2ray"]
-PAIRINGS = [(portal, bridge) for portal in NEW for bridge in NEW]
+PAIRINGS = [(portal, bridge) for portal in rig.KINDS for bridge in rig.KINDS]
 
 
 def pairing_id(pair):

@@ -20,6 +20,7 @@ HOST = "127.0.0.1"
 V2RAY = os.environ.get("V2RAY", "/usr/bin/v2ray")
 V2C = os.environ.get("V2C", "")
 NGINX = os.environ.get("NGINX", "/usr/sbin/nginx")
+KINDS = ["v2c", "v2ray"] if V2C else ["v2ray"]  # of programs that tests run with
 SANITIZER_WORDS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:")
 LOG_TAIL = 12_000
 
