@@ -1,8 +1,13 @@
 #!/bin/sh
-# Makes ./configure. The sed keeps configure's clean-up ("rm -f core *.core") off the folder core.
+# Makes ./configure, with autoreconf or with the command given (make says autoconf). The sed keeps
+# configure's clean-up ("rm -f core *.core") off the folder core.
 set -e
 cd "$(dirname "$0")"
-autoreconf --force --install
+if [ $# -gt 0 ]; then
+    "$@"
+else
+    autoreconf --force --install
+fi
 sed 's/rm -f core \*\.core/rm -f *.core/' configure >configure.new
 cat configure.new >configure
 rm -f configure.new
