@@ -84,7 +84,7 @@ def _line(s):
 
 
 def odd(server, s):
-    order, _, rest = _line(s).decode().partition(" ")
+    order, _, rest = _line(s).decode(errors="replace").partition(" ")
     if order == "echo":
         while data := s.recv(65536):
             s.sendall(data)
