@@ -21,8 +21,8 @@ struct addr {
     uint8_t type; /* enum addr_type */
     uint16_t port;
     union {
-        uint8_t ip[16];                /* ADDR_IPV4: the first 4 bytes */
-        char name[ADDR_NAME_MAX + 1];  /* ADDR_NAME: NUL-terminated, no NUL inside */
+        uint8_t ip[16];               /* ADDR_IPV4: the first 4 bytes */
+        char name[ADDR_NAME_MAX + 1]; /* ADDR_NAME: NUL-terminated, no NUL inside */
     };
 };
 
@@ -30,7 +30,7 @@ struct addr {
  * Leaves the port alone. -1 when empty, longer than 255 bytes or holding control bytes. */
 int addr_parse_host(struct addr *a, const char *text, size_t len, struct err *e);
 bool addr_is_ip(const struct addr *a);
-size_t addr_ip_len(const struct addr *a); /* 4, 16, or 0 for a name */
+size_t addr_ip_len(const struct addr *a);                    /* 4, 16, or 0 for a name */
 bool addr_equal(const struct addr *a, const struct addr *b); /* host and port; names case-blind */
 
 void addr_from_sockaddr(struct addr *a, const struct sockaddr *sa);

@@ -10,7 +10,7 @@
 
 struct cidr_set;
 
-struct cidr_set *cidr_set_new(void); /* NULL: out of memory */
+struct cidr_set *cidr_set_new(void);                                   /* NULL: out of memory */
 int cidr_set_add(struct cidr_set *s, const char *text, struct err *e); /* "ip" or "ip/len" */
 int cidr_set_seal(struct cidr_set *s);                                 /* sorts and merges */
 bool cidr_set_match(const struct cidr_set *s, const struct addr *ip);  /* false for a name */

@@ -13,7 +13,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { LINES_MAX = 64 };
+enum { LINES_MAX = 64, TEXT_MAX = 1 << 16 };
 
 struct lines {
     char *items[LINES_MAX];
@@ -62,7 +62,7 @@ static bool starts(const char *text, const char *with)
 
 static bool naive_domain(const char *condition, const char *name)
 {
-    static char text[1 << 16];
+    char text[TEXT_MAX];
     size_t len, name_len = strlen(name);
     const char *colon = strchr(condition, ':');
     lower(text, colon ? colon + 1 : condition);
@@ -241,7 +241,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         {"ports\n", fuzz_ports},
         {"regex\n", fuzz_regex},
     };
-    char *text = size < 1 << 16 ? malloc(size + 1) : NULL;
+    char *text = size < TEXT_MAX ? malloc(size + 1) : NULL;
     if (!text)
         return 0;
     memcpy(text, data, size);
