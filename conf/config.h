@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "core/policy.h"
 #include "core/stats.h"
+#include "core/user.h"
 #include "proxy/blackhole.h"
 #include "proxy/dokodemo.h"
 #include "proxy/freedom.h"
@@ -65,10 +66,12 @@ struct config {
 
     struct inbound_conf *inbounds;
     size_t inbound_count;
-    /* The configured outbounds, then one OUT_API (if "api" is there), then the portals. Index 0 is the
-     * default outbound, if there is any. */
+    /* The configured outbounds, then one OUT_API (if "api" is there), then the portals. With has_default
+     * index 0 is the default outbound; without it flows that no rule routes are refused: a portal or
+     * the api is never the default. */
     struct outbound_conf *outbounds;
     size_t outbound_count;
+    bool has_default;
     struct bridge_conf *bridges;
     size_t bridge_count;
     struct rules rules;
@@ -87,7 +90,7 @@ struct config_source { /* what the command line named, in order */
 };
 
 /* Reads, merges, checks and compiles. Every error and warning goes to `report`, one line each:
- *   portal.json:12:21: /inbounds/0/port: want a port 1..65535, got 70000
+ *   portal.json:12:21: /inbounds/0/port: error: want a port 1..65535, got the number 70000
  * NULL when there was an error. */
 struct config *config_load(const struct config_source *src, FILE *report);
 void config_free(struct config *c);

@@ -1,0 +1,149 @@
+#include "conf/compile.h"
+
+#include <string.h>
+#include <strings.h>
+
+const char *build_text(struct build *b, const char *text)
+{
+    const char *copy = arena_text(b->config->strings, text, strlen(text));
+    return copy ? copy : "";
+}
+
+int build_slot(struct build *b, const char *kind, const char *name, const char *what)
+{
+    char *text = arena_printf(b->scratch, "%s>>>%s>>>%s", kind, name, what);
+    int slot = text ? stats_slot(&b->config->stats, text) : -1;
+    if (slot < 0)
+        b->scratch->failed = true;
+    return slot;
+}
+
+/* Without "stats" V2Ray counts nothing by tag or user; portals and bridges are counted always. */
+struct traffic build_traffic(struct build *b, const char *kind, const char *name, bool up,
+                             bool down)
+{
+    bool tunnel = strcmp(kind, "portal") == 0 || strcmp(kind, "bridge") == 0;
+    bool wanted = *name && (tunnel || b->stats);
+    return (struct traffic){
+        .up = wanted && up ? build_slot(b, kind, name, "traffic>>>uplink") : -1,
+        .down = wanted && down ? build_slot(b, kind, name, "traffic>>>downlink") : -1,
+    };
+}
+
+const struct policy *build_policy(struct build *b, int64_t level, int64_t timeout)
+{
+    const struct policy *p = config_policy(b->config, (uint32_t)level);
+    if (level != 0 || timeout == 0)
+        return p;
+    struct policy *own = arena_alloc(b->config->strings, sizeof *own);
+    if (!own)
+        return p;
+    *own = *p;
+    own->conn_idle = (double)timeout;
+    return own;
+}
+
+static void inbounds_build(struct build *b, const struct node_list *nodes)
+{
+    struct config *c = b->config;
+    c->inbounds = arena_array(c->strings, nodes->count, sizeof *c->inbounds);
+    if (!c->inbounds)
+        return;
+    c->inbound_count = nodes->count;
+    for (size_t i = 0; i < nodes->count; i++) {
+        inbound_conf_build(b, nodes->items[i], &c->inbounds[i]);
+        names_add(&b->inbound_tags, b->scratch, c->inbounds[i].tag, nodes->items[i], i);
+    }
+    inbound_conf_check_ports(b, nodes);
+}
+
+static void bridges_build(struct build *b, const struct node_list *nodes)
+{
+    struct config *c = b->config;
+    struct names domains = {.fold = true};
+    c->bridges = arena_array(c->strings, nodes->count, sizeof *c->bridges);
+    if (!c->bridges)
+        return;
+    c->bridge_count = nodes->count;
+    for (size_t i = 0; i < nodes->count; i++) {
+        bridge_conf_build(b, nodes->items[i], &c->bridges[i]);
+        names_add(&b->inbound_tags, b->scratch, c->bridges[i].tag, nodes->items[i], i);
+        names_add(&domains, b->scratch, c->bridges[i].domain, nodes->items[i], i);
+    }
+    names_seal(&domains);
+    for (size_t i = 1; i < domains.count; i++)
+        if (strcasecmp(domains.items[i - 1].text, domains.items[i].text) == 0)
+            report_warn(b->report, domains.items[i].at,
+                        "another bridge has the domain \"%.64s\": a portal mixes them",
+                        domains.items[i].text);
+}
+
+static void portals_build(struct build *b, const struct node_list *nodes)
+{
+    struct config *c = b->config;
+    struct names domains = {.fold = true};
+    for (size_t i = 0; i < nodes->count; i++) {
+        struct outbound_conf *out = &c->outbounds[c->outbound_count];
+        portal_conf_build(b, nodes->items[i], out);
+        names_add(&b->outbound_tags, b->scratch, out->tag, nodes->items[i], c->outbound_count++);
+        names_add(&domains, b->scratch, out->portal.domain, nodes->items[i], i);
+    }
+    names_seal(&domains);
+    names_report_doubles(&domains, b->report, "portal with domain");
+}
+
+static void outbounds_build(struct build *b, const struct root *root,
+                            const struct node_list *portals)
+{
+    struct config *c = b->config;
+    size_t count = root->outbounds.count + (root->api ? 1 : 0) + portals->count;
+    c->outbounds = arena_array(c->strings, count, sizeof *c->outbounds);
+    if (!c->outbounds)
+        return;
+    c->has_default = root->outbounds.count > 0;
+    for (size_t i = 0; i < root->outbounds.count; i++) {
+        const struct node *at = root->outbounds.items[i];
+        outbound_conf_build(b, at, &c->outbounds[i]);
+        names_add(&b->outbound_tags, b->scratch, c->outbounds[i].tag, at, i);
+    }
+    c->outbound_count = root->outbounds.count;
+    if (root->api) {
+        struct outbound_conf *out = &c->outbounds[c->outbound_count];
+        api_conf_build(b, root->api, out);
+        names_add(&b->outbound_tags, b->scratch, out->tag, root->api, c->outbound_count++);
+    }
+    portals_build(b, portals);
+}
+
+static void stats_check(struct build *b, const struct node *at)
+{
+    static const struct field none[] = {FIELD_END};
+    b->stats = at;
+    fields_read(b->report, at, none, NULL);
+}
+
+bool compile(struct build *b, const struct root *root)
+{
+    struct reverse_lists reverse;
+    struct node_list bridges = {0}, portals = {0};
+    log_conf_build(b, root->log);
+    stats_check(b, root->stats);
+    policy_conf_build(b, root->policy);
+    dns_conf_check(b, root->dns);
+    transport_conf_check(b, root->transport);
+    fields_read(b->report, root->reverse, reverse_fields, &reverse);
+    value_objects(b->report, b->scratch, reverse.bridges, &bridges);
+    value_objects(b->report, b->scratch, reverse.portals, &portals);
+    inbounds_build(b, &root->inbounds);
+    bridges_build(b, &bridges);
+    names_seal(&b->inbound_tags);
+    names_report_doubles(&b->inbound_tags, b->report, "inbound or bridge with tag");
+    names_seal(&b->emails);
+    outbounds_build(b, root, &portals);
+    names_seal(&b->outbound_tags);
+    names_report_doubles(&b->outbound_tags, b->report, "outbound, portal or api with tag");
+    routing_conf_build(b, root->routing);
+    if (root->inbounds.count == 0 && bridges.count == 0 && b->report->errors == 0)
+        report_warn(b->report, root->at, "nothing to do: neither inbounds nor bridges");
+    return !b->scratch->failed && !b->config->strings->failed;
+}

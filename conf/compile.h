@@ -1,0 +1,71 @@
+/* conf/compile.h -- from nodes to struct config. One function per object; each reports all its mistakes
+ * and leaves something harmless, for with one error there is no config anyway.
+ * Thread: one. Ownership: what the config keeps is copied into its own arena. */
+#ifndef V2C_CONF_COMPILE_H
+#define V2C_CONF_COMPILE_H
+
+#include "conf/config.h"
+#include "conf/names.h"
+#include "conf/root.h"
+
+struct build {
+    struct config *config;
+    struct report *report;
+    struct arena *scratch; /* lives as long as the nodes */
+    bool stats;            /* the counters of tags and users exist */
+    bool inbound_up, inbound_down, outbound_up, outbound_down; /* policy.system */
+    struct names inbound_tags;  /* of inbounds and bridges */
+    struct names emails;        /* of all VMess clients */
+    struct names outbound_tags; /* of outbounds, the api and portals; index: in config->outbounds */
+};
+
+struct reverse_lists {
+    const struct node *bridges, *portals;
+};
+
+/* Compiles the merged files. True when memory sufficed; mistakes are in the report. */
+bool compile(struct build *b, const struct root *root);
+
+void log_conf_build(struct build *b, const struct node *at);
+void policy_conf_build(struct build *b, const struct node *at);
+void inbound_conf_build(struct build *b, const struct node *at, struct inbound_conf *in);
+void inbound_conf_check_ports(struct build *b, const struct node_list *nodes);
+/* What every outbound has: tag, pointer, the policy of level 0, no counters. */
+void outbound_conf_init(struct build *b, const struct node *at, const char *tag,
+                        struct outbound_conf *out);
+void outbound_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);
+void api_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);
+void portal_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);
+void bridge_conf_build(struct build *b, const struct node *at, struct bridge_conf *bridge);
+void routing_conf_build(struct build *b, const struct node *at);
+void dns_conf_check(struct build *b, const struct node *at);
+void transport_conf_check(struct build *b, const struct node *at);
+
+void dokodemo_conf_build(struct build *b, const struct node *at, const struct node *owner,
+                         struct inbound_conf *in);
+void vmess_in_conf_build(struct build *b, const struct node *at, struct inbound_conf *in);
+void vmess_out_conf_build(struct build *b, const struct node *at, const struct node *owner,
+                          struct outbound_conf *out);
+void freedom_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);
+void blackhole_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);
+void stream_conf_check(struct build *b, const struct node *at);
+
+/* What the config keeps of a text. Never NULL; "" when memory is out, which the arena remembers. */
+const char *build_text(struct build *b, const char *text);
+/* Slots of KIND>>>NAME>>>traffic>>>uplink and downlink; -1 for those not wanted. */
+struct traffic build_traffic(struct build *b, const char *kind, const char *name, bool up,
+                             bool down);
+/* The slot of KIND>>>NAME>>>WHAT. */
+int build_slot(struct build *b, const char *kind, const char *name, const char *what);
+/* The level's policy; `timeout` seconds, when not 0, stand for connIdle at level 0, as in V2Ray. */
+const struct policy *build_policy(struct build *b, int64_t level, int64_t timeout);
+
+/* The tables, for keys.c. */
+extern const struct field log_fields[], policy_fields[], policy_level_fields[],
+    policy_system_fields[], inbound_fields[], dokodemo_fields[], vmess_in_fields[],
+    vmess_client_fields[], outbound_fields[], freedom_fields[], blackhole_fields[],
+    blackhole_response_fields[], vmess_out_fields[], vmess_server_fields[], vmess_user_fields[],
+    mux_fields[], stream_fields[], tcp_fields[], tcp_header_fields[], api_fields[],
+    reverse_fields[], bridge_fields[], portal_fields[], routing_fields[], rule_fields[];
+
+#endif

@@ -1,0 +1,188 @@
+#include "conf/config.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "conf/compile.h"
+#include "conf/json.h"
+#include "conf/merge.h"
+
+struct load {
+    struct report report;
+    struct arena *scratch;
+    struct source **sources;
+    size_t source_count;
+    unsigned read; /* files tried so far */
+    struct root root;
+};
+
+const struct policy *config_policy(const struct config *c, uint32_t level)
+{
+    size_t from = 0, to = c->level_count;
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        if (c->levels[middle].level < level)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    bool found = from < c->level_count && c->levels[from].level == level;
+    return found ? &c->levels[from].policy : &c->default_policy;
+}
+
+void config_free(struct config *c)
+{
+    if (!c)
+        return;
+    rules_fini(&c->rules);
+    stats_fini(&c->stats);
+    arena_free(c->strings);
+    free(c);
+}
+
+static struct config *config_new(void)
+{
+    struct config *c = calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    c->strings = arena_new();
+    if (!c->strings || stats_init(&c->stats) < 0) {
+        arena_free(c->strings);
+        free(c);
+        return NULL;
+    }
+    c->default_policy = POLICY_DEFAULT;
+    return c;
+}
+
+static bool is_secret_key(const struct node *n)
+{
+    return n->key && n->type == NODE_TEXT &&
+           (strcasecmp(n->key, "id") == 0 || strcasecmp(n->key, "password") == 0 ||
+            strcasecmp(n->key, "pass") == 0);
+}
+
+/* Depth is bounded by the parser. */
+static bool holds_secret(const struct node *n)
+{
+    if (is_secret_key(n))
+        return true;
+    if (n->type == NODE_OBJECT || n->type == NODE_ARRAY)
+        for (const struct node *child = n->first; child; child = child->next)
+            if (holds_secret(child))
+                return true;
+    return false;
+}
+
+static void load_source(struct load *l, struct source *s)
+{
+    struct source **sources = realloc(l->sources, (l->source_count + 1) * sizeof *sources);
+    if (!sources) {
+        source_free(s);
+        l->scratch->failed = true;
+        return;
+    }
+    l->sources = sources;
+    l->sources[l->source_count++] = s;
+    struct node *at = json_parse(s, l->scratch, &l->report);
+    if (!at)
+        return;
+    if (l->report.strict && s->exposed && holds_secret(at))
+        report_warn(&l->report, at, "every user of this machine may read these ids: chmod o-r");
+    struct root root;
+    root_read(&l->report, l->scratch, at, &root);
+    merge_roots(&l->report, l->scratch, &l->root, &root);
+}
+
+static void load_file(struct load *l, const char *name)
+{
+    struct err e = {0};
+    struct source *s = source_read(name, &e);
+    unsigned order = l->read++;
+    if (!s) {
+        report_error_file(&l->report, name, order, e.text);
+        return;
+    }
+    s->order = order;
+    load_source(l, s);
+}
+
+static int is_json(const struct dirent *entry)
+{
+    size_t len = strlen(entry->d_name);
+    return entry->d_name[0] != '.' && len > 5 && strcmp(entry->d_name + len - 5, ".json") == 0;
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static void load_dir(struct load *l, const char *dir)
+{
+    struct dirent **entries = NULL;
+    struct err e = {0};
+    int count = scandir(dir, &entries, is_json, by_name);
+    if (count < 0) {
+        err_sys(&e, "cannot read this directory");
+        report_error_file(&l->report, dir, l->read++, e.text);
+        return;
+    }
+    for (int i = 0; i < count; i++) {
+        char *path = arena_printf(l->scratch, "%s/%s", dir, entries[i]->d_name);
+        if (path)
+            load_file(l, path);
+        free(entries[i]);
+    }
+    free(entries);
+}
+
+static void load_all(struct load *l, const struct config_source *src)
+{
+    for (size_t i = 0; i < src->file_count; i++)
+        load_file(l, src->files[i]);
+    if (src->dir)
+        load_dir(l, src->dir);
+    if (l->read == 0)
+        report_error_file(&l->report, src->dir ? src->dir : "config", 0, "no configuration file");
+}
+
+static struct config *load_compile(struct load *l)
+{
+    struct config *c = config_new();
+    struct build b = {.config = c, .report = &l->report, .scratch = l->scratch};
+    bool enough = c && (!l->root.at || compile(&b, &l->root));
+    if (!enough || l->scratch->failed)
+        report_error_file(&l->report, "config", 0, "out of memory");
+    if (l->report.errors == 0)
+        return c;
+    config_free(c);
+    return NULL;
+}
+
+static void load_fini(struct load *l)
+{
+    report_fini(&l->report);
+    arena_free(l->scratch);
+    for (size_t i = 0; i < l->source_count; i++)
+        source_free(l->sources[i]);
+    free(l->sources);
+}
+
+struct config *config_load(const struct config_source *src, FILE *report)
+{
+    struct load l = {.scratch = arena_new()};
+    struct config *c = NULL;
+    report_init(&l.report, src->strict);
+    if (l.scratch) {
+        load_all(&l, src);
+        c = load_compile(&l);
+    } else {
+        report_error_file(&l.report, "config", 0, "out of memory");
+    }
+    report_print(&l.report, report);
+    load_fini(&l);
+    return c;
+}

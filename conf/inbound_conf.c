@@ -1,0 +1,140 @@
+#include <string.h>
+#include <strings.h>
+
+#include "conf/compile.h"
+
+struct inbound_keys {
+    const char *tag;
+    const struct node *protocol, *listen, *port, *settings, *stream;
+};
+
+static const struct field_name protocol_names[] = {
+    {"dokodemo-door", IN_DOKODEMO}, {"tunnel", IN_DOKODEMO},    {"vmess", IN_VMESS},
+    {"socks", NAME_LATER},          {"mixed", NAME_LATER},      {"http", NAME_LATER},
+    {"shadowsocks", NAME_LATER},    {"trojan", NAME_LATER},     {"vless", NAME_LATER},
+    {"mtproto", NAME_LATER},        {"tun", NAME_LATER},        {"wireguard", NAME_LATER},
+    {"hysteria", NAME_LATER},       {"hysteria2", NAME_LATER},  {NULL, 0},
+};
+
+static const struct field sniffing_fields[] = {
+    FIELD_LATER_WHAT("enabled", "sniffing"),
+    FIELD_IGNORED("destOverride"),
+    FIELD_IGNORED("metadataOnly"),
+    FIELD_IGNORED("routeOnly"),
+    FIELD_IGNORED("domainsExcluded"),
+    FIELD_IGNORED("ipsExcluded"),
+    FIELD_END,
+};
+
+static const struct field allocate_fields[] = {
+    FIELD_LATER_UNLESS("strategy", "always"),
+    FIELD_IGNORED("refresh"),
+    FIELD_IGNORED("concurrency"),
+    FIELD_END,
+};
+
+const struct field inbound_fields[] = {
+    FIELD_TEXT("tag", struct inbound_keys, tag, ""),
+    FIELD_NODE("protocol", struct inbound_keys, protocol, "protocol"),
+    FIELD_NODE("listen", struct inbound_keys, listen, "address"),
+    FIELD_NODE("port", struct inbound_keys, port, "port or ports"),
+    FIELD_NODE("settings", struct inbound_keys, settings, "object"),
+    FIELD_NODE("streamSettings", struct inbound_keys, stream, "object"),
+    FIELD_OBJECT("sniffing", sniffing_fields),
+    FIELD_OBJECT("allocate", allocate_fields),
+    FIELD_LATER_WHAT("domainOverride", "sniffing"),
+    FIELD_END,
+};
+
+/* V2Ray listens on both families for 0.0.0.0 as for ::, and so do we. */
+static bool is_any(const struct addr *a)
+{
+    static const uint8_t zero[16];
+    return addr_is_ip(a) && memcmp(a->ip, zero, addr_ip_len(a)) == 0;
+}
+
+static void listen_build(struct build *b, const struct node *at, struct addr *listen)
+{
+    struct addr a = {0};
+    if (!at)
+        return;
+    if (at->type == NODE_TEXT && (at->text[0] == '/' || at->text[0] == '@')) {
+        report_error(b->report, at, "v2c has no unix listeners yet");
+        return;
+    }
+    if (!value_host(b->report, at, &a))
+        return;
+    if (a.type == ADDR_NAME && strcasecmp(a.name, "localhost") == 0)
+        *listen = (struct addr){.type = ADDR_IPV4, .ip = {127, 0, 0, 1}};
+    else if (a.type == ADDR_NAME)
+        report_error(b->report, at, "unable to listen on domain address: %.64s", a.name);
+    else if (!is_any(&a))
+        *listen = a;
+}
+
+static void ports_build(struct build *b, const struct node *at, const struct inbound_keys *keys,
+                        struct inbound_conf *in)
+{
+    if (keys->port)
+        value_port_range(b->report, keys->port, &in->ports);
+    else if (keys->listen && in->listen.type != ADDR_NONE)
+        report_error(b->report, at, "Listen on specific ip without port in InboundDetour.");
+    else if (!keys->listen || keys->listen->type != NODE_TEXT || !strchr("/@", *keys->listen->text))
+        report_error(b->report, at, "Listen on AnyIP but no Port(s) set in InboundDetour.");
+}
+
+void inbound_conf_build(struct build *b, const struct node *at, struct inbound_conf *in)
+{
+    struct inbound_keys keys;
+    char pointer[NODE_POINTER_MAX];
+    fields_read(b->report, at, inbound_fields, &keys);
+    in->tag = build_text(b, keys.tag);
+    in->pointer = build_text(b, node_pointer(at, pointer));
+    in->policy = build_policy(b, 0, 0);
+    in->traffic = build_traffic(b, "inbound", in->tag, b->inbound_up, b->inbound_down);
+    listen_build(b, keys.listen, &in->listen);
+    ports_build(b, at, &keys, in);
+    stream_conf_check(b, keys.stream);
+    int kind = NAME_DEFAULT;
+    if (keys.protocol)
+        kind = value_name(b->report, keys.protocol, protocol_names,
+                          "failed to load inbound detour config: unknown config id", "inbound");
+    else
+        report_error(b->report, at,
+                     "failed to load inbound detour config: unknown config id: \"protocol\" is "
+                     "missing");
+    in->kind = kind == IN_VMESS ? IN_VMESS : IN_DOKODEMO;
+    if (kind == IN_DOKODEMO)
+        dokodemo_conf_build(b, keys.settings, at, in);
+    else if (kind == IN_VMESS)
+        vmess_in_conf_build(b, keys.settings, in);
+}
+
+static unsigned networks(const struct inbound_conf *in)
+{
+    return in->kind == IN_DOKODEMO ? in->dokodemo.networks : NET_TCP;
+}
+
+static bool ports_clash(const struct inbound_conf *a, const struct inbound_conf *b)
+{
+    bool same_host = a->listen.type == ADDR_NONE || b->listen.type == ADDR_NONE ||
+                     addr_equal(&a->listen, &b->listen);
+    return same_host && a->ports.from && b->ports.from && a->ports.from <= b->ports.to &&
+           b->ports.from <= a->ports.to && (networks(a) & networks(b));
+}
+
+/* V2Ray lets two inbounds share a port, and the kernel deals the connections out between them. */
+void inbound_conf_check_ports(struct build *b, const struct node_list *nodes)
+{
+    char pointer[NODE_POINTER_MAX];
+    const struct inbound_conf *in = b->config->inbounds;
+    for (size_t i = 1; i < nodes->count; i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (!ports_clash(&in[i], &in[j]))
+                continue;
+            report_error(b->report, nodes->items[i], "%s listens on the same port",
+                         node_pointer(nodes->items[j], pointer));
+            break;
+        }
+    }
+}

@@ -1,0 +1,101 @@
+#include <string.h>
+
+#include "conf/compile.h"
+
+struct portal_keys {
+    const char *tag, *domain, *control_domain;
+    const struct node *users;
+};
+
+const struct field portal_fields[] = {
+    FIELD_TEXT("tag", struct portal_keys, tag, ""),
+    FIELD_TEXT("domain", struct portal_keys, domain, ""),
+    FIELD_TEXT("controlDomain", struct portal_keys, control_domain, ""),
+    FIELD_NODE("users", struct portal_keys, users, "emails"),
+    FIELD_END,
+};
+
+/* The domain travels in a VMess header as a name; see addr_read_wire(). */
+static void check_domain(struct build *b, const struct node *at, const char *domain)
+{
+    struct addr a = {0};
+    struct err e = {0};
+    if (!*domain)
+        return;
+    if (addr_parse_host(&a, domain, strlen(domain), &e) < 0)
+        report_error(b->report, at, "invalid domain: %s", e.text);
+    else if (addr_is_ip(&a))
+        report_error(b->report, at, "want a domain name, got the IP address \"%.64s\"", domain);
+    else if (strspn(domain, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-") !=
+             strlen(domain))
+        report_error(b->report, at, "want a domain of letters, digits, '.', '_' and '-'");
+}
+
+static void portal_users_build(struct build *b, const struct node *at, struct portal_conf *portal)
+{
+    struct text_list list;
+    if (!at || !value_texts(b->report, b->scratch, at, &list))
+        return;
+    portal->users = arena_array(b->config->strings, list.count, sizeof *portal->users);
+    if (list.count == 0)
+        report_error(b->report, at, "want at least one email; leave \"users\" out to let rules decide");
+    for (size_t i = 0; portal->users && i < list.count; i++) {
+        const char *email = list.items[i].text;
+        if (!names_find(&b->emails, email))
+            report_warn(b->report, list.items[i].at, "no client has the email \"%.64s\"", email);
+        portal->users[portal->user_count++] = build_text(b, email);
+    }
+}
+
+void portal_conf_build(struct build *b, const struct node *at, struct outbound_conf *out)
+{
+    struct portal_keys keys;
+    fields_read(b->report, at, portal_fields, &keys);
+    if (!*keys.tag)
+        report_error(b->report, at, "portal tag is empty");
+    if (!*keys.domain)
+        report_error(b->report, at, "portal domain is empty");
+    outbound_conf_init(b, at, keys.tag, out);
+    out->kind = OUT_PORTAL;
+    struct portal_conf *portal = &out->portal;
+    portal->tag = out->tag;
+    portal->domain = build_text(b, keys.domain);
+    check_domain(b, at, portal->domain);
+    check_domain(b, at, keys.control_domain);
+    portal->control_domain = *keys.control_domain ? build_text(b, keys.control_domain) : NULL;
+    portal_users_build(b, keys.users, portal);
+    portal->traffic = build_traffic(b, "portal", out->tag, true, true);
+    portal->carriers_slot = build_slot(b, "portal", out->tag, "carriers");
+    portal->visitors_slot = build_slot(b, "portal", out->tag, "visitors");
+}
+
+struct bridge_keys {
+    const char *tag, *domain;
+};
+
+const struct field bridge_fields[] = {
+    FIELD_TEXT("tag", struct bridge_keys, tag, ""),
+    FIELD_TEXT("domain", struct bridge_keys, domain, ""),
+    FIELD_END,
+};
+
+void bridge_conf_build(struct build *b, const struct node *at, struct bridge_conf *bridge)
+{
+    struct bridge_keys keys;
+    fields_read(b->report, at, bridge_fields, &keys);
+    if (!*keys.tag)
+        report_error(b->report, at, "bridge tag is empty");
+    if (!*keys.domain)
+        report_error(b->report, at, "bridge domain is empty");
+    bridge->tag = build_text(b, keys.tag);
+    bridge->domain = build_text(b, keys.domain);
+    check_domain(b, at, bridge->domain);
+    bridge->traffic = build_traffic(b, "bridge", bridge->tag, true, true);
+    bridge->carriers_slot = build_slot(b, "bridge", bridge->tag, "carriers");
+}
+
+const struct field reverse_fields[] = {
+    FIELD_NODE("bridges", struct reverse_lists, bridges, "objects"),
+    FIELD_NODE("portals", struct reverse_lists, portals, "objects"),
+    FIELD_END,
+};

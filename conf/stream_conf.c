@@ -1,0 +1,183 @@
+#include <strings.h>
+
+#include "conf/compile.h"
+
+struct stream_keys {
+    const struct node *network, *security, *tcp, *raw;
+};
+
+struct tcp_keys {
+    const struct node *header;
+};
+
+struct header_keys {
+    const struct node *type;
+};
+
+static const struct field_name network_names[] = {
+    {"tcp", 0},
+    {"raw", 0},
+    {"ws", NAME_LATER},
+    {"websocket", NAME_LATER},
+    {"http", NAME_LATER},
+    {"h2", NAME_LATER},
+    {"grpc", NAME_LATER},
+    {"gun", NAME_LATER},
+    {"kcp", NAME_LATER},
+    {"mkcp", NAME_LATER},
+    {"quic", NAME_LATER},
+    {"ds", NAME_LATER},
+    {"domainsocket", NAME_LATER},
+    {"httpupgrade", NAME_LATER},
+    {"xhttp", NAME_LATER},
+    {"splithttp", NAME_LATER},
+    {"hysteria", NAME_LATER},
+    {NULL, 0},
+};
+
+static const struct field_name security_names[] = {
+    {"none", 0},         {"", 0},
+    {"tls", NAME_LATER}, {"xtls", NAME_LATER},
+    {"utls", NAME_LATER}, {"reality", NAME_LATER},
+    {NULL, 0},
+};
+
+static const struct field_name header_names[] = {{"none", 0}, {"http", NAME_LATER}, {NULL, 0}};
+
+const struct field tcp_header_fields[] = {
+    FIELD_NODE("type", struct header_keys, type, "none"),
+    FIELD_IGNORED("request"),
+    FIELD_IGNORED("response"),
+    FIELD_END,
+};
+
+const struct field tcp_fields[] = {
+    FIELD_NODE("header", struct tcp_keys, header, "object"),
+    FIELD_LATER("acceptProxyProtocol"),
+    FIELD_END,
+};
+
+static const struct field sockopt_fields[] = {
+    FIELD_LATER("mark"),
+    FIELD_LATER("tcpFastOpen"),
+    FIELD_LATER("tcpFastOpenQueueLength"),
+    FIELD_LATER_UNLESS("tproxy", "off"),
+    FIELD_LATER("acceptProxyProtocol"),
+    FIELD_LATER("tcpKeepAliveInterval"),
+    FIELD_LATER("tcpKeepAliveIdle"),
+    FIELD_LATER("tcpUserTimeout"),
+    FIELD_LATER("tcpCongestion"),
+    FIELD_LATER("tcpMaxSeg"),
+    FIELD_LATER("tcpWindowClamp"),
+    FIELD_LATER("bindToDevice"),
+    FIELD_LATER("interface"),
+    FIELD_LATER("rxBufSize"),
+    FIELD_LATER("txBufSize"),
+    FIELD_LATER("forceBufSize"),
+    FIELD_LATER("mptcp"),
+    FIELD_LATER("tcpMptcp"),
+    FIELD_LATER("tcpNoDelay"),
+    FIELD_LATER("dialerProxy"),
+    FIELD_LATER_UNLESS("domainStrategy", "AsIs"),
+    FIELD_LATER("happyEyeballs"),
+    FIELD_LATER_UNLESS("addressPortStrategy", "none"),
+    FIELD_LATER("v6only"),
+    FIELD_LATER("customSockopt"),
+    FIELD_LATER("penetrate"),
+    FIELD_LATER("trustedXForwardedFor"),
+    FIELD_END,
+};
+
+/* The settings of transports and of security that are not chosen: see warn_unused(). */
+const struct field stream_fields[] = {
+    FIELD_NODE("network", struct stream_keys, network, "tcp or raw"),
+    FIELD_NODE("security", struct stream_keys, security, "none"),
+    FIELD_NODE("tcpSettings", struct stream_keys, tcp, "object"),
+    FIELD_NODE("rawSettings", struct stream_keys, raw, "object"),
+    FIELD_OBJECT("sockopt", sockopt_fields),
+    FIELD_IGNORED("kcpSettings"),
+    FIELD_IGNORED("wsSettings"),
+    FIELD_IGNORED("httpSettings"),
+    FIELD_IGNORED("quicSettings"),
+    FIELD_IGNORED("dsSettings"),
+    FIELD_IGNORED("grpcSettings"),
+    FIELD_IGNORED("gunSettings"),
+    FIELD_IGNORED("httpupgradeSettings"),
+    FIELD_IGNORED("xhttpSettings"),
+    FIELD_IGNORED("splithttpSettings"),
+    FIELD_IGNORED("hysteriaSettings"),
+    FIELD_IGNORED("tlsSettings"),
+    FIELD_IGNORED("xtlsSettings"),
+    FIELD_IGNORED("utlsSettings"),
+    FIELD_IGNORED("realitySettings"),
+    FIELD_LATER("finalmask"),
+    FIELD_END,
+};
+
+static const struct field transport_fields[] = {
+    FIELD_NODE("tcpSettings", struct stream_keys, tcp, "object"),
+    FIELD_IGNORED("kcpSettings"),
+    FIELD_IGNORED("wsSettings"),
+    FIELD_IGNORED("httpSettings"),
+    FIELD_IGNORED("quicSettings"),
+    FIELD_IGNORED("dsSettings"),
+    FIELD_IGNORED("grpcSettings"),
+    FIELD_IGNORED("gunSettings"),
+    FIELD_END,
+};
+
+static void tcp_check(struct build *b, const struct node *at)
+{
+    struct tcp_keys keys;
+    struct header_keys header;
+    if (!at || !fields_read(b->report, at, tcp_fields, &keys) || !keys.header)
+        return;
+    if (!fields_read(b->report, keys.header, tcp_header_fields, &header))
+        return;
+    if (header.type)
+        value_name(b->report, header.type, header_names,
+                   "invalid TCP header config: unknown config id", "TCP header");
+    else
+        report_error(b->report, keys.header,
+                     "invalid TCP header config: type not found in JSON context");
+}
+
+/* tlsSettings without "security": "tls" look like encryption and are none. */
+static void warn_unused(struct build *b, const struct node *at)
+{
+    for (const struct node *n = at->first; n; n = n->next) {
+        for (const struct field *f = stream_fields; f->key; f++) {
+            if (f->type != FIELD_TYPE_IGNORED || strcasecmp(f->key, n->key) != 0)
+                continue;
+            if (!node_is_empty(n))
+                report_warn_key(b->report, n, "has no effect: network is tcp, security is none");
+        }
+    }
+}
+
+void stream_conf_check(struct build *b, const struct node *at)
+{
+    struct stream_keys keys;
+    int network = 0, security = 0;
+    if (!at || !fields_read(b->report, at, stream_fields, &keys))
+        return;
+    if (keys.network)
+        network = value_name(b->report, keys.network, network_names,
+                             "Config: unknown transport protocol", "transport");
+    if (keys.security)
+        security = value_name(b->report, keys.security, security_names,
+                              "unknown security, V2Ray would send in the clear",
+                              "security");
+    tcp_check(b, keys.tcp);
+    tcp_check(b, keys.raw);
+    if (network == 0 && security == 0)
+        warn_unused(b, at);
+}
+
+/* Defaults for streams that leave their settings out; only those of tcp can take effect. */
+void transport_conf_check(struct build *b, const struct node *at)
+{
+    struct stream_keys keys;
+    if (fields_read(b->report, at, transport_fields, &keys))
+        tcp_check(b, keys.tcp);
+}
