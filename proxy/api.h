@@ -9,13 +9,14 @@
 #include "core/outbound.h"
 #include "core/stats.h"
 
-struct api_watch { /* something that /ready and the status page look at */
+struct api_watch {    /* something that /ready and the status page look at */
     const char *kind; /* "bridge" or "portal" */
     const char *tag;
     int carriers_slot;
+    int visitors_slot; /* -1: not counted, as for a bridge */
 };
 
-struct api_view { /* what all instances show; outlives them */
+struct api_view { /* what all instances show; outlives them and their flows */
     const struct stats *stats;
     struct counter *const *counters; /* one array per loop */
     unsigned loops;
@@ -24,6 +25,7 @@ struct api_view { /* what all instances show; outlives them */
     ev_tstamp started; /* wall clock */
 };
 
+/* NULL: out of memory. */
 struct outbound *api_new(struct loop *l, const char *tag, const struct api_view *view);
 
 #endif
