@@ -1,0 +1,25 @@
+/* proxy/vmess_auth.h -- the auth id, the 16 bytes that open a VMess connection: time, random bytes and
+ * CRC under a key that only the user has; and the table that finds whose key it is.
+ * Thread: a table belongs to one loop. Units: wall-clock seconds. */
+#ifndef V2C_PROXY_VMESS_AUTH_H
+#define V2C_PROXY_VMESS_AUTH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proxy/vmess.h"
+
+enum { AUTH_ID = 16, AUTH_WINDOW = 120 /* seconds that clocks may differ, either way */ };
+
+/* -1: the crypto library failed (memory). */
+int vmess_auth_seal(uint8_t out[AUTH_ID], const uint8_t auth_key[16], int64_t stamp,
+                    const uint8_t rand4[4]);
+
+struct vmess_table;
+struct vmess_table *vmess_table_new(const struct vmess_user *users, size_t count);
+void vmess_table_free(struct vmess_table *t);
+/* The user who made this auth id, and the time he put in; NULL when nobody did within AUTH_WINDOW. */
+const struct vmess_user *vmess_table_find(struct vmess_table *t, const uint8_t id[AUTH_ID],
+                                          int64_t now, int64_t *stamp);
+
+#endif
