@@ -11,7 +11,7 @@ struct response_keys {
 static const struct field_name response_names[] = {{"none", 0}, {"http", 1}, {NULL, 0}};
 
 const struct field blackhole_response_fields[] = {
-    FIELD_NODE("type", struct response_keys, type, "none or http"),
+    FIELD_NODE("type", struct response_keys, type, "none|http"),
     FIELD_END,
 };
 

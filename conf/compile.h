@@ -43,7 +43,8 @@ void transport_conf_check(struct build *b, const struct node *at);
 
 void dokodemo_conf_build(struct build *b, const struct node *at, const struct node *owner,
                          struct inbound_conf *in);
-void vmess_in_conf_build(struct build *b, const struct node *at, struct inbound_conf *in);
+void vmess_in_conf_build(struct build *b, const struct node *at, const struct node *owner,
+                         struct inbound_conf *in);
 void vmess_out_conf_build(struct build *b, const struct node *at, const struct node *owner,
                           struct outbound_conf *out);
 void freedom_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);

@@ -11,7 +11,7 @@ static const struct field dns_fields[] = {
     FIELD_NODE("servers", struct dns_keys, servers, "localhost"),
     FIELD_LATER_WHAT("hosts", "dns hosts"),
     FIELD_LATER_WHAT("clientIp", "dns clientIp"),
-    FIELD_LATER_UNLESS("queryStrategy", "UseIP"),
+    FIELD_LATER_UNLESS("queryStrategy", "dns queryStrategy", "UseIP"),
     FIELD_IGNORED("tag"),
     FIELD_IGNORED("disableCache"),
     FIELD_IGNORED("disableFallback"),
@@ -21,8 +21,8 @@ static const struct field dns_fields[] = {
     FIELD_IGNORED("domainMatcher"),
     FIELD_IGNORED("enableParallelQuery"),
     FIELD_LATER("fakedns"),
-    FIELD_LATER("serveStale"),
-    FIELD_LATER("useSystemHosts"),
+    FIELD_LATER_WHAT("serveStale", "dns serveStale"),
+    FIELD_LATER_WHAT("useSystemHosts", "dns useSystemHosts"),
     FIELD_END,
 };
 

@@ -87,9 +87,9 @@ struct field {
     {                                                                                              \
         .key = k, .type = FIELD_TYPE_LATER, .what = w                                              \
     }
-#define FIELD_LATER_UNLESS(k, off)                                                                 \
+#define FIELD_LATER_UNLESS(k, w, off)                                                              \
     {                                                                                              \
-        .key = k, .type = FIELD_TYPE_LATER, .text = off                                            \
+        .key = k, .type = FIELD_TYPE_LATER, .what = w, .text = off                                 \
     }
 #define FIELD_END                                                                                  \
     {                                                                                              \

@@ -27,7 +27,7 @@ static const struct field sniffing_fields[] = {
 };
 
 static const struct field allocate_fields[] = {
-    FIELD_LATER_UNLESS("strategy", "always"),
+    FIELD_LATER_UNLESS("strategy", "allocate strategy but always", "always"),
     FIELD_IGNORED("refresh"),
     FIELD_IGNORED("concurrency"),
     FIELD_END,
@@ -37,7 +37,7 @@ const struct field inbound_fields[] = {
     FIELD_TEXT("tag", struct inbound_keys, tag, ""),
     FIELD_NODE("protocol", struct inbound_keys, protocol, "protocol"),
     FIELD_NODE("listen", struct inbound_keys, listen, "address"),
-    FIELD_NODE("port", struct inbound_keys, port, "port or ports"),
+    FIELD_NODE("port", struct inbound_keys, port, "port|range|env"),
     FIELD_NODE("settings", struct inbound_keys, settings, "object"),
     FIELD_NODE("streamSettings", struct inbound_keys, stream, "object"),
     FIELD_OBJECT("sniffing", sniffing_fields),
@@ -107,7 +107,7 @@ void inbound_conf_build(struct build *b, const struct node *at, struct inbound_c
     if (kind == IN_DOKODEMO)
         dokodemo_conf_build(b, keys.settings, at, in);
     else if (kind == IN_VMESS)
-        vmess_in_conf_build(b, keys.settings, in);
+        vmess_in_conf_build(b, keys.settings, at, in);
 }
 
 static unsigned networks(const struct inbound_conf *in)

@@ -43,12 +43,12 @@ const struct field outbound_fields[] = {
     FIELD_TEXT("tag", struct outbound_keys, tag, ""),
     FIELD_NODE("protocol", struct outbound_keys, protocol, "protocol"),
     FIELD_NODE("settings", struct outbound_keys, settings, "object"),
-    FIELD_NODE("sendThrough", struct outbound_keys, send_through, "IP address"),
+    FIELD_NODE("sendThrough", struct outbound_keys, send_through, "IP"),
     FIELD_NODE("streamSettings", struct outbound_keys, stream, "object"),
     FIELD_NODE("mux", struct outbound_keys, mux, "object"),
     FIELD_NODE("proxySettings", struct outbound_keys, proxy, "object"),
-    FIELD_LATER_UNLESS("domainStrategy", "AsIs"),
-    FIELD_LATER_UNLESS("targetStrategy", "AsIs"),
+    FIELD_LATER_UNLESS("domainStrategy", "domainStrategy of outbounds", "AsIs"),
+    FIELD_LATER_UNLESS("targetStrategy", "targetStrategy of outbounds", "AsIs"),
     FIELD_END,
 };
 

@@ -25,7 +25,7 @@ const struct field policy_system_fields[] = {
 };
 
 const struct field policy_fields[] = {
-    FIELD_NODE("levels", struct policy_keys, levels, "objects by level"),
+    FIELD_NODE("levels", struct policy_keys, levels, "objects"),
     FIELD_OBJECT("system", policy_system_fields),
     FIELD_END,
 };

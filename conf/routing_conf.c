@@ -59,7 +59,7 @@ const struct field rule_fields[] = {
     FIELD_NODE("outboundTag", struct rule_keys, outbound_tag, "tag"),
     FIELD_NODE("balancerTag", struct rule_keys, balancer_tag, "tag"),
     FIELD_LATER_WHAT("protocol", "protocol in rules"),
-    FIELD_LATER("attrs"),
+    FIELD_LATER_WHAT("attrs", "attrs in rules"),
     FIELD_LATER_WHAT("localIP", "localIP in rules"),
     FIELD_LATER_WHAT("localPort", "localPort in rules"),
     FIELD_LATER_WHAT("process", "process in rules"),

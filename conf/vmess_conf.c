@@ -192,7 +192,8 @@ static void check_ids(struct build *b, const struct node_list *nodes,
                         "another client has the same id: they cannot be told apart");
 }
 
-void vmess_in_conf_build(struct build *b, const struct node *at, struct inbound_conf *in)
+void vmess_in_conf_build(struct build *b, const struct node *at, const struct node *owner,
+                         struct inbound_conf *in)
 {
     struct vmess_in_keys keys;
     struct node_list nodes = {0};
@@ -206,8 +207,8 @@ void vmess_in_conf_build(struct build *b, const struct node *at, struct inbound_
         client_build(b, nodes.items[i], &conf->users[i]);
     check_emails(b, &nodes, conf);
     check_ids(b, &nodes, conf);
-    if (conf->count == 0 && keys.clients)
-        report_warn(b->report, keys.clients, "no clients: nobody can connect");
+    if (conf->count == 0)
+        report_warn(b->report, at ? at : owner, "no clients: nobody can connect");
 }
 
 static void server_host_build(struct build *b, const struct node *at, const struct node *address,
