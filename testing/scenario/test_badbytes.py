@@ -44,7 +44,8 @@ class Server:
         self.program = run(kind, config, "server")
 
     def request(self, **more):
-        return peer.Request(peer.TCP, HOST, self.origins.odd, **more)
+        fields = {"command": peer.TCP, "host": HOST, "port": self.origins.odd}
+        return peer.Request(**{**fields, **more})
 
     def good_visit(self):
         with peer.Client(self.vmess, USER, self.request()).start(b"echo\nhello") as c:
@@ -165,8 +166,6 @@ def test_all_failures_swallow_alike(server):
     cases["replay"] = used_handshake
     if server.kind == "v2c":
         cases.update(wrong_headers(server))
-    else:  # it ends a connection with a clock that is off like any other; nothing to leave out
-        pass
     counts = in_parallel([lambda d=d: swallowed(server.vmess, d) for d in cases.values()])
     told = dict(zip(cases, counts))
     slack = 160 * SLOWER  # steps that were sent before the close was seen
@@ -273,3 +272,12 @@ def test_broken_body_ends_one_connection(new_server):
         good.send(b"still here")
         assert good.read(10) == b"still here"
     assert server.good_visit()
+
+
+@pytest.mark.quick
+def test_control_one_header_ends_an_old_server(run, origins):
+    """Padding without mask, from a user with a valid id: the whole V2Ray process dies."""
+    server = Server(run, "v2ray", origins)
+    with peer.Client(server.vmess, USER, server.request(option=0x09)) as c:
+        c.start()
+        wait_for(lambda: not server.program.alive(), 5, "the server to die")

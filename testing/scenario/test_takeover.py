@@ -40,15 +40,19 @@ class FakeBridge:
 
 
 def send_cookies(tunnel):
-    """Forty visitors, one after the other, each with a cookie; what they were answered."""
-    answers = []
+    """Forty visitors, each with a cookie, who all stay connected; what they were answered."""
+    answers, sockets = [], []
     for i in range(COOKIES):
+        s = connect(tunnel.web, 5)
+        sockets.append(s)
+        cookie = f"Cookie: secret={i};\r\n"
         try:
-            with connect(tunnel.web, 5) as s:
-                s.sendall(http_request("/small.txt", extra=f"Cookie: secret={i};\r\n"))
-                answers.append(read_answer(s).body)
+            s.sendall(http_request("/small.txt", keep=True, extra=cookie))
+            answers.append(read_answer(s).body)
         except (OSError, EOFError):
             answers.append(None)
+    for s in sockets:
+        s.close()
     return answers
 
 
