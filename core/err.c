@@ -4,6 +4,18 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Puts ": more" behind the text, as much of it as fits. */
+static void err_append(struct err *e, const char *more)
+{
+    size_t used = strlen(e->text), room = sizeof e->text - used - 1;
+    if (room < 3)
+        return;
+    memcpy(e->text + used, ": ", 2);
+    size_t len = strnlen(more, room - 2);
+    memcpy(e->text + used + 2, more, len);
+    e->text[used + 2 + len] = '\0';
+}
+
 int err_set(struct err *e, int code, const char *fmt, ...)
 {
     va_list ap;
@@ -19,10 +31,9 @@ int err_sys(struct err *e, const char *fmt, ...)
     va_list ap;
     e->code = errno;
     va_start(ap, fmt);
-    int n = vsnprintf(e->text, sizeof e->text, fmt, ap);
+    vsnprintf(e->text, sizeof e->text, fmt, ap);
     va_end(ap);
-    if (n >= 0 && (size_t)n < sizeof e->text)
-        snprintf(e->text + n, sizeof e->text - (size_t)n, ": %s", strerror(e->code));
+    err_append(e, strerror(e->code));
     return -1;
 }
 
@@ -32,10 +43,9 @@ int err_wrap(struct err *e, const char *fmt, ...)
     va_list ap;
     memcpy(inner, e->text, sizeof inner);
     va_start(ap, fmt);
-    int n = vsnprintf(e->text, sizeof e->text, fmt, ap);
+    vsnprintf(e->text, sizeof e->text, fmt, ap);
     va_end(ap);
-    if (n >= 0 && (size_t)n < sizeof e->text)
-        snprintf(e->text + n, sizeof e->text - (size_t)n, ": %s", inner);
+    err_append(e, inner);
     return -1;
 }
 

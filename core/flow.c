@@ -49,11 +49,29 @@ static void flow_fail(struct flow *f, const struct err *why)
     f->why = strdup(why->text);
 }
 
+static void flow_abort(struct flow *f, const struct err *why)
+{
+    flow_fail(f, why);
+    for (int side = 0; side < 2; side++)
+        if (f->ends[side])
+            end_wake(f->ends[side]);
+}
+
+void flows_abort(struct loop *l, const struct err *why)
+{
+    for (struct flow *f = l->flows; f; f = f->next)
+        flow_abort(f, why);
+}
+
 /* --- idle time --- */
+
+static const double PACKETS_IDLE = 120; /* seconds: nothing says when datagrams end */
 
 static double flow_idle_limit(const struct flow *f)
 {
     bool client_ended = f->pipes[1].eof, target_ended = f->pipes[0].eof;
+    if (f->packets && f->policy->conn_idle > PACKETS_IDLE)
+        return PACKETS_IDLE;
     if (client_ended == target_ended)
         return f->policy->conn_idle;
     return client_ended ? f->policy->downlink_only : f->policy->uplink_only;
@@ -79,10 +97,7 @@ static void on_idle(struct ev_loop *ev, ev_timer *w, int events)
     }
     struct err why;
     err_set(&why, ETIMEDOUT, "idle for %g s", limit);
-    flow_fail(f, &why);
-    for (int side = 0; side < 2; side++)
-        if (f->ends[side])
-            end_wake(f->ends[side]);
+    flow_abort(f, &why);
 }
 
 /* --- birth and death --- */
@@ -91,6 +106,22 @@ static void flow_seat(struct flow *f, struct end *e, const struct end_ops *ops, 
 {
     *e = (struct end){.ops = ops, .flow = f, .side = side, .task = {.run = end_run}};
     f->ends[side] = e;
+}
+
+static void flow_list(struct flow *f)
+{
+    f->next = f->loop->flows;
+    f->link = &f->loop->flows;
+    if (f->next)
+        f->next->link = &f->next;
+    f->loop->flows = f;
+}
+
+static void flow_unlist(struct flow *f)
+{
+    *f->link = f->next;
+    if (f->next)
+        f->next->link = f->link;
 }
 
 struct flow *flow_new(struct loop *l, struct end *inbound_end, const struct end_ops *ops,
@@ -108,10 +139,10 @@ struct flow *flow_new(struct loop *l, struct end *inbound_end, const struct end_
     f->pipes[0].limit = f->pipes[1].limit = p->buffer_size;
     f->born = f->active = loop_now(l);
     flow_seat(f, inbound_end, ops, 0);
-    ev_timer_init(&f->idle, on_idle, p->conn_idle, 0);
+    ev_init(&f->idle, on_idle);
     f->idle.data = f;
-    ev_timer_start(l->ev, &f->idle);
-    l->live_flows++;
+    flow_arm_idle(f);
+    flow_list(f);
     stat_add(l->counters, STAT_flows_opened, 1);
     stat_add(l->counters, STAT_flows_live, 1);
     return f;
@@ -144,7 +175,7 @@ static void flow_free(struct flow *f)
     flow_log_end(f);
     bufq_free(&f->pipes[0].q, &l->bufs);
     bufq_free(&f->pipes[1].q, &l->bufs);
-    l->live_flows--;
+    flow_unlist(f);
     stat_add(l->counters, STAT_flows_live, -1);
     if (f->why_code)
         stat_add(l->counters, STAT_flows_failed, 1);
@@ -263,6 +294,11 @@ void end_untake(struct end *e, struct buf *b)
 size_t end_waiting(const struct end *e)
 {
     return pipe_in(e)->q.bytes;
+}
+
+size_t end_unread(const struct end *e)
+{
+    return pipe_out(e)->q.bytes;
 }
 
 bool end_at_eof(const struct end *e)

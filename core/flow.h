@@ -41,12 +41,14 @@ struct pipe {
 
 struct flow {
     struct loop *loop;
+    struct flow *next, **link; /* in the loop's list */
     uint32_t id;           /* for logs; unique within a loop for a long time */
     struct meta meta;
     struct end *ends[2];   /* NULL: not yet there, or left */
     bool left[2];
     struct pipe pipes[2];  /* pipes[i] leads to ends[i] */
     bool packets;          /* a buf is a datagram; never joined or split */
+    uint64_t pieces;       /* sealed pieces on the busier way of side 0's or 1's codec; 0: no codec */
     const struct policy *policy;
     ev_timer idle;
     ev_tstamp born, active;
@@ -62,6 +64,9 @@ void flow_join(struct flow *f, struct end *outbound_end, const struct end_ops *o
 /* Ends a flow that found no outbound: as if one had joined and left with this error. */
 void flow_refuse(struct flow *f, const struct err *why);
 
+/* Fails all flows of a loop that ends; their ends leave when loop_settle() runs. */
+void flows_abort(struct loop *l, const struct err *why);
+
 /* --- one end's view --- */
 size_t end_room(struct end *e);               /* 0: stop reading; else may put at least one buf */
 void end_put(struct end *e, struct buf *b);   /* takes b; freed at once if the peer has left */
@@ -69,6 +74,7 @@ bool end_write(struct end *e, const void *from, size_t len); /* copies; false: o
 struct buf *end_take(struct end *e);          /* caller frees; NULL when empty */
 void end_untake(struct end *e, struct buf *b); /* gives the rest of a taken buf back; takes b */
 size_t end_waiting(const struct end *e);      /* bytes that end_take() has for us */
+size_t end_unread(const struct end *e);       /* bytes we put that the peer has not taken */
 bool end_at_eof(const struct end *e);         /* the peer ended its side and all is taken */
 void end_eof(struct end *e);                  /* half-close: the other way stays open */
 bool end_sent_eof(const struct end *e);       /* we said end_eof() */

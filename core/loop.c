@@ -120,6 +120,40 @@ void loop_fini(struct loop *l)
     *l = (struct loop){0};
 }
 
+void loop_settle(struct loop *l)
+{
+    while (l->ready)
+        loop_run_ready(l);
+}
+
+void loop_adopt(struct loop *l, struct loner *n)
+{
+    n->next = l->loners;
+    n->link = &l->loners;
+    if (n->next)
+        n->next->link = &n->next;
+    l->loners = n;
+}
+
+void loop_disown(struct loner *n)
+{
+    if (!n->link)
+        return;
+    *n->link = n->next;
+    if (n->next)
+        n->next->link = n->link;
+    n->link = NULL;
+}
+
+void loop_drop_loners(struct loop *l)
+{
+    while (l->loners) {
+        struct loner *n = l->loners;
+        loop_disown(n);
+        n->drop(n);
+    }
+}
+
 void loop_run(struct loop *l)
 {
     ev_run(l->ev, 0);

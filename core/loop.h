@@ -20,6 +20,12 @@ struct task {
     struct task *next, **link; /* link: where the pointer to this task lies; NULL when not queued */
 };
 
+/* Something that lives on the loop and in nothing else: dropped when the loop ends. */
+struct loner {
+    void (*drop)(struct loner *n);
+    struct loner *next, **link; /* link NULL: not listed */
+};
+
 enum {
     LOOP_SCRATCH = 256 * 1024, /* bytes that one read from a carrier may bring */
 };
@@ -31,7 +37,8 @@ struct loop {
     uint8_t *scratch;      /* LOOP_SCRATCH bytes, valid within one callback */
     struct counter *counters; /* one per slot; written here, read anywhere */
     uint32_t next_flow;
-    unsigned live_flows;
+    struct flow *flows; /* all that live */
+    struct loner *loners;
     struct ares_state *ares; /* transport/resolve.c, made at the first look-up */
 
     struct task *ready, **ready_end;
@@ -52,6 +59,11 @@ void loop_stop(struct loop *l); /* on the loop's own thread */
 /* Queues a task for the end of this turn; once, however often it is called. */
 void loop_ready(struct loop *l, struct task *t);
 void loop_unready(struct loop *l, struct task *t);
+/* Runs what is ready until nothing is; for the end of a loop. */
+void loop_settle(struct loop *l);
+void loop_adopt(struct loop *l, struct loner *n);
+void loop_disown(struct loner *n);
+void loop_drop_loners(struct loop *l);
 /* From any thread: the task runs on the loop, later. The task must stay valid until then. */
 void loop_post(struct loop *l, struct task *t);
 

@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+struct policy;
+
 struct traffic { /* slots of two counters (core/stats.h), -1: not counted */
     int up, down;
 };
@@ -12,6 +14,7 @@ struct traffic { /* slots of two counters (core/stats.h), -1: not counted */
 struct user {
     const char *email; /* "" when the config gives none */
     uint32_t level;
+    const struct policy *policy; /* of the level */
     struct traffic traffic;
 };
 

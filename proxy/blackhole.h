@@ -2,10 +2,13 @@
 #ifndef V2C_PROXY_BLACKHOLE_H
 #define V2C_PROXY_BLACKHOLE_H
 
-#include <stdbool.h>
+#include "core/outbound.h"
 
 struct blackhole_conf {
     bool http; /* response.type "http" */
 };
+
+/* conf outlives it. NULL: out of memory. */
+struct outbound *blackhole_new(struct loop *l, const char *tag, const struct blackhole_conf *conf);
 
 #endif

@@ -49,6 +49,7 @@ struct codec_ops {
 struct codec {
     const struct codec_ops *ops;
     size_t drain;    /* see accept */
+    bool marks_end;  /* the peer says when it ends; a socket's end without that is a cut */
     uint64_t sealed; /* pieces sealed and opened so far: some protocols must not run for ever */
     uint64_t opened;
 };

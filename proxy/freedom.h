@@ -1,13 +1,17 @@
-/* proxy/freedom.h -- the outbound that dials the target itself. */
+/* proxy/freedom.h -- the outbound that dials the target itself, or the one configured in its place. */
 #ifndef V2C_PROXY_FREEDOM_H
 #define V2C_PROXY_FREEDOM_H
 
-#include "core/addr.h"
+#include "core/outbound.h"
 #include "transport/dial.h"
 
 struct freedom_conf {
-    struct addr redirect;      /* type ADDR_NONE: keep the host; port 0: keep the port */
-    enum dial_family family;   /* domainStrategy */
+    struct addr redirect;    /* type ADDR_NONE: keep the host; port 0: keep the port */
+    enum dial_family family; /* domainStrategy */
 };
+
+/* All pointers outlive it. NULL: out of memory. */
+struct outbound *freedom_new(struct loop *l, const char *tag, const struct freedom_conf *conf,
+                             const struct addr *send_through, const struct traffic *traffic);
 
 #endif

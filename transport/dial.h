@@ -1,8 +1,38 @@
-/* transport/dial.h -- from an address to a connected socket: look up, choose the family, connect. */
+/* transport/dial.h -- from an address to a connecting socket: look up, choose the family, connect.
+ * Thread: its loop. Ownership: embedded in its user, who calls dial_stop() before he goes.
+ * Errors: given to done(). connect(2) itself may still be under way when done() gets the socket; when it
+ * then fails, dial_again() tries the next address of the name. */
 #ifndef V2C_TRANSPORT_DIAL_H
 #define V2C_TRANSPORT_DIAL_H
 
+#include "core/addr.h"
+#include "core/err.h"
+
 /* Which addresses of a name may be dialled. AS_IS: whatever the system prefers. */
 enum dial_family { DIAL_AS_IS, DIAL_ANY, DIAL_IPV4, DIAL_IPV6 };
+
+struct loop;
+struct resolve_query;
+
+/* fd >= 0: non-blocking, close-on-exec, prepared; taken by the callee. -1: see why. */
+typedef void dial_done(void *owner, int fd, const struct err *why);
+
+struct dial {
+    struct loop *loop;
+    int socktype; /* SOCK_STREAM or SOCK_DGRAM */
+    uint16_t port;
+    const struct addr *from; /* sendThrough; NULL or ADDR_NONE: the system chooses */
+    dial_done *done;
+    void *owner;
+    struct resolve_query *query;
+    struct addr *rest; /* addresses not tried yet; owned */
+    size_t rest_count, next;
+};
+
+/* Set loop, socktype, from, done and owner before. done() may be called before this returns. */
+void dial_start(struct dial *d, const struct addr *to, enum dial_family family);
+/* The socket did not connect, for this reason: done() gets the next one, or the reason. */
+void dial_again(struct dial *d, const struct err *why);
+void dial_stop(struct dial *d);
 
 #endif

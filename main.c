@@ -1,0 +1,349 @@
+/* main.c -- the command line, the signals and the threads: sees every folder and only wires them. */
+#include <sodium.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "conf/worker.h"
+#include "config.h"
+
+/* V2Ray's exit codes; unit files know 23. */
+enum { EXIT_CONFIG = 23, EXIT_START = 255, EXIT_USAGE = 2 };
+
+static const char HELP[] =
+    "v2c " PACKAGE_VERSION " -- reverse tunnels and routing with V2Ray's configuration and wire format\n"
+    "\n"
+    "usage: v2c run  [-c FILE]... [-confdir DIR]   run until SIGINT or SIGTERM\n"
+    "       v2c test [-c FILE]... [-confdir DIR] [-strict]\n"
+    "                                              check the configuration: every error at once\n"
+    "       v2c uuid                               print a new random user id\n"
+    "       v2c version\n"
+    "       v2c help\n"
+    "\n"
+    "Without -c and -confdir the configuration is ./config.json, else $V2RAY_LOCATION_CONFIG/config.json,\n"
+    "else standard input. \"-c stdin:\" reads standard input.\n"
+    "Signals: SIGUSR1 opens the log files again, after they were rotated.\n"
+    "Exit codes: 0 well, 23 the configuration is wrong, 255 it cannot start (a port in use).\n"
+    "Manuals: v2c(8), v2c.json(5).\n";
+
+struct args {
+    const char *files[64];
+    struct config_source source;
+};
+
+/* --- arguments --- */
+
+/* "-name value" and "-name=value", with one dash or two. */
+static const char *arg_value(char **argv, int *i, const char *name)
+{
+    const char *arg = argv[*i];
+    size_t len = strlen(name);
+    if (*arg++ != '-')
+        return NULL;
+    arg += *arg == '-';
+    if (strncmp(arg, name, len) != 0)
+        return NULL;
+    if (arg[len] == '=')
+        return arg + len + 1;
+    return arg[len] == '\0' && argv[*i + 1] ? argv[++*i] : NULL;
+}
+
+static bool arg_is(const char *arg, const char *name)
+{
+    return arg[0] == '-' && (strcmp(arg + 1, name) == 0 ||
+                             (arg[1] == '-' && strcmp(arg + 2, name) == 0));
+}
+
+static bool args_add_file(struct args *a, const char *path)
+{
+    if (a->source.file_count == sizeof a->files / sizeof *a->files)
+        return false;
+    a->files[a->source.file_count++] = path;
+    return true;
+}
+
+static bool args_parse_one(struct args *a, char **argv, int *i)
+{
+    const char *value;
+    if ((value = arg_value(argv, i, "c")) || (value = arg_value(argv, i, "config")))
+        return args_add_file(a, value);
+    if ((value = arg_value(argv, i, "confdir"))) {
+        a->source.dir = value;
+        return true;
+    }
+    if (arg_is(argv[*i], "strict"))
+        return a->source.strict = true;
+    return false;
+}
+
+static bool readable(const char *path)
+{
+    return access(path, R_OK) == 0;
+}
+
+/* What V2Ray reads when nobody names a file. */
+static void args_default(struct args *a, char path[], size_t room)
+{
+    const char *dir = getenv("V2RAY_LOCATION_CONFIG");
+    const char *confdir = getenv("V2RAY_LOCATION_CONFDIR");
+    if (!a->source.dir && confdir && readable(confdir))
+        a->source.dir = confdir;
+    if (a->source.file_count || a->source.dir)
+        return;
+    snprintf(path, room, "%s/config.json", dir ? dir : ".");
+    if (readable("config.json")) {
+        args_add_file(a, "config.json");
+    } else if (dir && readable(path)) {
+        args_add_file(a, path);
+    } else {
+        fprintf(stderr, "v2c: reading the configuration from standard input\n");
+        args_add_file(a, "stdin:");
+    }
+}
+
+static struct config *load(int argc, char **argv, FILE *report)
+{
+    struct args a = {.source = {.files = a.files}};
+    char path[4096];
+    for (int i = 0; i < argc; i++) {
+        if (args_parse_one(&a, argv, &i))
+            continue;
+        fprintf(stderr, "v2c: cannot use \"%s\" here; see \"v2c help\"\n", argv[i]);
+        return NULL;
+    }
+    args_default(&a, path, sizeof path);
+    return config_load(&a.source, report);
+}
+
+/* --- run --- */
+
+struct process {
+    struct config *config;
+    struct worker *workers;
+    unsigned count;
+    struct api_view view;
+    struct api_watch *watches;
+    struct counter **counters;
+};
+
+static void harden(void)
+{
+    struct rlimit none = {0, 0}, files;
+    setrlimit(RLIMIT_CORE, &none); /* memory holds keys */
+    prctl(PR_SET_DUMPABLE, 0);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static void process_watch(struct process *p)
+{
+    const struct config *c = p->config;
+    size_t n = 0;
+    for (size_t i = 0; i < c->bridge_count; i++)
+        p->watches[n++] = (struct api_watch){.kind = "bridge",
+                                             .tag = c->bridges[i].tag,
+                                             .carriers_slot = c->bridges[i].carriers_slot,
+                                             .visitors_slot = -1};
+    for (size_t i = 0; i < c->outbound_count; i++) {
+        const struct portal_conf *portal = &c->outbounds[i].portal;
+        if (c->outbounds[i].kind == OUT_PORTAL)
+            p->watches[n++] = (struct api_watch){.kind = "portal",
+                                                 .tag = portal->tag,
+                                                 .carriers_slot = portal->carriers_slot,
+                                                 .visitors_slot = portal->visitors_slot};
+    }
+    p->view = (struct api_view){.stats = &c->stats,
+                                .counters = p->counters,
+                                .loops = p->count,
+                                .watches = p->watches,
+                                .watch_count = n,
+                                .started = (ev_tstamp)time(NULL)};
+}
+
+static int process_start(struct process *p, struct err *e)
+{
+    const struct config *c = p->config;
+    p->count = 1;
+    p->watches = calloc(c->bridge_count + c->outbound_count + 1, sizeof *p->watches);
+    p->counters = calloc(p->count, sizeof *p->counters);
+    p->workers = calloc(p->count, sizeof *p->workers);
+    if (!p->watches || !p->counters || !p->workers)
+        return err_set(e, ENOMEM, "out of memory");
+    process_watch(p);
+    for (unsigned i = 0; i < p->count; i++) {
+        if (worker_init(&p->workers[i], i, p->count, c, &p->view, e) < 0)
+            return -1;
+        p->counters[i] = p->workers[i].loop.counters;
+    }
+    for (unsigned i = 0; i < p->count; i++)
+        if (worker_listen(&p->workers[i], e) < 0)
+            return -1;
+    return 0;
+}
+
+static void *worker_thread(void *arg)
+{
+    worker_run(arg);
+    return NULL;
+}
+
+static void reopen_logs(void)
+{
+    struct err e;
+    if (log_reopen(&e) < 0)
+        log_error("log files: %s", e.text);
+}
+
+/* The main thread only waits for signals; the others have them blocked. */
+static void process_wait(const sigset_t *signals)
+{
+    int caught;
+    for (;;) {
+        if (sigwait(signals, &caught) != 0 || caught == SIGHUP)
+            continue;
+        if (caught != SIGUSR1)
+            return;
+        reopen_logs();
+    }
+}
+
+static int process_run(struct process *p)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    for (unsigned i = 0; i < p->count; i++) {
+        if (pthread_create(&p->workers[i].thread, NULL, worker_thread, &p->workers[i]) == 0)
+            continue;
+        log_error("cannot start worker %u", i);
+        return EXIT_START;
+    }
+    log_warn("v2c " PACKAGE_VERSION " started");
+    process_wait(&signals);
+    for (unsigned i = 0; i < p->count; i++)
+        worker_stop(&p->workers[i]);
+    for (unsigned i = 0; i < p->count; i++)
+        pthread_join(p->workers[i].thread, NULL);
+    return EXIT_SUCCESS;
+}
+
+static void process_free(struct process *p)
+{
+    for (unsigned i = 0; p->workers && i < p->count; i++)
+        if (p->workers[i].loop.ev)
+            worker_fini(&p->workers[i]);
+    free(p->workers);
+    free(p->counters);
+    free(p->watches);
+    config_free(p->config);
+    log_close();
+}
+
+static int command_run(int argc, char **argv)
+{
+    struct err e;
+    struct process p = {.config = load(argc, argv, stderr)};
+    if (!p.config)
+        return EXIT_CONFIG;
+    if (log_open(&p.config->log, &e) < 0) {
+        fprintf(stderr, "v2c: %s\n", e.text);
+        config_free(p.config);
+        return EXIT_CONFIG;
+    }
+    harden();
+    int result = EXIT_START;
+    if (process_start(&p, &e) == 0)
+        result = process_run(&p);
+    else
+        fprintf(stderr, "v2c: cannot start: %s\n", e.text);
+    process_free(&p);
+    return result;
+}
+
+/* --- the other commands --- */
+
+static int command_test(int argc, char **argv)
+{
+    struct config *c = load(argc, argv, stdout);
+    if (!c)
+        return EXIT_CONFIG;
+    printf("Configuration OK.\n");
+    config_free(c);
+    return EXIT_SUCCESS;
+}
+
+static int command_uuid(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    uint8_t b[16];
+    randombytes_buf(b, sizeof b);
+    b[6] = (uint8_t)((b[6] & 0x0f) | 0x40); /* version 4 */
+    b[8] = (uint8_t)((b[8] & 0x3f) | 0x80); /* variant of RFC 4122 */
+    for (size_t i = 0; i < sizeof b; i++)
+        printf("%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", b[i]);
+    printf("\n");
+    return EXIT_SUCCESS;
+}
+
+static int command_version(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    printf("v2c %s\n", PACKAGE_VERSION);
+    return EXIT_SUCCESS;
+}
+
+static int command_help(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    fputs(HELP, stdout);
+    return EXIT_SUCCESS;
+}
+
+static const struct command {
+    const char *name, *flag; /* flag: V2Ray 4's spelling */
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {"run", NULL, command_run},           {"test", "test", command_test},
+    {"version", "version", command_version}, {"uuid", NULL, command_uuid},
+    {"help", "help", command_help},       {"-h", "h", command_help},
+};
+
+static const struct command *command_find(const char *arg)
+{
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (strcmp(arg, commands[i].name) == 0 ||
+            (commands[i].flag && arg_is(arg, commands[i].flag)))
+            return &commands[i];
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    if (sodium_init() < 0) {
+        fprintf(stderr, "v2c: no random numbers: libsodium does not start\n");
+        return EXIT_START;
+    }
+    if (argc < 2) {
+        fputs(HELP, stderr);
+        return EXIT_USAGE;
+    }
+    const struct command *c = command_find(argv[1]);
+    if (c)
+        return c->run(argc - 2, argv + 2);
+    if (argv[1][0] == '-') /* V2Ray 4: "v2ray -config FILE" */
+        return command_run(argc - 1, argv + 1);
+    fprintf(stderr, "v2c: there is no command \"%s\"; see \"v2c help\"\n", argv[1]);
+    return EXIT_USAGE;
+}

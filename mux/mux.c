@@ -1,0 +1,163 @@
+#include "mux/mux.h"
+
+#include <stdlib.h>
+
+#include "mux/link.h"
+#include "mux/session.h"
+
+enum {
+    OLD_DATAGRAM_MAX = 2048, /* a larger one kills a V2Ray carrier */
+    ID_MAX = 65535,
+};
+
+void mux_init(struct mux *m, const struct mux_ops *ops, bool client, const struct traffic *traffic)
+{
+    *m = (struct mux){.ops = ops,
+                      .client = client,
+                      .traffic = traffic,
+                      .control_id = -1,
+                      .datagram_max = OLD_DATAGRAM_MAX};
+    m->waiting_end = &m->waiting;
+}
+
+bool mux_send(struct mux *m, const struct mux_frame *f, const void *data)
+{
+    struct buf_pool *pool = &m->end.flow->loop->bufs;
+    struct buf *b = buf_new(pool);
+    if (!b)
+        return false;
+    struct writer w = wr_of(b->data, BUF_ROOM);
+    mux_frame_write(&w, f);
+    if (f->data_len)
+        wr_bytes(&w, data, f->data_len);
+    b->len = wr_len(&w);
+    end_put(&m->end, b);
+    return true;
+}
+
+void mux_start(struct mux *m)
+{
+    uint8_t hello[LINK_MAX];
+    struct writer w = wr_of(hello, sizeof hello);
+    link_hello_write(&w, &(struct link_hello){.version = LINK_VERSION, .datagram_max = BUF_DATA});
+    mux_send(m,
+             &(struct mux_frame){
+                 .status = MUX_KEEPALIVE, .option = MUX_DATA, .data_len = (uint16_t)wr_len(&w)},
+             hello);
+}
+
+/* --- opening --- */
+
+unsigned mux_ids_left(const struct mux *m)
+{
+    return ID_MAX - m->last_id;
+}
+
+uint16_t mux_take_control_id(struct mux *m)
+{
+    m->control_id = ++m->last_id;
+    m->opened++;
+    return m->last_id;
+}
+
+static struct mux_session *mux_next_session(struct mux *m)
+{
+    struct mux_session *s = mux_ids_left(m) ? session_new(m, (uint16_t)(m->last_id + 1)) : NULL;
+    if (s)
+        m->last_id = s->id;
+    return s;
+}
+
+/* When memory is out here, the peer answers the stream's first data with an End. */
+static void mux_send_new(struct mux *m, const struct mux_session *s)
+{
+    const struct meta *meta = &s->end.flow->meta;
+    struct mux_frame f = {
+        .id = s->id, .status = MUX_NEW, .net = (uint8_t)meta->net, .target = meta->target};
+    mux_send(m, &f, NULL);
+}
+
+bool mux_open(struct mux *m, struct flow *f)
+{
+    struct mux_session *s = mux_next_session(m);
+    if (!s)
+        return false;
+    flow_join(f, &s->end, &mux_session_ops);
+    mux_send_new(m, s);
+    return true;
+}
+
+bool mux_take_over(struct mux *m, struct end *seat)
+{
+    struct mux_session *s = mux_next_session(m);
+    if (!s)
+        return false;
+    end_reseat(seat, &s->end, &mux_session_ops);
+    mux_send_new(m, s);
+    return true;
+}
+
+struct flow *mux_accept(struct mux *m, const struct mux_frame *f, const struct meta *meta,
+                        const struct policy *p)
+{
+    struct mux_session *s = session_new(m, f->id);
+    if (!s)
+        return NULL;
+    struct flow *flow = flow_new(m->end.flow->loop, &s->end, &mux_session_ops, meta, p);
+    if (flow)
+        return flow;
+    m->pages[s->id / MUX_PAGE][s->id % MUX_PAGE] = NULL;
+    m->sessions--;
+    free(s);
+    return NULL;
+}
+
+/* --- ending --- */
+
+static void mux_end_sessions(struct mux *m, const struct err *why)
+{
+    for (unsigned id = 0; id <= ID_MAX && m->sessions; id++) {
+        struct mux_session *s = session_find(m, (uint16_t)id);
+        if (s)
+            session_end(s, why);
+    }
+}
+
+static void mux_free_pages(struct mux *m)
+{
+    for (int i = 0; i < MUX_PAGE; i++)
+        free(m->pages[i]);
+}
+
+void mux_close(struct mux *m, const struct err *why)
+{
+    struct err cut;
+    err_set(&cut, ECONNRESET, "the link ended%s%s", why && why->code ? ": " : "",
+            why && why->code ? why->text : "");
+    mux_end_sessions(m, &cut);
+    mux_reader_fini(m);
+    mux_free_pages(m);
+    end_leave(&m->end, why);
+    m->ops->closed(m, why);
+}
+
+static void on_wake(struct end *e)
+{
+    struct mux *m = container_of(e, struct mux, end);
+    struct err why = {0};
+    if (end_failed(e)) {
+        err_set(&why, ECONNRESET, "%s", e->flow->why ? e->flow->why : "carrier failed");
+        mux_close(m, &why);
+        return;
+    }
+    if (mux_read(m, &why) < 0) {
+        stat_add(e->flow->loop->counters, STAT_mux_errors, 1);
+        mux_close(m, &why);
+        return;
+    }
+    sessions_pump(m);
+    if (end_at_eof(e) && !m->in)
+        mux_close(m, NULL);
+}
+
+const struct end_ops mux_end_ops = {.wake = on_wake};

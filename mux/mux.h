@@ -1,0 +1,89 @@
+/* mux/mux.h -- many flows over one: the carrier. The client side opens streams, the server side accepts
+ * them; either may sit on a connection that we dialled or that came to us.
+ * Thread: the carrier flow's loop; all its streams live on that loop.
+ * Ownership: embedded in its owner's struct (portal's carrier, bridge's link, ...), which hears `closed`
+ * exactly once, last, and may free it there. A session (V2Ray's word for a stream) owns itself and goes with its flow or
+ * the carrier.
+ * Errors: a frame that is not valid ends the carrier; anything else ends one stream.
+ *
+ * Ends: End closes both directions at once, as V2Ray has it. Between v2c peers a Keep with MUX_EOF ends
+ * one direction. Abnormal ends are End with MUX_ERROR, sent once. */
+#ifndef V2C_MUX_MUX_H
+#define V2C_MUX_MUX_H
+
+#include "core/flow.h"
+#include "core/log.h"
+#include "mux/frame.h"
+
+struct mux;
+struct mux_session;
+
+struct mux_ops {
+    /* Server: the peer opens a stream. Make a flow with mux_accept() and dispatch it, or answer false:
+     * the stream is refused. NULL on a client: peers' New frames are dropped there. */
+    bool (*opened)(struct mux *m, const struct mux_frame *f);
+    /* Data of the stream that the owner made its control stream (m->control_id). May be NULL. */
+    void (*control)(struct mux *m, const uint8_t *data, size_t len);
+    /* The peer answered on the control stream, which one that knows the name never does. May be NULL. */
+    void (*control_refused)(struct mux *m);
+    /* The peer said HELLO, or a first frame came. May be NULL. */
+    void (*alive)(struct mux *m);
+    /* The carrier is over and all its streams have left. Last call. */
+    void (*closed)(struct mux *m, const struct err *why);
+};
+
+enum { MUX_PAGE = 256, MUX_CONTROL_MAX = 512 };
+
+struct mux {
+    struct end end; /* of the carrier flow */
+    const struct mux_ops *ops;
+    struct mux_session **pages[MUX_PAGE]; /* id to stream, two levels */
+    unsigned sessions;   /* live ones */
+    unsigned opened;    /* ever, control stream included */
+    uint16_t last_id;   /* client: of the newest stream; server: the highest seen */
+    int control_id;     /* -1: none */
+    bool client;
+    bool heard;         /* a frame came from the peer */
+    bool is_v2c;        /* the peer said HELLO */
+    uint16_t datagram_max; /* towards the peer */
+    const struct traffic *traffic; /* of the portal or bridge; NULL: not counted */
+
+    /* reading */
+    struct buf *in;               /* taken from the carrier, not yet used up */
+    uint8_t head[MUX_HEAD_MAX];   /* of a frame that lies in several bufs */
+    size_t head_len;
+    struct mux_frame frame;       /* the one whose data is being read */
+    size_t left;                  /* bytes of its data still to come */
+    struct buf *whole;            /* data that must be whole: datagrams, control, link messages */
+    struct mux_session *stalled;   /* its flow has no room: nothing is read until it has */
+    ev_timer stall;
+    uint64_t stall_mark;          /* what had reached that flow when it stalled */
+
+    /* writing */
+    struct mux_session *waiting, **waiting_end; /* have data; the carrier had no room for it */
+    struct log_limit complained;
+};
+
+/* Memory of the owner, zeroed. Joins nothing: the owner gives m->end its seat with mux_end_ops, then calls
+ * mux_start(), which says HELLO. */
+void mux_init(struct mux *m, const struct mux_ops *ops, bool client, const struct traffic *traffic);
+void mux_start(struct mux *m);
+extern const struct end_ops mux_end_ops;
+
+/* Client: a new stream takes the flow's second end. False: no id or memory left; nothing happened. */
+bool mux_open(struct mux *m, struct flow *f);
+/* The same for a flow whose second end is `seat`: the stream takes its place. */
+bool mux_take_over(struct mux *m, struct end *seat);
+/* Server, from `opened`: a flow whose first end is the stream. NULL: out of memory. */
+struct flow *mux_accept(struct mux *m, const struct mux_frame *f, const struct meta *meta,
+                        const struct policy *p);
+/* Client: ids that may still be given out. */
+unsigned mux_ids_left(const struct mux *m);
+/* The id for a stream that the owner writes itself; becomes m->control_id. */
+uint16_t mux_take_control_id(struct mux *m);
+/* Sends a frame with data_len bytes of data; for control streams. False: no memory. */
+bool mux_send(struct mux *m, const struct mux_frame *f, const void *data);
+/* No stream follows: ends the carrier in order. The owner then hears `closed`. */
+void mux_close(struct mux *m, const struct err *why);
+
+#endif

@@ -1,0 +1,312 @@
+/* mux/reader.c -- carrier to sessions: bytes come in bufs that know nothing of frames. A frame's data that
+ * fills most of a buf goes on in that buf, anything smaller is copied to its flow's last one. */
+#include "mux/session.h"
+
+#include "mux/link.h"
+
+enum {
+    MOVE_MIN = BUF_ROOM / 4,   /* smaller pieces would make a queue hold more memory than bytes */
+    FRAMES_PER_TURN = 4096,
+    STALL_PROGRESS = 16 * 1024, /* bytes a stalled flow must take within STALL_LIMIT to be kept */
+    SESSIONS_MAX = 8192,       /* that a peer may have open on one carrier */
+    STRAY_ENDS = 64,           /* answers a second to frames of unknown sessions */
+};
+
+static const double STALL_LIMIT = 5; /* seconds */
+
+static struct buf_pool *mux_pool(struct mux *m)
+{
+    return &m->end.flow->loop->bufs;
+}
+
+/* --- a flow that does not take its bytes --- */
+
+static void on_stall(struct ev_loop *ev, ev_timer *w, int events)
+{
+    (void)ev, (void)events;
+    struct mux *m = w->data;
+    struct mux_session *s = m->stalled;
+    struct err why;
+    uint64_t taken = s->end.flow->pipes[!s->end.side].total - end_unread(&s->end);
+    if (taken - m->stall_mark >= STALL_PROGRESS) {
+        m->stall_mark = taken;
+        ev_timer_again(m->end.flow->loop->ev, &m->stall);
+        return;
+    }
+    stat_add(m->end.flow->loop->counters, STAT_mux_stalled, 1);
+    err_set(&why, ETIMEDOUT, "its reader held up the link for %g s", STALL_LIMIT);
+    session_close(s, &why);
+}
+
+static void mux_stall(struct mux *m, struct mux_session *s)
+{
+    if (m->stalled == s)
+        return;
+    m->stalled = s;
+    m->stall_mark = s->end.flow->pipes[!s->end.side].total - end_unread(&s->end);
+    ev_init(&m->stall, on_stall);
+    m->stall.data = m;
+    m->stall.repeat = STALL_LIMIT;
+    ev_timer_again(m->end.flow->loop->ev, &m->stall);
+}
+
+void mux_unstall(struct mux *m)
+{
+    if (!m->stalled)
+        return;
+    m->stalled = NULL;
+    ev_timer_stop(m->end.flow->loop->ev, &m->stall);
+    end_wake(&m->end);
+}
+
+/* --- frames --- */
+
+static void mux_answer_stray(struct mux *m)
+{
+    const struct mux_frame *f = &m->frame;
+    bool ended_long_ago = f->id <= m->last_id;
+    if (ended_long_ago || !log_limited(&m->complained, (int64_t)loop_now(m->end.flow->loop), STRAY_ENDS))
+        return;
+    mux_send(m, &(struct mux_frame){.id = f->id, .status = MUX_END}, NULL);
+}
+
+static void mux_refuse(struct mux *m, uint16_t id)
+{
+    mux_send(m, &(struct mux_frame){.id = id, .status = MUX_END, .option = MUX_ERROR}, NULL);
+}
+
+static void frame_new(struct mux *m)
+{
+    const struct mux_frame *f = &m->frame;
+    struct mux_session *s = session_find(m, f->id);
+    struct err why;
+    if (m->client)
+        return; /* its data is dropped with it, as peers do */
+    if (s) {
+        err_set(&why, EPROTO, "the peer opened a second stream under its id");
+        session_close(s, &why);
+        return;
+    }
+    if (f->id > m->last_id)
+        m->last_id = f->id;
+    if (m->sessions >= SESSIONS_MAX || !m->ops->opened(m, f))
+        mux_refuse(m, f->id);
+}
+
+static void frame_end(struct mux *m)
+{
+    struct mux_session *s = session_find(m, m->frame.id);
+    struct err why;
+    if (s && (m->frame.option & MUX_ERROR)) {
+        err_set(&why, ECONNRESET, "the peer gave the stream up");
+        session_end(s, &why);
+    } else if (s) {
+        session_end(s, NULL);
+    }
+}
+
+static bool frame_is_control(const struct mux *m)
+{
+    return m->control_id >= 0 && m->frame.id == m->control_id && m->frame.status != MUX_KEEPALIVE;
+}
+
+static void frame_control(struct mux *m)
+{
+    if (m->client && m->ops->control_refused && m->frame.status != MUX_NEW)
+        m->ops->control_refused(m);
+    else if (!m->client && m->frame.status == MUX_END)
+        m->control_id = -1;
+}
+
+/* Once per frame, before its data. */
+static void frame_begin(struct mux *m)
+{
+    struct mux_session *s;
+    if (!m->heard) {
+        m->heard = true;
+        if (m->ops->alive)
+            m->ops->alive(m);
+    }
+    if (frame_is_control(m)) {
+        frame_control(m);
+        return;
+    }
+    switch (m->frame.status) {
+    case MUX_NEW:
+        frame_new(m);
+        break;
+    case MUX_END:
+        frame_end(m);
+        break;
+    case MUX_KEEP:
+        s = session_find(m, m->frame.id);
+        if (!s && m->frame.data_len)
+            mux_answer_stray(m);
+    }
+}
+
+static void frame_hello(struct mux *m, const struct buf *b)
+{
+    struct link_hello h;
+    if (!link_hello_read(cur_of(b->data, b->len), &h))
+        return;
+    m->is_v2c = true;
+    if (h.datagram_max > m->datagram_max)
+        m->datagram_max = h.datagram_max < BUF_DATA ? h.datagram_max : BUF_DATA;
+}
+
+/* The session that the frame's data is for; NULL: nobody. */
+static struct mux_session *frame_session(const struct mux *m)
+{
+    bool carries = m->frame.status == MUX_KEEP || (m->frame.status == MUX_NEW && !m->client);
+    return carries && !frame_is_control(m) ? session_find(m, m->frame.id) : NULL;
+}
+
+/* All data of the frame has been read. */
+static void frame_finish(struct mux *m)
+{
+    struct mux_session *s = frame_session(m);
+    struct buf *b = m->whole;
+    m->whole = NULL;
+    if (b && m->frame.status == MUX_KEEPALIVE)
+        frame_hello(m, b);
+    else if (b && frame_is_control(m) && m->ops->control)
+        m->ops->control(m, b->data, b->len);
+    else if (b && s && end_room(&s->end)) {
+        end_put(&s->end, b);
+        b = NULL;
+    } else if (b && s)
+        stat_add(m->end.flow->loop->counters, STAT_datagrams_dropped, 1);
+    if (b)
+        buf_free(mux_pool(m), b);
+    if (s && (m->frame.option & MUX_EOF))
+        session_heard_eof(s);
+}
+
+/* --- data --- */
+
+static bool frame_wants_whole(const struct mux *m, const struct mux_session *s)
+{
+    if (m->frame.status == MUX_KEEPALIVE || frame_is_control(m))
+        return m->frame.data_len <= MUX_CONTROL_MAX;
+    return s && s->end.flow->packets && m->frame.data_len <= BUF_DATA;
+}
+
+static int data_whole(struct mux *m, size_t part, struct err *why)
+{
+    if (!m->whole && !(m->whole = buf_new(mux_pool(m))))
+        return err_set(why, ENOMEM, "out of memory");
+    buf_append(m->whole, m->in->data, part);
+    return 0;
+}
+
+static int data_stream(struct mux *m, struct mux_session *s, size_t part, struct err *why)
+{
+    if (m->traffic)
+        stat_add(m->end.flow->loop->counters, m->client ? m->traffic->down : m->traffic->up,
+                 (int64_t)part);
+    if (part == m->in->len && part >= MOVE_MIN) {
+        end_put(&s->end, m->in);
+        m->in = NULL;
+        return 0;
+    }
+    return end_write(&s->end, m->in->data, part) ? 0 : err_set(why, ENOMEM, "out of memory");
+}
+
+/* Uses some data of the current frame. STEP_MORE: its flow has no room. */
+static enum step mux_read_data(struct mux *m, struct err *why)
+{
+    size_t part = m->in->len < m->left ? m->in->len : m->left;
+    struct mux_session *s = frame_session(m);
+    bool whole = frame_wants_whole(m, s);
+    bool deliver = s && !s->end.flow->packets;
+    if (deliver && !end_room(&s->end)) {
+        mux_stall(m, s);
+        return STEP_MORE;
+    }
+    if ((whole && data_whole(m, part, why) < 0) || (deliver && data_stream(m, s, part, why) < 0))
+        return STEP_FAIL;
+    if (m->in)
+        buf_pull(m->in, part);
+    m->left -= part;
+    if (!m->left)
+        frame_finish(m);
+    return STEP_DONE;
+}
+
+static void mux_frame_begun(struct mux *m)
+{
+    m->left = m->frame.data_len;
+    frame_begin(m);
+    if (!m->left)
+        frame_finish(m);
+}
+
+/* A frame's head that lies in several bufs is put together in m->head. */
+static enum step mux_read_split_head(struct mux *m, struct err *why)
+{
+    size_t had = m->head_len, more = sizeof m->head - had;
+    if (more > m->in->len)
+        more = m->in->len;
+    memcpy(m->head + had, m->in->data, more);
+    struct cursor c = cur_of(m->head, had + more);
+    enum step s = mux_frame_read(&c, &m->frame, why);
+    if (s == STEP_DONE)
+        more = (size_t)(c.p - m->head) - had;
+    m->head_len = s == STEP_DONE ? 0 : had + more;
+    buf_pull(m->in, more);
+    if (s == STEP_DONE)
+        mux_frame_begun(m);
+    return s;
+}
+
+static enum step mux_read_head(struct mux *m, struct err *why)
+{
+    struct cursor c = cur_of(m->in->data, m->in->len);
+    if (m->head_len)
+        return mux_read_split_head(m, why);
+    enum step s = mux_frame_read(&c, &m->frame, why);
+    if (s == STEP_MORE)
+        return mux_read_split_head(m, why);
+    if (s == STEP_DONE) {
+        buf_pull(m->in, m->in->len - cur_left(&c));
+        mux_frame_begun(m);
+    }
+    return s;
+}
+
+static bool mux_next_buf(struct mux *m)
+{
+    if (m->in && m->in->len)
+        return true;
+    if (m->in)
+        buf_free(mux_pool(m), m->in);
+    m->in = end_take(&m->end);
+    return m->in != NULL;
+}
+
+int mux_read(struct mux *m, struct err *why)
+{
+    for (int i = 0; i < FRAMES_PER_TURN; i++) {
+        if (m->stalled || !mux_next_buf(m))
+            return 0;
+        enum step s = m->left ? mux_read_data(m, why) : mux_read_head(m, why);
+        if (s == STEP_FAIL)
+            return err_wrap(why, "mux");
+        if (s == STEP_MORE && m->stalled)
+            return 0;
+    }
+    end_wake(&m->end);
+    return 0;
+}
+
+void mux_reader_fini(struct mux *m)
+{
+    struct buf_pool *pool = mux_pool(m);
+    ev_timer_stop(m->end.flow->loop->ev, &m->stall);
+    if (m->in)
+        buf_free(pool, m->in);
+    if (m->whole)
+        buf_free(pool, m->whole);
+    m->in = m->whole = NULL;
+}

@@ -1,0 +1,253 @@
+#include "proxy/accept.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+#include "core/log.h"
+#include "routing/dispatch.h"
+
+enum {
+    DROP_BEGIN = 256,  /* connections without a user from which on new ones may be dropped */
+    DROP_FULL = 1024,  /* ... and from which on all are */
+    GREETING_MAX = 4096, /* bytes of an unfinished greeting that are kept */
+    COMPLAINTS = 5,    /* log lines a second about failed greetings */
+};
+
+struct accepted {
+    struct conn conn;
+    struct accept_inbound *inbound;
+    struct accepted *next, **link; /* in the inbound's greeting list; link NULL: not in it */
+    struct addr from;
+    size_t swallow; /* bytes still to read and drop after a failed greeting */
+};
+
+bool accept_drops(unsigned waiting, unsigned dice)
+{
+    if (waiting < DROP_BEGIN)
+        return false;
+    if (waiting >= DROP_FULL)
+        return true;
+    unsigned chance = 300 + 700 * (waiting - DROP_BEGIN) / (DROP_FULL - DROP_BEGIN);
+    return dice < chance;
+}
+
+static void accepted_unlist(struct accepted *a)
+{
+    if (!a->link)
+        return;
+    *a->link = a->next;
+    if (a->next)
+        a->next->link = a->link;
+    a->link = NULL;
+    a->inbound->greeting_count--;
+}
+
+static void accepted_list(struct accepted *a)
+{
+    struct accept_inbound *in = a->inbound;
+    a->next = in->greeting;
+    a->link = &in->greeting;
+    if (a->next)
+        a->next->link = &a->next;
+    in->greeting = a;
+    in->greeting_count++;
+}
+
+static void accepted_release(struct conn *c)
+{
+    struct accepted *a = container_of(c, struct accepted, conn);
+    accepted_unlist(a);
+    free(a);
+}
+
+static void on_greeting_timeout(struct ev_loop *ev, ev_timer *w, int events)
+{
+    (void)ev, (void)events;
+    conn_drop(w->data, true);
+}
+
+/* --- a failed greeting: swallow as much as any other failed one, then close --- */
+
+static void on_swallowing(struct stream *s, bool readable, bool writable)
+{
+    (void)readable, (void)writable;
+    struct accepted *a = container_of(s, struct accepted, conn.stream);
+    struct iovec iov = {s->loop->scratch, a->swallow < LOOP_SCRATCH ? a->swallow : LOOP_SCRATCH};
+    ssize_t n = stream_readv(s, &iov, 1);
+    if (n == STREAM_AGAIN)
+        return;
+    if (n > 0)
+        a->swallow -= (size_t)n;
+    if (n <= 0 || !a->swallow)
+        conn_drop(&a->conn, true);
+}
+
+static void accepted_fail(struct accepted *a, size_t unread, const struct err *why)
+{
+    struct accept_inbound *in = a->inbound;
+    char from[ADDR_TEXT_MAX];
+    stat_add(in->in.loop->counters, STAT_handshakes_failed, 1);
+    if (in->greeting_failed)
+        in->greeting_failed(in, a->conn.codec);
+    if (log_limited(&in->complained, (int64_t)loop_now(in->in.loop), COMPLAINTS))
+        log_line(LOG_INFO, 0, "inbound %s: %s: %s", in->in.tag, addr_text(&a->from, from), why->text);
+    a->swallow = a->conn.codec->drain > unread ? a->conn.codec->drain - unread : 0;
+    if (!a->swallow) {
+        conn_drop(&a->conn, true);
+        return;
+    }
+    a->conn.stream.ready = on_swallowing;
+}
+
+/* --- a whole greeting: a flow --- */
+
+static void accepted_flow(struct accepted *a, struct meta *m, const struct policy *p, uint8_t *more,
+                          size_t len)
+{
+    struct accept_inbound *in = a->inbound;
+    struct flow *f = flow_new(in->in.loop, &a->conn.end, &conn_end_ops, m, p);
+    accepted_unlist(a);
+    if (!f) {
+        conn_drop(&a->conn, false);
+        return;
+    }
+    dispatch(in->in.dispatcher, f);
+    conn_start(&a->conn, more, len);
+}
+
+static struct meta accepted_meta(const struct accepted *a)
+{
+    return (struct meta){.net = NET_TCP,
+                         .source = a->from,
+                         .target = a->inbound->target,
+                         .inbound_tag = a->inbound->in.tag,
+                         .outbound_tag = ""};
+}
+
+static void accepted_greeted(struct accepted *a, struct meta *m, uint8_t *more, size_t len)
+{
+    struct err why;
+    if (conn_greet(&a->conn, &why) < 0) {
+        conn_drop(&a->conn, false);
+        return;
+    }
+    a->conn.hold = true;
+    stream_prepare_carrier(&a->conn.stream);
+    accepted_flow(a, m, m->user && m->user->policy ? m->user->policy : a->inbound->policy, more, len);
+}
+
+static bool accepted_keep(struct accepted *a, const uint8_t *from, size_t len)
+{
+    uint8_t *kept = malloc(len);
+    if (!kept)
+        return false;
+    memcpy(kept, from, len);
+    free(a->conn.rest);
+    a->conn.rest = kept;
+    a->conn.rest_len = len;
+    return true;
+}
+
+static void accepted_try(struct accepted *a, uint8_t *in, size_t n)
+{
+    struct cursor c = cur_of(in, n);
+    struct meta m = accepted_meta(a);
+    struct err why;
+    switch (a->conn.codec->ops->accept(a->conn.codec, &c, &m, &why)) {
+    case STEP_DONE:
+        a->conn.rest_len = 0;
+        accepted_greeted(a, &m, in + (n - cur_left(&c)), cur_left(&c));
+        break;
+    case STEP_MORE:
+        if (n > GREETING_MAX || !accepted_keep(a, in, n))
+            conn_drop(&a->conn, false);
+        break;
+    case STEP_FAIL:
+        accepted_fail(a, cur_left(&c), &why);
+    }
+}
+
+static void on_greeting(struct stream *s, bool readable, bool writable)
+{
+    (void)readable, (void)writable;
+    struct accepted *a = container_of(s, struct accepted, conn.stream);
+    uint8_t *mem = s->loop->scratch;
+    size_t kept = a->conn.rest_len;
+    struct iovec iov = {mem + kept, LOOP_SCRATCH - kept};
+    ssize_t n = stream_readv(s, &iov, 1);
+    if (n == STREAM_AGAIN)
+        return;
+    if (n <= 0) {
+        conn_drop(&a->conn, n == 0);
+        return;
+    }
+    if (kept)
+        memcpy(mem, a->conn.rest, kept);
+    accepted_try(a, mem, kept + (size_t)n);
+}
+
+static void accepted_greet(struct accepted *a)
+{
+    struct conn *c = &a->conn;
+    accepted_list(a);
+    stream_open(&c->stream, c->stream.loop, c->stream.fd, on_greeting);
+    stream_want(&c->stream, true, false);
+    ev_timer_init(&c->deadline, on_greeting_timeout, a->inbound->policy->handshake, 0);
+    c->deadline.data = c;
+    ev_timer_start(c->stream.loop->ev, &c->deadline);
+    on_greeting(&c->stream, true, false); /* it mostly came with the connection */
+}
+
+static void on_accepted(struct listener *ln, int fd, const struct addr *from)
+{
+    struct accept_inbound *in = ln->owner;
+    bool greets = in->new_codec != NULL;
+    struct accepted *a = greets && accept_drops(in->greeting_count, randombytes_uniform(1000))
+                             ? NULL
+                             : calloc(1, sizeof *a);
+    struct codec *codec = a && greets ? in->new_codec(in) : NULL;
+    if (!a || (greets && !codec)) {
+        free(a);
+        listen_refuse(fd);
+        return;
+    }
+    conn_init(&a->conn, ln->loop, codec, in->traffic, accepted_release);
+    conn_attach(&a->conn, fd);
+    a->inbound = in;
+    a->from = *from;
+    if (greets) {
+        accepted_greet(a);
+        return;
+    }
+    struct meta m = accepted_meta(a);
+    accepted_flow(a, &m, in->policy, NULL, 0);
+}
+
+int accept_start(struct accept_inbound *a, const struct listen_at *at, struct err *e)
+{
+    struct addr here = *at->addr;
+    size_t count = (size_t)(at->last_port - at->first_port) + 1;
+    a->listeners = calloc(count, sizeof *a->listeners);
+    if (!a->listeners)
+        return err_set(e, ENOMEM, "out of memory");
+    for (size_t i = 0; i < count; i++) {
+        here.port = (uint16_t)(at->first_port + i);
+        if (listen_start(&a->listeners[i], a->in.loop, &here, at->shared, on_accepted, a, e) < 0) {
+            accept_stop(a);
+            return -1;
+        }
+        a->listener_count = i + 1;
+    }
+    return 0;
+}
+
+void accept_stop(struct accept_inbound *a)
+{
+    for (size_t i = 0; i < a->listener_count; i++)
+        listen_stop(&a->listeners[i]);
+    free(a->listeners);
+    a->listeners = NULL;
+    a->listener_count = 0;
+    while (a->greeting)
+        conn_drop(&a->greeting->conn, false);
+}

@@ -1,0 +1,502 @@
+#include "proxy/conn.h"
+
+#include <stdlib.h>
+
+#include "core/log.h"
+
+enum {
+    FILL_BUFS = 4,              /* one read from a plain socket: 64 KiB */
+    OUT_MAX = 256 * 1024,       /* sealed bytes that wait for the socket */
+    WRITE_BUFS = 32,            /* bufs of one write */
+    LINGER_MAX = 4 * 1024 * 1024, /* bytes that are read and dropped while the peer takes our last ones */
+};
+
+static const double LINGER = 3;   /* seconds */
+static const double CONNECT = 16; /* seconds, as V2Ray */
+
+static struct buf_pool *conn_pool(struct conn *c)
+{
+    return &c->stream.loop->bufs;
+}
+
+/* --- beginning and end --- */
+
+void conn_init(struct conn *c, struct loop *l, struct codec *codec, const struct traffic *traffic,
+               void (*release)(struct conn *c))
+{
+    *c = (struct conn){.codec = codec, .traffic = traffic, .release = release, .alone = true};
+    c->stream.loop = l;
+    c->stream.fd = -1;
+}
+
+void conn_drop(struct conn *c, bool well)
+{
+    struct loop *l = c->stream.loop;
+    ev_timer_stop(l->ev, &c->deadline);
+    loop_disown(&c->loner);
+    if (well)
+        stream_close(&c->stream);
+    else
+        stream_reset(&c->stream);
+    bufq_free(&c->out, &l->bufs);
+    if (c->codec)
+        c->codec->ops->free(c->codec);
+    free(c->rest);
+    c->release(c);
+}
+
+void conn_fail(struct conn *c, const struct err *why)
+{
+    end_leave(&c->end, why);
+    conn_drop(c, false);
+}
+
+static void conn_arm(struct conn *c, double seconds, void (*cb)(struct ev_loop *, ev_timer *, int))
+{
+    struct ev_loop *ev = c->stream.loop->ev;
+    ev_timer_stop(ev, &c->deadline);
+    ev_timer_init(&c->deadline, cb, seconds, 0);
+    c->deadline.data = c;
+    ev_timer_start(ev, &c->deadline);
+}
+
+/* --- lingering: our last bytes are on their way; closing with unread input would destroy them --- */
+
+static void on_linger_over(struct ev_loop *ev, ev_timer *w, int events)
+{
+    (void)ev, (void)events;
+    conn_drop(w->data, true);
+}
+
+static void on_lingering(struct stream *s, bool readable, bool writable)
+{
+    (void)readable, (void)writable;
+    struct conn *c = container_of(s, struct conn, stream);
+    struct iovec iov = {s->loop->scratch, LOOP_SCRATCH};
+    ssize_t n = stream_readv(s, &iov, 1);
+    if (n == STREAM_AGAIN)
+        return;
+    c->rest_len += n > 0 ? (size_t)n : 0;
+    if (n <= 0 || c->rest_len > LINGER_MAX)
+        conn_drop(c, true);
+}
+
+static void on_loop_end(struct loner *n)
+{
+    conn_drop(container_of(n, struct conn, loner), true);
+}
+
+static void conn_linger(struct conn *c)
+{
+    end_leave(&c->end, NULL);
+    c->loner.drop = on_loop_end;
+    loop_adopt(c->stream.loop, &c->loner);
+    c->alone = true;
+    c->rest_len = 0;
+    stream_shut(&c->stream);
+    c->stream.ready = on_lingering;
+    stream_want(&c->stream, true, false);
+    conn_arm(c, LINGER, on_linger_over);
+}
+
+/* --- socket to flow --- */
+
+static void conn_count(struct conn *c, bool up, ssize_t n)
+{
+    if (c->traffic)
+        stat_add(c->stream.loop->counters, up ? c->traffic->up : c->traffic->down, n);
+}
+
+/* What a client sends is uplink, what a target sends is downlink. */
+static void conn_count_read(struct conn *c, ssize_t n)
+{
+    conn_count(c, c->end.side == 0, n);
+}
+
+static void conn_count_written(struct conn *c, ssize_t n)
+{
+    conn_count(c, c->end.side != 0, n);
+}
+
+static void conn_rx_end(struct conn *c)
+{
+    c->rx_ended = true;
+    end_eof(&c->end);
+}
+
+/* The socket's end. A codec that marks ends was cut off, unless we had ended our side: then peers just
+ * close. */
+static int conn_fin(struct conn *c, struct err *why)
+{
+    if (c->rest_len || (c->codec && c->codec->marks_end && !c->tx_ended))
+        return err_set(why, ECONNRESET, "connection cut off");
+    conn_rx_end(c);
+    return 0;
+}
+
+static void conn_note_pieces(struct conn *c)
+{
+    const struct codec *k = c->codec;
+    c->end.flow->pieces = k->opened > k->sealed ? k->opened : k->sealed;
+}
+
+static bool conn_deliver(struct conn *c, const uint8_t *data, size_t len)
+{
+    if (!c->end.flow->packets)
+        return end_write(&c->end, data, len);
+    struct buf *b = len <= BUF_ROOM && end_room(&c->end) ? buf_new(conn_pool(c)) : NULL;
+    if (!b) {
+        stat_add(c->stream.loop->counters, STAT_datagrams_dropped, 1);
+        return true;
+    }
+    buf_append(b, data, len);
+    end_put(&c->end, b);
+    return true;
+}
+
+/* Opens the whole pieces of [in, in + n); *used says how many bytes they were. */
+static int conn_open_pieces(struct conn *c, uint8_t *in, size_t n, size_t *used, struct err *why)
+{
+    struct opened piece;
+    enum step s = STEP_DONE;
+    for (*used = 0; *used < n && !c->rx_ended; *used += piece.used) {
+        s = c->codec->ops->open(c->codec, in + *used, n - *used, &piece, why);
+        if (s != STEP_DONE)
+            break;
+        if (piece.len && !conn_deliver(c, piece.data, piece.len))
+            return err_set(why, ENOMEM, "out of memory");
+        if (piece.eof)
+            conn_rx_end(c);
+    }
+    conn_note_pieces(c);
+    if (c->rx_ended)
+        *used = n; /* whatever follows the end mark means nothing */
+    return s == STEP_FAIL ? -1 : 0;
+}
+
+static int conn_keep_rest(struct conn *c, const uint8_t *from, size_t len, struct err *why)
+{
+    if (len > c->codec->ops->wire_max)
+        return err_set(why, EPROTO, "a piece of more than %zu bytes", c->codec->ops->wire_max);
+    uint8_t *kept = len ? malloc(len) : NULL;
+    if (len && !kept)
+        return err_set(why, ENOMEM, "out of memory");
+    if (len)
+        memcpy(kept, from, len);
+    free(c->rest);
+    c->rest = kept;
+    c->rest_len = len;
+    return 0;
+}
+
+static int conn_feed(struct conn *c, uint8_t *in, size_t n, struct err *why)
+{
+    size_t used;
+    if (conn_open_pieces(c, in, n, &used, why) < 0)
+        return -1;
+    return conn_keep_rest(c, in + used, n - used, why);
+}
+
+static int conn_fill_sealed(struct conn *c, struct err *why)
+{
+    uint8_t *mem = c->stream.loop->scratch;
+    struct iovec iov = {mem + c->rest_len, LOOP_SCRATCH - c->rest_len};
+    ssize_t n = stream_readv(&c->stream, &iov, 1);
+    if (n == STREAM_AGAIN)
+        return 0;
+    if (n == STREAM_ERROR)
+        return err_sys(why, "read");
+    if (n == 0)
+        return conn_fin(c, why);
+    conn_count_read(c, n);
+    if (c->rest_len)
+        memcpy(mem, c->rest, c->rest_len);
+    return conn_feed(c, mem, c->rest_len + (size_t)n, why);
+}
+
+static int conn_new_bufs(struct conn *c, struct buf *bufs[FILL_BUFS], struct iovec iov[FILL_BUFS])
+{
+    int count = 0;
+    while (count < FILL_BUFS && (bufs[count] = buf_new(conn_pool(c)))) {
+        iov[count] = (struct iovec){bufs[count]->data, BUF_DATA};
+        count++;
+    }
+    return count;
+}
+
+/* Puts n bytes that lie in bufs into the flow and frees the unused bufs; the last first, so that the next
+ * read finds the same memory warm. */
+static void conn_put_bufs(struct conn *c, struct buf *bufs[], int count, size_t n)
+{
+    int used = (int)((n + BUF_DATA - 1) / BUF_DATA);
+    for (int i = count - 1; i >= used; i--)
+        buf_free(conn_pool(c), bufs[i]);
+    for (int i = 0; i < used; i++) {
+        bufs[i]->len = n < BUF_DATA ? n : BUF_DATA;
+        n -= bufs[i]->len;
+        end_put(&c->end, bufs[i]);
+    }
+}
+
+static int conn_fill_plain(struct conn *c, struct err *why)
+{
+    struct buf *bufs[FILL_BUFS];
+    struct iovec iov[FILL_BUFS];
+    int count = conn_new_bufs(c, bufs, iov);
+    if (!count)
+        return err_set(why, ENOMEM, "out of memory");
+    ssize_t n = stream_readv(&c->stream, iov, count);
+    conn_put_bufs(c, bufs, count, n > 0 ? (size_t)n : 0);
+    if (n == STREAM_AGAIN)
+        return 0;
+    if (n == STREAM_ERROR)
+        return err_sys(why, "read");
+    if (n == 0)
+        return conn_fin(c, why);
+    conn_count_read(c, n);
+    return 0;
+}
+
+static int conn_fill(struct conn *c, struct err *why)
+{
+    if (c->rx_ended || !end_room(&c->end))
+        return 0;
+    return c->codec ? conn_fill_sealed(c, why) : conn_fill_plain(c, why);
+}
+
+/* --- flow to socket --- */
+
+static int conn_seal(struct conn *c, struct buf *b, struct err *why)
+{
+    if (!c->codec || c->codec->ops->seal(c->codec, b, why) == 0) {
+        bufq_put(&c->out, b);
+        return 0;
+    }
+    buf_free(conn_pool(c), b);
+    if (why->code != EMSGSIZE)
+        return -1;
+    stat_add(c->stream.loop->counters, STAT_datagrams_dropped, 1);
+    return 0;
+}
+
+/* What ends our side: the protocol's mark, else the socket is shut once all is written. */
+static int conn_tx_end(struct conn *c, struct err *why)
+{
+    c->tx_ended = true;
+    c->hold = false;
+    if (!c->codec)
+        return 0;
+    struct buf *b = buf_new(conn_pool(c));
+    if (!b)
+        return err_set(why, ENOMEM, "out of memory");
+    if (c->codec->ops->end(c->codec, b, why) < 0) {
+        buf_free(conn_pool(c), b);
+        return -1;
+    }
+    c->shuts = b->len == 0;
+    if (b->len)
+        bufq_put(&c->out, b);
+    else
+        buf_free(conn_pool(c), b);
+    return 0;
+}
+
+static int conn_collect(struct conn *c, struct err *why)
+{
+    struct buf *b;
+    while (c->out.bytes < OUT_MAX && (b = end_take(&c->end))) {
+        c->hold = false;
+        if (conn_seal(c, b, why) < 0)
+            return -1;
+    }
+    if (c->codec)
+        conn_note_pieces(c);
+    return end_at_eof(&c->end) && !c->tx_ended ? conn_tx_end(c, why) : 0;
+}
+
+static void conn_written(struct conn *c, size_t n)
+{
+    while (n) {
+        struct buf *b = bufq_take(&c->out);
+        if (b->len > n) {
+            buf_pull(b, n);
+            bufq_unget(&c->out, b);
+            return;
+        }
+        n -= b->len;
+        buf_free(conn_pool(c), b);
+    }
+}
+
+/* One write of what is in `out`; sets `blocked` when the socket took less than all of it. */
+static int conn_write(struct conn *c, struct err *why)
+{
+    struct iovec iov[WRITE_BUFS];
+    int count = 0;
+    size_t bytes = 0;
+    for (struct buf *b = c->out.head; b && count < WRITE_BUFS; b = b->next) {
+        iov[count++] = (struct iovec){b->data, b->len};
+        bytes += b->len;
+    }
+    ssize_t n = stream_writev(&c->stream, iov, count);
+    if (n == STREAM_ERROR)
+        return err_sys(why, "write");
+    c->blocked = n < (ssize_t)bytes;
+    if (n <= 0)
+        return 0;
+    c->stream.connecting = false;
+    conn_count_written(c, n);
+    conn_written(c, (size_t)n);
+    return 0;
+}
+
+static int conn_flush(struct conn *c, struct err *why)
+{
+    do {
+        if (c->blocked)
+            return 0;
+        if (conn_collect(c, why) < 0)
+            return -1;
+        if (c->out.head && !c->hold && conn_write(c, why) < 0)
+            return -1;
+    } while (c->out.head && !c->hold);
+    if (c->tx_ended && !c->tx_done) {
+        c->tx_done = true;
+        if (c->shuts)
+            stream_shut(&c->stream);
+    }
+    return 0;
+}
+
+/* --- events --- */
+
+static void conn_watch(struct conn *c)
+{
+    c->paused = !c->rx_ended && !end_room(&c->end);
+    stream_want(&c->stream, !c->rx_ended && !c->paused, c->blocked || c->stream.connecting);
+}
+
+static void on_connect_timeout(struct ev_loop *ev, ev_timer *w, int events)
+{
+    (void)ev, (void)events;
+    struct conn *c = w->data;
+    struct err why;
+    err_set(&why, ETIMEDOUT, "no connection within %g s", CONNECT);
+    if (c->retry && c->retry(c, &why))
+        return;
+    conn_fail(c, &why);
+}
+
+/* Either the connection never came to be and there may be another address, or it broke. */
+static void conn_broke(struct conn *c, const struct err *why)
+{
+    if (c->stream.connecting && c->retry && c->retry(c, why))
+        return;
+    conn_fail(c, why);
+}
+
+static bool conn_check_connect(struct conn *c)
+{
+    struct err why;
+    int error = stream_connected(&c->stream);
+    if (!error) {
+        ev_timer_stop(c->stream.loop->ev, &c->deadline);
+        return true;
+    }
+    errno = error;
+    err_sys(&why, "connect");
+    conn_broke(c, &why);
+    return false;
+}
+
+static void conn_finish(struct conn *c)
+{
+    if (c->tx_done && c->rx_ended) {
+        end_leave(&c->end, NULL);
+        conn_drop(c, true);
+    } else if (c->tx_done && end_peer_left(&c->end)) {
+        conn_linger(c);
+    } else {
+        conn_watch(c);
+    }
+}
+
+/* Everything that can move, moves; then the watchers are derived from what could not. */
+static void conn_pass(struct conn *c, bool readable)
+{
+    struct err why = {0};
+    bool was_connecting = c->stream.connecting;
+    if (end_failed(&c->end)) {
+        conn_fail(c, NULL);
+        return;
+    }
+    if (conn_flush(c, &why) < 0 || (readable && conn_fill(c, &why) < 0)) {
+        conn_broke(c, &why);
+        return;
+    }
+    if (was_connecting && !c->stream.connecting)
+        ev_timer_stop(c->stream.loop->ev, &c->deadline);
+    conn_finish(c);
+}
+
+static void on_stream(struct stream *s, bool readable, bool writable)
+{
+    struct conn *c = container_of(s, struct conn, stream);
+    if (writable) {
+        c->blocked = false;
+        if (s->connecting && !conn_check_connect(c))
+            return;
+    }
+    conn_pass(c, readable);
+}
+
+static void on_wake(struct end *e)
+{
+    struct conn *c = container_of(e, struct conn, end);
+    if (c->stream.fd < 0) { /* still looking up the address */
+        if (end_failed(e))
+            conn_fail(c, NULL);
+        return;
+    }
+    conn_pass(c, c->paused);
+}
+
+const struct end_ops conn_end_ops = {.wake = on_wake};
+
+void conn_attach(struct conn *c, int fd)
+{
+    stream_open(&c->stream, c->stream.loop, fd, on_stream);
+}
+
+int conn_greet(struct conn *c, struct err *e)
+{
+    struct buf *b = buf_new(conn_pool(c));
+    if (!b)
+        return err_set(e, ENOMEM, "out of memory");
+    if (c->codec->ops->greet(c->codec, b, e) < 0) {
+        buf_free(conn_pool(c), b);
+        return -1;
+    }
+    if (b->len)
+        bufq_put(&c->out, b);
+    else
+        buf_free(conn_pool(c), b);
+    return 0;
+}
+
+void conn_start(struct conn *c, uint8_t *more, size_t len)
+{
+    struct err why = {0};
+    c->alone = false;
+    c->stream.ready = on_stream;
+    c->shuts = !c->codec;
+    if (c->stream.connecting)
+        conn_arm(c, CONNECT, on_connect_timeout);
+    else
+        ev_timer_stop(c->stream.loop->ev, &c->deadline);
+    if (len && conn_feed(c, more, len, &why) < 0) {
+        conn_fail(c, &why);
+        return;
+    }
+    conn_pass(c, !len && !c->stream.connecting);
+}

@@ -1,0 +1,55 @@
+#include "proxy/freedom.h"
+
+#include <stdlib.h>
+
+#include "proxy/request.h"
+#include "transport/udp.h"
+
+struct freedom {
+    struct outbound out;
+    const struct freedom_conf *conf;
+    const struct addr *send_through;
+    const struct traffic *traffic;
+};
+
+static struct addr freedom_target(const struct freedom *fr, const struct flow *f)
+{
+    const struct addr *redirect = &fr->conf->redirect;
+    struct addr to = redirect->type == ADDR_NONE ? f->meta.target : *redirect;
+    to.port = redirect->port ? redirect->port : f->meta.target.port;
+    return to;
+}
+
+static void freedom_open(struct outbound *out, struct flow *f)
+{
+    struct freedom *fr = container_of(out, struct freedom, out);
+    struct addr to = freedom_target(fr, f);
+    struct request_to how = {.addr = &to,
+                             .from = fr->send_through,
+                             .family = fr->conf->family,
+                             .traffic = fr->traffic};
+    if (f->packets)
+        udp_request_open(out->loop, f, &to, fr->send_through, fr->conf->family);
+    else
+        request_open(out, f, &how, NULL);
+}
+
+static void freedom_free(struct outbound *out)
+{
+    free(container_of(out, struct freedom, out));
+}
+
+static const struct outbound_ops freedom_ops = {.open = freedom_open, .free = freedom_free};
+
+struct outbound *freedom_new(struct loop *l, const char *tag, const struct freedom_conf *conf,
+                             const struct addr *send_through, const struct traffic *traffic)
+{
+    struct freedom *fr = calloc(1, sizeof *fr);
+    if (!fr)
+        return NULL;
+    fr->out = (struct outbound){.ops = &freedom_ops, .loop = l, .tag = tag};
+    fr->conf = conf;
+    fr->send_through = send_through;
+    fr->traffic = traffic;
+    return &fr->out;
+}

@@ -1,0 +1,84 @@
+#include "reverse/mux_outbound.h"
+
+#include <stdlib.h>
+
+#include "mux/mux.h"
+#include "routing/dispatch.h"
+
+struct mux_outbound {
+    struct outbound out;
+    struct dispatcher *dispatcher;
+    struct client_carrier *carriers;
+};
+
+struct client_carrier {
+    struct mux mux;
+    struct mux_outbound *outbound;
+    struct client_carrier *next, **link;
+};
+
+static bool on_opened(struct mux *m, const struct mux_frame *f)
+{
+    struct client_carrier *c = container_of(m, struct client_carrier, mux);
+    struct meta meta = m->end.flow->meta; /* same source, inbound and user */
+    meta.net = f->net;
+    meta.target = f->target;
+    struct flow *flow = mux_accept(m, f, &meta, m->end.flow->policy);
+    if (!flow)
+        return false;
+    dispatch(c->outbound->dispatcher, flow);
+    return true;
+}
+
+static void on_closed(struct mux *m, const struct err *why)
+{
+    (void)why;
+    struct client_carrier *c = container_of(m, struct client_carrier, mux);
+    *c->link = c->next;
+    if (c->next)
+        c->next->link = c->link;
+    free(c);
+}
+
+static const struct mux_ops carrier_ops = {.opened = on_opened, .closed = on_closed};
+
+static void mux_outbound_open(struct outbound *out, struct flow *f)
+{
+    struct mux_outbound *o = container_of(out, struct mux_outbound, out);
+    struct client_carrier *c = calloc(1, sizeof *c);
+    struct err why;
+    if (!c) {
+        err_set(&why, ENOMEM, "out of memory");
+        flow_refuse(f, &why);
+        return;
+    }
+    c->outbound = o;
+    c->next = o->carriers;
+    c->link = &o->carriers;
+    if (c->next)
+        c->next->link = &c->next;
+    o->carriers = c;
+    mux_init(&c->mux, &carrier_ops, false, NULL);
+    flow_join(f, &c->mux.end, &mux_end_ops);
+}
+
+static void mux_outbound_free(struct outbound *out)
+{
+    struct mux_outbound *o = container_of(out, struct mux_outbound, out);
+    while (o->carriers)
+        mux_close(&o->carriers->mux, NULL);
+    free(o);
+}
+
+static const struct outbound_ops mux_outbound_ops = {.open = mux_outbound_open,
+                                                     .free = mux_outbound_free};
+
+struct outbound *mux_outbound_new(struct loop *l, struct dispatcher *d)
+{
+    struct mux_outbound *o = calloc(1, sizeof *o);
+    if (!o)
+        return NULL;
+    o->out = (struct outbound){.ops = &mux_outbound_ops, .loop = l, .tag = "mux"};
+    o->dispatcher = d;
+    return &o->out;
+}

@@ -1,0 +1,43 @@
+#include "routing/dispatch.h"
+
+#include <strings.h>
+
+#include "core/log.h"
+
+/* The destination by which a client asks for many streams on one connection. */
+static const char MUX_NAME[] = "v1.mux.cool";
+
+static bool asks_for_mux(const struct flow *f)
+{
+    const struct meta *m = &f->meta;
+    return m->user && m->net == NET_TCP && m->target.type == ADDR_NAME &&
+           strcasecmp(m->target.name, MUX_NAME) == 0;
+}
+
+static void dispatch_refuse(struct flow *f, const char *reason)
+{
+    struct err why;
+    err_set(&why, EHOSTUNREACH, "%s", reason);
+    log_access(&f->meta, "", reason);
+    flow_refuse(f, &why);
+}
+
+static struct outbound *dispatch_choose(struct dispatcher *d, struct flow *f)
+{
+    const struct rule *r = rules_match(d->rules, &f->meta);
+    f->meta.by_rule = r != NULL;
+    return r ? d->outbounds[r->outbound] : d->fallback;
+}
+
+void dispatch(struct dispatcher *d, struct flow *f)
+{
+    struct outbound *out = asks_for_mux(f) ? d->mux : dispatch_choose(d, f);
+    if (!out) {
+        dispatch_refuse(f, "no rule matches and there is no default outbound");
+        return;
+    }
+    f->meta.outbound_tag = out->tag;
+    log_access(&f->meta, out->tag, NULL);
+    log_debug(f->id, "to outbound \"%s\"%s", out->tag, f->meta.by_rule ? "" : " (default)");
+    out->ops->open(out, f);
+}

@@ -1,0 +1,21 @@
+/* routing/dispatch.h -- where a new flow goes: the first rule that matches, else the default outbound.
+ * Thread: one dispatcher per loop; its rules are the config's. */
+#ifndef V2C_ROUTING_DISPATCH_H
+#define V2C_ROUTING_DISPATCH_H
+
+#include "core/flow.h"
+#include "core/outbound.h"
+#include "routing/rule.h"
+
+struct dispatcher {
+    struct loop *loop;
+    const struct rules *rules;
+    struct outbound **outbounds; /* as the rules number them */
+    struct outbound *fallback;   /* NULL: what no rule matches is refused */
+    struct outbound *mux;        /* takes requests of authenticated users for the Mux.Cool name */
+};
+
+/* Gives the flow its second end. The flow's maker must be ready to be woken. */
+void dispatch(struct dispatcher *d, struct flow *f);
+
+#endif

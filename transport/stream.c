@@ -1,0 +1,134 @@
+#include "transport/stream.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    KEEPALIVE_IDLE = 15,    /* seconds, as Go's default, which peers use */
+    KEEPALIVE_INTERVAL = 5, /* seconds */
+    KEEPALIVE_PROBES = 3,
+    USER_TIMEOUT = 20 * 1000,    /* milliseconds without an acknowledgement */
+    CARRIER_UNSENT = 256 * 1024, /* bytes */
+};
+
+static void set_option(int fd, int level, int name, int value)
+{
+    setsockopt(fd, level, name, &value, sizeof value); /* what a kernel lacks, it does without */
+}
+
+static void set_linger(int fd, int on)
+{
+    struct linger linger = {.l_onoff = on, .l_linger = 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+}
+
+void stream_prepare(int fd)
+{
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE);
+    set_linger(fd, 1);
+}
+
+void stream_prepare_carrier(struct stream *s)
+{
+    set_option(s->fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL);
+    set_option(s->fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
+    set_option(s->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT);
+    set_option(s->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, CARRIER_UNSENT);
+}
+
+static void on_readable(struct ev_loop *ev, ev_io *w, int events)
+{
+    (void)ev, (void)events;
+    struct stream *s = container_of(w, struct stream, rd);
+    s->ready(s, true, false);
+}
+
+static void on_writable(struct ev_loop *ev, ev_io *w, int events)
+{
+    (void)ev, (void)events;
+    struct stream *s = container_of(w, struct stream, wr);
+    s->ready(s, false, true);
+}
+
+void stream_open(struct stream *s, struct loop *l, int fd,
+                 void (*ready)(struct stream *s, bool readable, bool writable))
+{
+    *s = (struct stream){.fd = fd, .loop = l, .ready = ready};
+    ev_io_init(&s->rd, on_readable, fd, EV_READ);
+    ev_io_init(&s->wr, on_writable, fd, EV_WRITE);
+}
+
+static ssize_t stream_result(ssize_t n)
+{
+    if (n >= 0)
+        return n;
+    return errno == EAGAIN || errno == EINTR ? STREAM_AGAIN : STREAM_ERROR;
+}
+
+ssize_t stream_readv(struct stream *s, struct iovec *iov, int count)
+{
+    return stream_result(readv(s->fd, iov, count));
+}
+
+ssize_t stream_writev(struct stream *s, struct iovec *iov, int count)
+{
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)count};
+    return stream_result(sendmsg(s->fd, &msg, MSG_NOSIGNAL));
+}
+
+int stream_connected(struct stream *s)
+{
+    int error = 0;
+    socklen_t len = sizeof error;
+    if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+        error = errno;
+    if (!error)
+        s->connecting = false;
+    return error;
+}
+
+static void watch(struct loop *l, ev_io *w, bool want)
+{
+    if (want == !!ev_is_active(w))
+        return;
+    if (want)
+        ev_io_start(l->ev, w);
+    else
+        ev_io_stop(l->ev, w);
+}
+
+void stream_want(struct stream *s, bool readable, bool writable)
+{
+    watch(s->loop, &s->rd, readable);
+    watch(s->loop, &s->wr, writable);
+}
+
+void stream_shut(struct stream *s)
+{
+    shutdown(s->fd, SHUT_WR);
+}
+
+static void stream_end(struct stream *s, bool well)
+{
+    if (s->fd < 0)
+        return;
+    stream_want(s, false, false);
+    if (well)
+        set_linger(s->fd, 0);
+    close(s->fd);
+    s->fd = -1;
+}
+
+void stream_close(struct stream *s)
+{
+    stream_end(s, true);
+}
+
+void stream_reset(struct stream *s)
+{
+    stream_end(s, false);
+}

@@ -1,0 +1,48 @@
+/* transport/stream.h -- a connected byte stream: one socket, read and written without waiting.
+ * Thread: its loop. Ownership: the stream owns the descriptor; it is embedded in its user's struct.
+ * A stream is born armed: whatever kills it, the peer sees a reset. Only stream_close() ends it well. */
+#ifndef V2C_TRANSPORT_STREAM_H
+#define V2C_TRANSPORT_STREAM_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "core/loop.h"
+
+struct stream;
+
+enum { /* what stream_readv() and stream_writev() answer besides a length; 0 from reading is the end */
+    STREAM_AGAIN = -1,
+    STREAM_ERROR = -2, /* errno is set */
+};
+
+struct stream {
+    int fd; /* -1: closed */
+    struct loop *loop;
+    void (*ready)(struct stream *s, bool readable, bool writable);
+    ev_io rd, wr;
+    bool connecting; /* connect(2) is under way */
+};
+
+/* Takes the descriptor, which is non-blocking and has stream_prepare()'s options. */
+void stream_open(struct stream *s, struct loop *l, int fd,
+                 void (*ready)(struct stream *s, bool readable, bool writable));
+ssize_t stream_readv(struct stream *s, struct iovec *iov, int count);
+ssize_t stream_writev(struct stream *s, struct iovec *iov, int count);
+/* What a finished connect(2) says: 0, or an errno. Clears `connecting` when it succeeded. */
+int stream_connected(struct stream *s);
+void stream_want(struct stream *s, bool readable, bool writable);
+void stream_shut(struct stream *s);  /* nothing follows; reading goes on */
+void stream_close(struct stream *s); /* ended well: what is written is still delivered */
+void stream_reset(struct stream *s); /* the peer sees a reset */
+
+/* No delay, keep-alive, a reset at any end that is not orderly. Accepted sockets inherit it all from their
+ * listener. */
+void stream_prepare(int fd);
+/* For links that carry many flows: a dead peer is found in 20 s, and little waits unsent in the kernel,
+ * so that small frames pass. */
+void stream_prepare_carrier(struct stream *s);
+
+#endif

@@ -1,0 +1,317 @@
+#include "transport/udp.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "transport/listen.h"
+
+enum {
+    PEERS_MAX = 4096,       /* sources that one listener serves at once */
+    BUCKETS = 1024,         /* of its table */
+    DATAGRAMS_PER_TURN = 64,
+    DATAGRAM_MAX = 16 * 1024, /* what fits into a buf */
+};
+
+struct udp_peer {
+    struct end end;
+    struct udp_listener *listener;
+    struct udp_peer *next, **link; /* in its bucket */
+    struct addr from;
+};
+
+struct udp_listener {
+    struct loop *loop;
+    int fd;
+    ev_io io;
+    udp_arrived *arrived;
+    void *owner;
+    bool closing;
+    unsigned peers;
+    uint8_t key[crypto_shorthash_KEYBYTES]; /* sources are chosen by strangers */
+    struct udp_peer *buckets[BUCKETS];
+};
+
+/* --- the sources of a listener --- */
+
+static struct udp_peer **udp_bucket(struct udp_listener *u, const struct addr *from)
+{
+    uint8_t in[18] = {0}, out[crypto_shorthash_BYTES];
+    uint16_t index;
+    memcpy(in, from->ip, addr_ip_len(from));
+    memcpy(in + 16, &from->port, sizeof from->port);
+    crypto_shorthash(out, in, sizeof in, u->key);
+    memcpy(&index, out, sizeof index);
+    return &u->buckets[index % BUCKETS];
+}
+
+static struct udp_peer *udp_find(struct udp_listener *u, const struct addr *from)
+{
+    struct udp_peer *p = *udp_bucket(u, from);
+    while (p && !addr_equal(&p->from, from))
+        p = p->next;
+    return p;
+}
+
+static void udp_link(struct udp_listener *u, struct udp_peer *p)
+{
+    struct udp_peer **head = udp_bucket(u, &p->from);
+    p->next = *head;
+    p->link = head;
+    if (p->next)
+        p->next->link = &p->next;
+    *head = p;
+    u->peers++;
+}
+
+static void udp_listener_gone(struct udp_listener *u)
+{
+    if (!u->closing || u->peers)
+        return;
+    ev_io_stop(u->loop->ev, &u->io);
+    close(u->fd);
+    free(u);
+}
+
+static void udp_peer_free(struct udp_peer *p)
+{
+    struct udp_listener *u = p->listener;
+    *p->link = p->next;
+    if (p->next)
+        p->next->link = p->link;
+    u->peers--;
+    free(p);
+    udp_listener_gone(u);
+}
+
+static struct udp_peer *udp_peer_new(struct udp_listener *u, const struct addr *from)
+{
+    struct udp_peer *p = u->peers < PEERS_MAX && !u->closing ? calloc(1, sizeof *p) : NULL;
+    if (!p)
+        return NULL;
+    p->listener = u;
+    p->from = *from;
+    udp_link(u, p);
+    if (u->arrived(u->owner, &p->end, from))
+        return p;
+    udp_peer_free(p);
+    return NULL;
+}
+
+/* --- both kinds of socket --- */
+
+static void udp_drop(struct loop *l)
+{
+    stat_add(l->counters, STAT_datagrams_dropped, 1);
+}
+
+/* Reads one datagram into a buf; NULL: none there, or an error (errno), or no memory (ENOMEM). */
+static struct buf *udp_receive(struct loop *l, int fd, struct sockaddr_storage *from)
+{
+    struct buf *b = buf_new(&l->bufs);
+    if (!b) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    struct iovec iov = {b->data, DATAGRAM_MAX};
+    struct msghdr msg = {.msg_name = from,
+                         .msg_namelen = from ? sizeof *from : 0,
+                         .msg_iov = &iov,
+                         .msg_iovlen = 1};
+    ssize_t n = recvmsg(fd, &msg, 0);
+    if (n < 0) {
+        int saved = errno;
+        buf_free(&l->bufs, b);
+        errno = saved;
+        return NULL;
+    }
+    b->len = (size_t)n;
+    return b;
+}
+
+static void udp_put(struct end *e, struct buf *b)
+{
+    if (end_room(e)) {
+        end_put(e, b);
+        return;
+    }
+    udp_drop(end_loop(e));
+    buf_free(&end_loop(e)->bufs, b);
+}
+
+/* Sends what the flow brought; what the socket does not take is lost, as datagrams are. */
+static int udp_flush(struct end *e, int fd, const struct addr *to)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = to ? addr_to_sockaddr(to, &ss) : 0;
+    struct buf *b;
+    while ((b = end_take(e))) {
+        ssize_t n = sendto(fd, b->data, b->len, MSG_NOSIGNAL, to ? (struct sockaddr *)&ss : NULL, len);
+        buf_free(&end_loop(e)->bufs, b);
+        if (n >= 0)
+            continue;
+        if (errno == ECONNREFUSED)
+            return -1;
+        udp_drop(end_loop(e));
+    }
+    return 0;
+}
+
+/* --- listener --- */
+
+static void on_peer_wake(struct end *e)
+{
+    struct udp_peer *p = container_of(e, struct udp_peer, end);
+    if (!end_failed(e))
+        udp_flush(e, p->listener->fd, &p->from);
+    if (!end_peer_left(e) && !end_failed(e))
+        return;
+    end_leave(e, NULL);
+    udp_peer_free(p);
+}
+
+const struct end_ops udp_peer_ops = {.wake = on_peer_wake};
+
+static bool udp_read_one(struct udp_listener *u)
+{
+    struct sockaddr_storage ss;
+    struct addr from;
+    struct buf *b = udp_receive(u->loop, u->fd, &ss);
+    if (!b)
+        return errno == ECONNREFUSED || errno == EINTR; /* an error of an earlier reply: go on */
+    addr_from_sockaddr(&from, (struct sockaddr *)&ss);
+    struct udp_peer *p = udp_find(u, &from);
+    if (!p)
+        p = udp_peer_new(u, &from);
+    if (p) {
+        udp_put(&p->end, b);
+        return true;
+    }
+    udp_drop(u->loop);
+    buf_free(&u->loop->bufs, b);
+    return true;
+}
+
+static void on_datagram(struct ev_loop *ev, ev_io *w, int events)
+{
+    (void)ev, (void)events;
+    for (int i = 0; i < DATAGRAMS_PER_TURN && udp_read_one(w->data); i++)
+        ;
+}
+
+struct udp_listener *udp_listen(struct loop *l, const struct addr *at, bool shared,
+                                udp_arrived *arrived, void *owner, struct err *e)
+{
+    struct udp_listener *u = calloc(1, sizeof *u);
+    if (!u) {
+        err_set(e, ENOMEM, "out of memory");
+        return NULL;
+    }
+    *u = (struct udp_listener){.loop = l, .arrived = arrived, .owner = owner};
+    u->fd = listen_bind(at, SOCK_DGRAM, shared, e);
+    if (u->fd < 0) {
+        free(u);
+        return NULL;
+    }
+    crypto_shorthash_keygen(u->key);
+    ev_io_init(&u->io, on_datagram, u->fd, EV_READ);
+    u->io.data = u;
+    ev_io_start(l->ev, &u->io);
+    return u;
+}
+
+void udp_listener_free(struct udp_listener *u)
+{
+    u->closing = true;
+    udp_listener_gone(u);
+}
+
+/* --- a connected socket per flow --- */
+
+struct udp_request {
+    struct end end;
+    struct dial dial;
+    struct loop *loop;
+    ev_io io;
+    int fd; /* -1: still looking up */
+};
+
+static void udp_request_end(struct udp_request *r, const struct err *why)
+{
+    end_leave(&r->end, why);
+    if (r->fd >= 0) {
+        ev_io_stop(r->loop->ev, &r->io);
+        close(r->fd);
+    }
+    dial_stop(&r->dial);
+    free(r);
+}
+
+static void udp_request_fail(struct udp_request *r, const char *what)
+{
+    struct err why;
+    err_sys(&why, "%s", what);
+    udp_request_end(r, &why);
+}
+
+static void on_request_wake(struct end *e)
+{
+    struct udp_request *r = container_of(e, struct udp_request, end);
+    if (end_failed(e))
+        udp_request_end(r, NULL);
+    else if (r->fd >= 0 && udp_flush(e, r->fd, NULL) < 0)
+        udp_request_fail(r, "send");
+    else if (end_peer_left(e) && (r->fd >= 0 || end_at_eof(e)))
+        udp_request_end(r, NULL);
+}
+
+static const struct end_ops udp_request_ops = {.wake = on_request_wake};
+
+static void on_reply(struct ev_loop *ev, ev_io *w, int events)
+{
+    (void)ev, (void)events;
+    struct udp_request *r = w->data;
+    for (int i = 0; i < DATAGRAMS_PER_TURN; i++) {
+        struct buf *b = udp_receive(r->loop, r->fd, NULL);
+        if (b) {
+            udp_put(&r->end, b);
+            continue;
+        }
+        if (errno != EAGAIN && errno != EINTR)
+            udp_request_fail(r, "receive");
+        return;
+    }
+}
+
+static void on_udp_dialled(void *owner, int fd, const struct err *why)
+{
+    struct udp_request *r = owner;
+    if (fd < 0) {
+        udp_request_end(r, why);
+        return;
+    }
+    r->fd = fd;
+    ev_io_init(&r->io, on_reply, fd, EV_READ);
+    r->io.data = r;
+    ev_io_start(r->loop->ev, &r->io);
+    end_wake(&r->end);
+}
+
+void udp_request_open(struct loop *l, struct flow *f, const struct addr *to,
+                      const struct addr *from, enum dial_family family)
+{
+    struct err why;
+    struct udp_request *r = calloc(1, sizeof *r);
+    if (!r) {
+        err_set(&why, ENOMEM, "out of memory");
+        flow_refuse(f, &why);
+        return;
+    }
+    r->loop = l;
+    r->fd = -1;
+    r->dial = (struct dial){
+        .loop = l, .socktype = SOCK_DGRAM, .from = from, .done = on_udp_dialled, .owner = r};
+    flow_join(f, &r->end, &udp_request_ops);
+    dial_start(&r->dial, to, family);
+}
