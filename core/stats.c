@@ -38,7 +38,7 @@ static int stats_grow(struct stats *s)
 {
     if (s->count < s->room)
         return 0;
-    unsigned room = s->room * 2;
+    unsigned room = s->count * 2 + 16;
     struct stat_info *info = realloc(s->info, room * sizeof *info);
     if (!info)
         return -1;

@@ -267,21 +267,21 @@ static void cell_size(struct page *p, const struct api_view *v, int slot)
 }
 
 /* One row for the slots of one tag, which the registry holds side by side; how many they are. */
-static unsigned traffic_row(struct page *p, const struct api_view *v, unsigned slot)
+static unsigned traffic_row(struct page *p, const struct api_view *v, unsigned slot,
+                            const struct traffic_name *t)
 {
-    struct traffic_name t, u;
+    struct traffic_name u;
     int up = -1, down = -1;
     unsigned used = 0;
-    traffic_split(&t, v->stats->info[slot].name);
     for (; used < 2 && slot + used < v->stats->count; used++) {
-        if (!traffic_split(&u, v->stats->info[slot + used].name) || !traffic_same(&t, &u))
+        if (!traffic_split(&u, v->stats->info[slot + used].name) || !traffic_same(t, &u))
             break;
         *(strcmp(u.direction, "uplink") == 0 ? &up : &down) = (int)(slot + used);
     }
     page_text(p, "<tr><td>");
-    page_html(p, t.tag, t.tag_len);
+    page_html(p, t->tag, t->tag_len);
     page_text(p, "</td><td>");
-    page_html(p, t.kind, t.kind_len);
+    page_html(p, t->kind, t->kind_len);
     page_text(p, "</td>");
     cell_size(p, v, up);
     cell_size(p, v, down);
@@ -302,7 +302,7 @@ static void status_traffic(struct page *p, const struct api_view *v)
                       "<h2>Traffic</h2>\n<div class=\"card\">\n<table>\n<tr><th>Tag</th>"
                       "<th>Kind</th><th class=\"num\">Up</th><th class=\"num\">Down</th></tr>\n");
         any = true;
-        used = traffic_row(p, v, i);
+        used = traffic_row(p, v, i, &t);
     }
     if (any)
         page_text(p, "</table>\n</div>\n");
