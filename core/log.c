@@ -332,7 +332,7 @@ void log_access(const struct meta *m, const char *detour, const char *reason)
     sink_write(&access_sink, &l);
 }
 
-bool log_limited(struct log_limit *l, int64_t now_seconds, unsigned burst)
+bool log_allowed(struct log_limit *l, int64_t now_seconds, unsigned burst)
 {
     if (l->second != now_seconds) {
         l->second = now_seconds;
@@ -340,13 +340,13 @@ bool log_limited(struct log_limit *l, int64_t now_seconds, unsigned burst)
     }
     if (l->passed >= burst) {
         l->suppressed++;
-        return true;
+        return false;
     }
     l->passed++;
     if (l->suppressed)
         log_warn("%u lines like the next one were left out", l->suppressed);
     l->suppressed = 0;
-    return false;
+    return true;
 }
 
 const char *log_escape(const char *text, size_t len, char *out, size_t room)

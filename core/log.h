@@ -45,14 +45,14 @@ void log_line(enum log_level level, uint32_t flow, const char *fmt, ...)
             log_line(LOG_DEBUG, flow, __VA_ARGS__);                                                \
     } while (0)
 
-/* For lines that a stranger can cause: true means "leave this one out". At most `burst` a second pass;
+/* For lines that a stranger can cause: false means "leave this one out". At most `burst` a second pass;
  * how many were left out is written, as a line of its own, before the next one that passes.
  * One object per reason and loop; not shared between threads. */
 struct log_limit {
     int64_t second;
     unsigned passed, suppressed;
 };
-bool log_limited(struct log_limit *l, int64_t now_seconds, unsigned burst);
+bool log_allowed(struct log_limit *l, int64_t now_seconds, unsigned burst);
 
 /* One access line per routed flow. detour "" leaves the bracket out; reason NULL means accepted. */
 void log_access(const struct meta *m, const char *detour, const char *reason);

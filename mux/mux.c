@@ -10,11 +10,13 @@ enum {
     ID_MAX = 65535,
 };
 
-void mux_init(struct mux *m, const struct mux_ops *ops, bool client, const struct traffic *traffic)
+void mux_init(struct mux *m, const struct mux_ops *ops, bool client, const struct traffic *traffic,
+              int sessions_slot)
 {
     *m = (struct mux){.ops = ops,
                       .client = client,
                       .traffic = traffic,
+                      .sessions_slot = sessions_slot,
                       .control_id = -1,
                       .datagram_max = OLD_DATAGRAM_MAX};
     m->waiting_end = &m->waiting;
@@ -106,8 +108,7 @@ struct flow *mux_accept(struct mux *m, const struct mux_frame *f, const struct m
     struct flow *flow = flow_new(m->end.flow->loop, &s->end, &mux_session_ops, meta, p);
     if (flow)
         return flow;
-    m->pages[s->id / MUX_PAGE][s->id % MUX_PAGE] = NULL;
-    m->sessions--;
+    session_forget(s);
     free(s);
     return NULL;
 }

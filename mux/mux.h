@@ -12,7 +12,6 @@
 #define V2C_MUX_MUX_H
 
 #include "core/flow.h"
-#include "core/log.h"
 #include "mux/frame.h"
 
 struct mux;
@@ -47,6 +46,7 @@ struct mux {
     bool is_v2c;        /* the peer said HELLO */
     uint16_t datagram_max; /* towards the peer */
     const struct traffic *traffic; /* of the portal or bridge; NULL: not counted */
+    int sessions_slot;             /* gauge of live streams; -1: none */
 
     /* reading */
     struct buf *in;               /* taken from the carrier, not yet used up */
@@ -61,12 +61,12 @@ struct mux {
 
     /* writing */
     struct mux_session *waiting, **waiting_end; /* have data; the carrier had no room for it */
-    struct log_limit complained;
 };
 
 /* Memory of the owner, zeroed. Joins nothing: the owner gives m->end its seat with mux_end_ops, then calls
  * mux_start(), which says HELLO. */
-void mux_init(struct mux *m, const struct mux_ops *ops, bool client, const struct traffic *traffic);
+void mux_init(struct mux *m, const struct mux_ops *ops, bool client, const struct traffic *traffic,
+              int sessions_slot);
 void mux_start(struct mux *m);
 extern const struct end_ops mux_end_ops;
 

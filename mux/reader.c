@@ -9,7 +9,6 @@ enum {
     FRAMES_PER_TURN = 4096,
     STALL_PROGRESS = 16 * 1024, /* bytes a stalled flow must take within STALL_LIMIT to be kept */
     SESSIONS_MAX = 8192,       /* that a peer may have open on one carrier */
-    STRAY_ENDS = 64,           /* answers a second to frames of unknown sessions */
 };
 
 static const double STALL_LIMIT = 5; /* seconds */
@@ -63,11 +62,9 @@ void mux_unstall(struct mux *m)
 
 static void mux_answer_stray(struct mux *m)
 {
-    const struct mux_frame *f = &m->frame;
-    bool ended_long_ago = f->id <= m->last_id;
-    if (ended_long_ago || !log_limited(&m->complained, (int64_t)loop_now(m->end.flow->loop), STRAY_ENDS))
-        return;
-    mux_send(m, &(struct mux_frame){.id = f->id, .status = MUX_END}, NULL);
+    bool ended_long_ago = m->frame.id <= m->last_id;
+    if (!ended_long_ago && end_room(&m->end)) /* a peer that does not read gets no more answers */
+        mux_send(m, &(struct mux_frame){.id = m->frame.id, .status = MUX_END}, NULL);
 }
 
 static void mux_refuse(struct mux *m, uint16_t id)

@@ -14,10 +14,16 @@ struct mux_session *session_find(const struct mux *m, uint16_t id)
     return page ? page[id % MUX_PAGE] : NULL;
 }
 
-static void session_unlist(struct mux_session *s)
+static void session_gauge(struct mux *m, int n)
+{
+    m->sessions += (unsigned)n;
+    stat_add(m->end.flow->loop->counters, m->sessions_slot, n);
+}
+
+void session_forget(struct mux_session *s)
 {
     s->mux->pages[s->id / MUX_PAGE][s->id % MUX_PAGE] = NULL;
-    s->mux->sessions--;
+    session_gauge(s->mux, -1);
 }
 
 struct mux_session *session_new(struct mux *m, uint16_t id)
@@ -31,7 +37,7 @@ struct mux_session *session_new(struct mux *m, uint16_t id)
     s->mux = m;
     s->id = id;
     (*page)[id % MUX_PAGE] = s;
-    m->sessions++;
+    session_gauge(m, 1);
     m->opened++;
     return s;
 }
@@ -67,7 +73,7 @@ void session_end(struct mux_session *s, const struct err *why)
 {
     struct mux *m = s->mux;
     session_unwait(s);
-    session_unlist(s);
+    session_forget(s);
     end_leave(&s->end, why);
     if (m->stalled == s)
         mux_unstall(m);

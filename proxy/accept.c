@@ -89,7 +89,7 @@ static void accepted_fail(struct accepted *a, size_t unread, const struct err *w
     stat_add(in->in.loop->counters, STAT_handshakes_failed, 1);
     if (in->greeting_failed)
         in->greeting_failed(in, a->conn.codec);
-    if (log_limited(&in->complained, (int64_t)loop_now(in->in.loop), COMPLAINTS))
+    if (log_allowed(&in->complained, (int64_t)loop_now(in->in.loop), COMPLAINTS))
         log_line(LOG_INFO, 0, "inbound %s: %s: %s", in->in.tag, addr_text(&a->from, from), why->text);
     a->swallow = a->conn.codec->drain > unread ? a->conn.codec->drain - unread : 0;
     if (!a->swallow) {

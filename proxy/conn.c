@@ -352,14 +352,16 @@ static int conn_write(struct conn *c, struct err *why)
 
 static int conn_flush(struct conn *c, struct err *why)
 {
-    do {
+    for (;;) {
         if (c->blocked)
             return 0;
         if (conn_collect(c, why) < 0)
             return -1;
-        if (c->out.head && !c->hold && conn_write(c, why) < 0)
+        if (!c->out.head || c->hold)
+            break;
+        if (conn_write(c, why) < 0)
             return -1;
-    } while (c->out.head && !c->hold);
+    }
     if (c->tx_ended && !c->tx_done) {
         c->tx_done = true;
         if (c->shuts)

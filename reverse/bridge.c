@@ -99,7 +99,7 @@ static bool link_refuses(struct link *k, const struct mux_frame *f, const char *
 {
     struct bridge *b = k->bridge;
     stat_add(b->in.loop->counters, STAT_names_refused, 1);
-    if (log_limited(&b->refused, (int64_t)loop_now(b->in.loop), 2))
+    if (log_allowed(&b->refused, (int64_t)loop_now(b->in.loop), 2))
         log_warn("bridge %s: stream %u refused: %s", b->conf->tag, f->id, reason);
     return false;
 }
@@ -246,7 +246,7 @@ static void bridge_dial(struct bridge *b)
     meta.target.type = ADDR_NAME;
     strncpy(meta.target.name, b->conf->domain, ADDR_NAME_MAX);
     if (k)
-        mux_init(&k->mux, &link_ops, false, &b->conf->traffic);
+        mux_init(&k->mux, &link_ops, false, &b->conf->traffic, -1);
     struct flow *f =
         k ? flow_new(b->in.loop, &k->mux.end, &mux_end_ops, &meta, b->policy) : NULL;
     if (!f) {

@@ -58,7 +58,7 @@ static void mux_outbound_open(struct outbound *out, struct flow *f)
     if (c->next)
         c->next->link = &c->next;
     o->carriers = c;
-    mux_init(&c->mux, &carrier_ops, false, NULL);
+    mux_init(&c->mux, &carrier_ops, false, NULL, -1);
     flow_join(f, &c->mux.end, &mux_end_ops);
 }
 

@@ -178,7 +178,7 @@ static void portal_refuse(struct portal *p, struct flow *f, int stat, struct log
     struct err why;
     char from[ADDR_TEXT_MAX];
     portal_count(p, stat, 1);
-    if (log_limited(limit, portal_second(p), COMPLAINTS))
+    if (log_allowed(limit, portal_second(p), COMPLAINTS))
         log_warn("portal %s: %s, inbound %s: %s", p->conf->tag, addr_text(&f->meta.source, from),
                  f->meta.inbound_tag, reason);
     err_set(&why, EACCES, "%s", reason);
@@ -235,7 +235,7 @@ static void portal_carrier(struct portal *p, struct flow *f)
     }
     c->portal = p;
     c->from = f->meta.source;
-    mux_init(&c->mux, &carrier_ops, true, &p->conf->traffic);
+    mux_init(&c->mux, &carrier_ops, true, &p->conf->traffic, p->conf->visitors_slot);
     flow_join(f, &c->mux.end, &mux_end_ops);
     carrier_list(c);
     ev_timer_init(&c->beat, on_beat, BEAT, BEAT);
@@ -307,7 +307,7 @@ static void on_impatient(struct ev_loop *ev, ev_timer *t, int events)
     struct portal *p = w->portal;
     struct err why;
     portal_count(p, STAT_no_carrier, 1);
-    if (log_limited(&p->empty_complaints, portal_second(p), 1))
+    if (log_allowed(&p->empty_complaints, portal_second(p), 1))
         log_warn("portal %s: no bridge is connected; visitors are turned away", p->conf->tag);
     err_set(&why, EHOSTUNREACH, "no bridge is connected");
     waiter_leave(w, &why);

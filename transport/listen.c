@@ -72,7 +72,7 @@ static void listen_pause(struct listener *ln, const char *why)
     ev_io_stop(ln->loop->ev, &ln->io);
     ev_timer_again(ln->loop->ev, &ln->pause);
     stat_add(ln->loop->counters, STAT_accepts_paused, 1);
-    if (log_limited(&ln->complained, (int64_t)loop_now(ln->loop), 1))
+    if (log_allowed(&ln->complained, (int64_t)loop_now(ln->loop), 1))
         log_warn("not accepting for a moment: %s; raise the limit of open files", why);
 }
 
