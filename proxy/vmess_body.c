@@ -12,7 +12,7 @@
 
 enum {
     PAD_SPAN = 64, /* padding is 0..63 bytes */
-    POOL = 512,    /* random bytes fetched at once: one system call for some 16 chunks */
+    POOL = 512,    /* random bytes made at once, for some 16 chunks */
     SIZE_MAX_WIRE = 65535,
     SUM = 4, /* FNV-1a of a legacy chunk */
     SEALED_FIELD = 2 + AEAD_TAG,
@@ -114,6 +114,8 @@ void vmess_body_free(struct vmess_body *b)
         return;
     EVP_CIPHER_CTX_free(b->cipher);
     EVP_CIPHER_CTX_free(b->length);
+    if (b->pool)
+        sodium_memzero(b->pool, POOL + randombytes_SEEDBYTES);
     free(b->pool);
     sodium_memzero(b, sizeof *b);
     free(b);
@@ -244,6 +246,25 @@ enum step vmess_body_open(struct vmess_body *b, uint8_t *in, size_t n, struct op
 
 /* --- sealing --- */
 
+/* The pool is ChaCha20 output that also gives the seed of the next pool; the first seed is the
+ * kernel's. A system call for every few chunks would cost as much as sealing them. */
+static bool refill_pool(struct vmess_body *b)
+{
+    uint8_t seed[randombytes_SEEDBYTES];
+    if (b->pool) {
+        memcpy(seed, b->pool + POOL, sizeof seed);
+    } else {
+        b->pool = malloc(POOL + sizeof seed);
+        if (!b->pool)
+            return false;
+        randombytes_buf(seed, sizeof seed);
+    }
+    randombytes_buf_deterministic(b->pool, POOL + sizeof seed, seed);
+    sodium_memzero(seed, sizeof seed);
+    b->pool_left = POOL;
+    return true;
+}
+
 static bool fill_pad(struct vmess_body *b, uint8_t *to, size_t len)
 {
     if (len == 0)
@@ -252,12 +273,8 @@ static bool fill_pad(struct vmess_body *b, uint8_t *to, size_t len)
         b->fill(b->fill_arg, to, len);
         return true;
     }
-    if (b->pool_left < len) {
-        if (!b->pool && !(b->pool = malloc(POOL)))
-            return false;
-        randombytes_buf(b->pool, POOL);
-        b->pool_left = POOL;
-    }
+    if (b->pool_left < len && !refill_pool(b))
+        return false;
     b->pool_left -= len;
     memcpy(to, b->pool + b->pool_left, len);
     return true;

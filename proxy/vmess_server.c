@@ -250,9 +250,10 @@ struct codec *vmess_accept_new(struct vmess_server *s)
     struct vmess_accept *a = calloc(1, sizeof *a);
     if (!a)
         return NULL;
-    a->session.codec.ops = &server_ops;
+    struct codec *c = &a->session.codec;
+    c->ops = &server_ops;
     a->server = s;
-    return &a->session.codec;
+    return c;
 }
 
 bool vmess_was_replay(const struct codec *c)

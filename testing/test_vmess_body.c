@@ -389,7 +389,7 @@ static void datagram_too_long_leaves_the_stream_intact(void **state)
     vmess_body_free(opener);
 }
 
-static void body_of_a_full_buf_and_of_the_largest_chunk_opens(void **state)
+static void body_of_a_full_buf_opens_with_all_options(void **state)
 {
     (void)state;
     static const uint8_t securities[] = {VMESS_LEGACY, VMESS_GCM, VMESS_CHACHA, VMESS_NONE};
@@ -417,6 +417,32 @@ static void body_of_a_full_buf_and_of_the_largest_chunk_opens(void **state)
         }
 }
 
+/* Two bodies with the same keys seal alike but for the padding, which is never the same. */
+static void padding_is_fresh_in_every_body(void **state)
+{
+    (void)state;
+    struct vmess_params p = {.security = VMESS_GCM,
+                             .option = VMESS_CHUNKED | VMESS_MASKED | VMESS_PADDED};
+    struct vmess_body *one = vmess_body_new(&p, true), *two = vmess_body_new(&p, true);
+    size_t compared = 0, equal = 0;
+    for (int n = 0; n < 200; n++) { /* several pools */
+        struct err e = {0};
+        struct buf *a = new_buf(), *b = new_buf();
+        buf_append(a, "same", 4), buf_append(b, "same", 4);
+        assert_int_equal(vmess_body_seal(one, a, &e), 0);
+        assert_int_equal(vmess_body_seal(two, b, &e), 0);
+        assert_int_equal(a->len, b->len);
+        assert_memory_equal(a->data, b->data, 2 + 4 + 16);
+        for (size_t at = 2 + 4 + 16; at < a->len; at++, compared++)
+            equal += a->data[at] == b->data[at];
+        free(a);
+        free(b);
+    }
+    assert_true(compared > 4000 && equal < compared / 32); /* chance gives 1 in 256 */
+    vmess_body_free(one);
+    vmess_body_free(two);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -429,7 +455,8 @@ int main(void)
         cmocka_unit_test(body_survives_every_size_field),
         cmocka_unit_test(body_counter_wraps_as_peers_do),
         cmocka_unit_test(datagram_too_long_leaves_the_stream_intact),
-        cmocka_unit_test(body_of_a_full_buf_and_of_the_largest_chunk_opens),
+        cmocka_unit_test(body_of_a_full_buf_opens_with_all_options),
+        cmocka_unit_test(padding_is_fresh_in_every_body),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
