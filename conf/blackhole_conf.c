@@ -25,7 +25,8 @@ void blackhole_conf_build(struct build *b, const struct node *at, struct outboun
     struct blackhole_keys keys;
     struct response_keys response;
     fields_read(b->report, at, blackhole_fields, &keys);
-    if (!keys.response || !fields_read(b->report, keys.response, blackhole_response_fields, &response))
+    if (!keys.response ||
+        !fields_read(b->report, keys.response, blackhole_response_fields, &response))
         return;
     if (response.type)
         out->blackhole.http = value_name(b->report, response.type, response_names,

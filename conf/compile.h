@@ -12,10 +12,11 @@ struct build {
     struct config *config;
     struct report *report;
     struct arena *scratch; /* lives as long as the nodes */
+    bool partial;          /* a file could not be read: what is missing may stand there */
     bool stats;            /* the counters of tags and users exist */
     bool inbound_up, inbound_down, outbound_up, outbound_down; /* policy.system */
-    struct names inbound_tags;  /* of inbounds and bridges */
-    struct names emails;        /* of all VMess clients */
+    struct names inbound_tags;                                 /* of inbounds and bridges */
+    struct names emails;                                       /* of all VMess clients */
     struct names outbound_tags; /* of outbounds, the api and portals; index: in config->outbounds */
 };
 

@@ -15,6 +15,7 @@ struct load {
     struct source **sources;
     size_t source_count;
     unsigned read; /* files tried so far */
+    bool partial;  /* one of them is missing from root */
     struct root root;
 };
 
@@ -87,8 +88,10 @@ static void load_source(struct load *l, struct source *s)
     l->sources = sources;
     l->sources[l->source_count++] = s;
     struct node *at = json_parse(s, l->scratch, &l->report);
-    if (!at)
+    if (!at) {
+        l->partial = true;
         return;
+    }
     if (l->report.strict && s->exposed && holds_secret(at))
         report_warn(&l->report, at, "every user of this machine may read these ids: chmod o-r");
     struct root root;
@@ -103,6 +106,7 @@ static void load_file(struct load *l, const char *name)
     unsigned order = l->read++;
     if (!s) {
         report_error_file(&l->report, name, order, e.text);
+        l->partial = true;
         return;
     }
     s->order = order;
@@ -152,7 +156,12 @@ static void load_all(struct load *l, const struct config_source *src)
 static struct config *load_compile(struct load *l)
 {
     struct config *c = config_new();
-    struct build b = {.config = c, .report = &l->report, .scratch = l->scratch};
+    struct build b = {
+        .config = c,
+        .report = &l->report,
+        .scratch = l->scratch,
+        .partial = l->partial,
+    };
     bool enough = c && (!l->root.at || compile(&b, &l->root));
     if (!enough || l->scratch->failed)
         report_error_file(&l->report, "config", 0, "out of memory");

@@ -22,7 +22,7 @@ enum inbound_kind { IN_DOKODEMO, IN_VMESS };
 
 struct inbound_conf {
     enum inbound_kind kind;
-    const char *tag; /* "" when absent */
+    const char *tag;     /* "" when absent */
     const char *pointer; /* JSON pointer of the object, for start errors */
     struct addr listen;  /* type ADDR_NONE: any address, dual stack */
     struct port_range ports;
@@ -62,7 +62,7 @@ struct config {
     struct policy_level *levels; /* sorted; levels not listed have POLICY_DEFAULT */
     size_t level_count;
     struct policy default_policy;
-    struct stats stats;          /* fixed counters and those of tags and users */
+    struct stats stats; /* fixed counters and those of tags and users */
 
     struct inbound_conf *inbounds;
     size_t inbound_count;
@@ -82,11 +82,11 @@ struct config {
 /* Never NULL: the level's policy, or the default one. */
 const struct policy *config_policy(const struct config *c, uint32_t level);
 
-struct config_source { /* what the command line named, in order */
+struct config_source {  /* what the command line named, in order */
     const char **files; /* paths; "stdin:" reads standard input */
     size_t file_count;
-    const char *dir;    /* NULL: none; its *.json follow the files, sorted by name */
-    bool strict;        /* warnings are errors */
+    const char *dir; /* NULL: none; its *.json follow the files, sorted by name */
+    bool strict;     /* warnings are errors */
 };
 
 /* Reads, merges, checks and compiles. Every error and warning goes to `report`, one line each:

@@ -37,6 +37,7 @@ void dokodemo_conf_build(struct build *b, const struct node *at, const struct no
     if (keys.network && !node_is_empty(keys.network))
         value_networks(b->report, b->scratch, keys.network, &conf->networks);
     if (conf->networks == 0)
-        report_warn(b->report, keys.network, "neither tcp nor udp: this inbound listens on nothing");
+        report_warn(b->report, keys.network,
+                    "neither tcp nor udp: this inbound listens on nothing");
     in->policy = build_policy(b, keys.level, keys.timeout);
 }

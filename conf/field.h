@@ -36,11 +36,11 @@ struct field {
     enum field_type type;
     size_t offset;
     int64_t min, max, def;
-    const char *text;                /* default; LATER: a value that means off; NODE: its type */
-    const char *what;                /* LATER: what v2c has not yet; NULL: the key */
-    const struct field_name *names;  /* NAME; ends with a NULL text */
-    const struct field *fields;      /* OBJECT */
-    bool lenient;                    /* NAME: another word is only warned about, as V2Ray takes it */
+    const char *text;               /* default; LATER: a value that means off; NODE: its type */
+    const char *what;               /* LATER: what v2c has not yet; NULL: the key */
+    const struct field_name *names; /* NAME; ends with a NULL text */
+    const struct field *fields;     /* OBJECT */
+    bool lenient;                   /* NAME: another word is only warned about, as V2Ray takes it */
 };
 
 /* The member is a bool; an int64_t; a const char *, never NULL; an int; a const struct node *, NULL

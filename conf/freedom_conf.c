@@ -10,13 +10,16 @@ struct freedom_keys {
 };
 
 static const struct field_name family_names[] = {
-    {"AsIs", DIAL_AS_IS},         {"UseIP", DIAL_ANY},           {"UseIPv4", DIAL_IPV4},
-    {"UseIPv6", DIAL_IPV6},       {"use_ip", DIAL_ANY},          {"use_ipv4", DIAL_IPV4},
-    {"use_ipv6", DIAL_IPV6},      {"use_ip_v4", DIAL_IPV4},      {"use_ip_v6", DIAL_IPV6},
-    {"use-ip", DIAL_ANY},         {"use-ipv4", DIAL_IPV4},       {"use-ipv6", DIAL_IPV6},
-    {"UseIPv4v6", NAME_LATER},    {"UseIPv6v4", NAME_LATER},     {"ForceIP", NAME_LATER},
-    {"ForceIPv4", NAME_LATER},    {"ForceIPv6", NAME_LATER},     {"ForceIPv4v6", NAME_LATER},
-    {"ForceIPv6v4", NAME_LATER},  {NULL, 0},
+    {"AsIs", DIAL_AS_IS},        {"UseIP", DIAL_ANY},
+    {"UseIPv4", DIAL_IPV4},      {"UseIPv6", DIAL_IPV6},
+    {"use_ip", DIAL_ANY},        {"use_ipv4", DIAL_IPV4},
+    {"use_ipv6", DIAL_IPV6},     {"use_ip_v4", DIAL_IPV4},
+    {"use_ip_v6", DIAL_IPV6},    {"use-ip", DIAL_ANY},
+    {"use-ipv4", DIAL_IPV4},     {"use-ipv6", DIAL_IPV6},
+    {"UseIPv4v6", NAME_LATER},   {"UseIPv6v4", NAME_LATER},
+    {"ForceIP", NAME_LATER},     {"ForceIPv4", NAME_LATER},
+    {"ForceIPv6", NAME_LATER},   {"ForceIPv4v6", NAME_LATER},
+    {"ForceIPv6v4", NAME_LATER}, {NULL, 0},
 };
 
 const struct field freedom_fields[] = {

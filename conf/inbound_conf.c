@@ -9,11 +9,11 @@ struct inbound_keys {
 };
 
 static const struct field_name protocol_names[] = {
-    {"dokodemo-door", IN_DOKODEMO}, {"tunnel", IN_DOKODEMO},    {"vmess", IN_VMESS},
-    {"socks", NAME_LATER},          {"mixed", NAME_LATER},      {"http", NAME_LATER},
-    {"shadowsocks", NAME_LATER},    {"trojan", NAME_LATER},     {"vless", NAME_LATER},
-    {"mtproto", NAME_LATER},        {"tun", NAME_LATER},        {"wireguard", NAME_LATER},
-    {"hysteria", NAME_LATER},       {"hysteria2", NAME_LATER},  {NULL, 0},
+    {"dokodemo-door", IN_DOKODEMO}, {"tunnel", IN_DOKODEMO},   {"vmess", IN_VMESS},
+    {"socks", NAME_LATER},          {"mixed", NAME_LATER},     {"http", NAME_LATER},
+    {"shadowsocks", NAME_LATER},    {"trojan", NAME_LATER},    {"vless", NAME_LATER},
+    {"mtproto", NAME_LATER},        {"tun", NAME_LATER},       {"wireguard", NAME_LATER},
+    {"hysteria", NAME_LATER},       {"hysteria2", NAME_LATER}, {NULL, 0},
 };
 
 static const struct field sniffing_fields[] = {

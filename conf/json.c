@@ -43,7 +43,8 @@ static void parse_fail(struct parser *ps, const struct node *inside, const char 
     else if (c == '\'')
         report_error_at(r, ps->source, at, inside, "want %s, got ': use double quotes", wanted);
     else if (c > ' ' && c < 0x7f)
-        report_error_at(r, ps->source, at, inside, "want %s, got invalid character '%c'", wanted, c);
+        report_error_at(r, ps->source, at, inside, "want %s, got invalid character '%c'", wanted,
+                        c);
     else
         report_error_at(r, ps->source, at, inside, "want %s, got the byte 0x%02x", wanted, c);
 }
@@ -130,7 +131,8 @@ static struct node *parse_scalar(struct parser *ps, struct place to)
         return NULL;
     json_t *json = json_loadb(ps->p, (size_t)(end - ps->p), JSON_DECODE_ANY, &e);
     if (!json) {
-        report_error_at(ps->report, ps->source, n->offset, to.parent, "got %s", scalar_complaint(&e));
+        report_error_at(ps->report, ps->source, n->offset, to.parent, "got %s",
+                        scalar_complaint(&e));
         return NULL;
     }
     bool stored = scalar_store(ps, n, json);

@@ -1,8 +1,7 @@
 #include "conf/legacy.h"
 
 static void collect(struct report *r, struct arena *a, struct node_list *list,
-                    const struct node *single, const struct node *detours,
-                    const struct node *array)
+                    const struct node *single, const struct node *detours, const struct node *array)
 {
     char got[64];
     if (single && single->type == NODE_OBJECT)

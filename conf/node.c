@@ -119,8 +119,9 @@ const char *node_pointer(const struct node *n, char out[NODE_POINTER_MAX])
 const char *node_describe(const struct node *n, char *out, size_t room)
 {
     static const char *const names[] = {
-        [NODE_NULL] = "null",   [NODE_BOOL] = "",          [NODE_INTEGER] = "",
-        [NODE_REAL] = "",       [NODE_TEXT] = "text",      [NODE_ARRAY] = "an array",
+        [NODE_NULL] = "null",        [NODE_BOOL] = "",
+        [NODE_INTEGER] = "",         [NODE_REAL] = "",
+        [NODE_TEXT] = "text",        [NODE_ARRAY] = "an array",
         [NODE_OBJECT] = "an object",
     };
     if (n->type == NODE_BOOL)

@@ -24,8 +24,8 @@ struct node {
     enum node_type type;
     const struct source *source;
     uint32_t offset, key_offset;
-    const char *key; /* NULL for an element of an array and for the whole document */
-    uint32_t index;  /* in its array */
+    const char *key;     /* NULL for an element of an array and for the whole document */
+    uint32_t index;      /* in its array */
     struct node *parent; /* in the file: moving a node to another list leaves it alone */
     struct node *first, *last, *next;
     union {

@@ -17,12 +17,23 @@ struct proxy_keys {
 };
 
 static const struct field_name protocol_names[] = {
-    {"freedom", OUT_FREEDOM},     {"direct", OUT_FREEDOM},      {"blackhole", OUT_BLACKHOLE},
-    {"block", OUT_BLACKHOLE},     {"vmess", OUT_VMESS},         {"socks", NAME_LATER},
-    {"http", NAME_LATER},         {"shadowsocks", NAME_LATER},  {"trojan", NAME_LATER},
-    {"vless", NAME_LATER},        {"dns", NAME_LATER},          {"loopback", NAME_LATER},
-    {"mtproto", NAME_LATER},      {"wireguard", NAME_LATER},    {"hysteria", NAME_LATER},
-    {"hysteria2", NAME_LATER},    {NULL, 0},
+    {"freedom", OUT_FREEDOM},
+    {"direct", OUT_FREEDOM},
+    {"blackhole", OUT_BLACKHOLE},
+    {"block", OUT_BLACKHOLE},
+    {"vmess", OUT_VMESS},
+    {"socks", NAME_LATER},
+    {"http", NAME_LATER},
+    {"shadowsocks", NAME_LATER},
+    {"trojan", NAME_LATER},
+    {"vless", NAME_LATER},
+    {"dns", NAME_LATER},
+    {"loopback", NAME_LATER},
+    {"mtproto", NAME_LATER},
+    {"wireguard", NAME_LATER},
+    {"hysteria", NAME_LATER},
+    {"hysteria2", NAME_LATER},
+    {NULL, 0},
 };
 
 const struct field mux_fields[] = {
@@ -71,7 +82,8 @@ static void proxy_check(struct build *b, const struct node *at)
     if (!at || !fields_read(b->report, at, proxy_fields, &keys))
         return;
     if (!*keys.tag)
-        report_error(b->report, at, "invalid outbound detour proxy settings: Proxy tag is not set.");
+        report_error(b->report, at,
+                     "invalid outbound detour proxy settings: Proxy tag is not set.");
     else
         report_error(b->report, at, "v2c has no proxySettings yet");
 }

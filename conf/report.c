@@ -6,7 +6,7 @@
 #include <string.h>
 
 struct report_entry {
-    unsigned order; /* of the file */
+    unsigned order;     /* of the file */
     struct position at; /* line 0: the whole file */
     enum severity severity;
     size_t seq;
@@ -120,8 +120,9 @@ static void report_add(struct report *r, struct report_entry entry, const char *
     r->entries[r->count++] = entry;
 }
 
-static void report_place(struct report *r, enum severity severity, const struct source *s,
-                         size_t offset, const struct node *inside, const char *fmt, va_list ap)
+__attribute__((format(printf, 6, 0))) static void
+report_place(struct report *r, enum severity severity, const struct source *s, size_t offset,
+             const struct node *inside, const char *fmt, va_list ap)
 {
     char text[REPORT_TEXT_MAX], pointer[NODE_POINTER_MAX] = "";
     struct report_entry entry = {.order = s->order, .severity = severity};

@@ -38,10 +38,11 @@ static void portal_users_build(struct build *b, const struct node *at, struct po
         return;
     portal->users = arena_array(b->config->strings, list.count, sizeof *portal->users);
     if (list.count == 0)
-        report_error(b->report, at, "want at least one email; leave \"users\" out to let rules decide");
+        report_error(b->report, at,
+                     "want at least one email; leave \"users\" out to let rules decide");
     for (size_t i = 0; portal->users && i < list.count; i++) {
         const char *email = list.items[i].text;
-        if (!names_find(&b->emails, email))
+        if (!b->partial && !names_find(&b->emails, email))
             report_warn(b->report, list.items[i].at, "no client has the email \"%.64s\"", email);
         portal->users[portal->user_count++] = build_text(b, email);
     }

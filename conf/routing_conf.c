@@ -16,7 +16,8 @@ struct rule_keys {
 };
 
 static const struct field_name strategy_names[] = {
-    {"AsIs", 0}, {"alwaysIP", 0}, {"IPIfNonMatch", NAME_LATER}, {"IPOnDemand", NAME_LATER}, {NULL, 0},
+    {"AsIs", 0}, {"alwaysIP", 0}, {"IPIfNonMatch", NAME_LATER}, {"IPOnDemand", NAME_LATER},
+    {NULL, 0},
 };
 
 static const struct field_name type_names[] = {
@@ -147,8 +148,8 @@ static void domains_build(struct rule_build *rb, const struct node *at)
 static void ip_add(struct rule_build *rb, const struct text_item *item, struct cidr_set *set)
 {
     static const struct later_prefix later[] = {
-        {"geoip:", "geoip: lists"}, {"ext:", "ext: lists"}, {"ext-ip:", "ext-ip: lists"},
-        {"!", "\"!\" before an IP"},  {NULL, NULL},
+        {"geoip:", "geoip: lists"},  {"ext:", "ext: lists"}, {"ext-ip:", "ext-ip: lists"},
+        {"!", "\"!\" before an IP"}, {NULL, NULL},
     };
     struct err e = {0};
     if (!is_later(rb, item, later) && cidr_set_add(set, item->text, &e) < 0)
@@ -208,7 +209,7 @@ static void networks_build(struct rule_build *rb, const struct node *at)
         rb->never = rb->never || rb->rule.networks == 0;
 }
 
-/* The rule owns its texts. names: who may be meant; NULL asks nobody. */
+/* The rule owns its texts. names: who may be meant. */
 static void texts_build(struct rule_build *rb, const struct node *at, struct string_list *to,
                         const struct names *names, const char *unknown)
 {
@@ -224,7 +225,7 @@ static void texts_build(struct rule_build *rb, const struct node *at, struct str
             return;
         }
         to->items[to->count++] = text;
-        if (!names_find(names, text))
+        if (!rb->b->partial && !names_find(names, text))
             report_warn(rb->b->report, list.items[i].at, "%s \"%.64s\": it never matches", unknown,
                         text);
     }
@@ -237,8 +238,9 @@ static void check_portal_rule(struct rule_build *rb, const struct node *at)
     const struct rule *rule = &rb->rule;
     if (rb->b->config->outbounds[rule->outbound].kind == OUT_PORTAL && !rule->inbound_tags.count &&
         !rule->users.count)
-        report_warn(rb->b->report, at,
-                    "visitors of every inbound may reach this portal: name an inboundTag or a user");
+        report_warn(
+            rb->b->report, at,
+            "visitors of every inbound may reach this portal: name an inboundTag or a user");
 }
 
 static void target_build(struct rule_build *rb, const struct node *at, const struct rule_keys *keys)
@@ -251,7 +253,7 @@ static void target_build(struct rule_build *rb, const struct node *at, const str
         const struct name *name = names_find(&rb->b->outbound_tags, tag->text);
         if (name)
             rb->rule.outbound = name->index;
-        else
+        else if (!rb->b->partial)
             report_error(r, tag, "no outbound, portal or api has the tag \"%.64s\"", tag->text);
         if (name)
             check_portal_rule(rb, at);

@@ -36,9 +36,12 @@ static const struct field_name network_names[] = {
 };
 
 static const struct field_name security_names[] = {
-    {"none", 0},         {"", 0},
-    {"tls", NAME_LATER}, {"xtls", NAME_LATER},
-    {"utls", NAME_LATER}, {"reality", NAME_LATER},
+    {"none", 0},
+    {"", 0},
+    {"tls", NAME_LATER},
+    {"xtls", NAME_LATER},
+    {"utls", NAME_LATER},
+    {"reality", NAME_LATER},
     {NULL, 0},
 };
 
@@ -166,8 +169,7 @@ void stream_conf_check(struct build *b, const struct node *at)
                              "Config: unknown transport protocol", "transport");
     if (keys.security)
         security = value_name(b->report, keys.security, security_names,
-                              "unknown security, V2Ray would send in the clear",
-                              "security");
+                              "unknown security, V2Ray would send in the clear", "security");
     tcp_check(b, keys.tcp);
     tcp_check(b, keys.raw);
     if (network == 0 && security == 0)

@@ -99,7 +99,8 @@ bool value_port_range(struct report *r, const struct node *at, struct port_range
     }
     if (read_range(text, range) && range->from > 0)
         return true;
-    report_error(r, at, "invalid port range: want 1..65535, \"80-90\" or \"env:NAME\", got \"%.64s\"",
+    report_error(r, at,
+                 "invalid port range: want 1..65535, \"80-90\" or \"env:NAME\", got \"%.64s\"",
                  at->text);
     return false;
 }
@@ -146,7 +147,8 @@ bool value_texts(struct report *r, struct arena *a, const struct node *at, struc
         return true;
     if (at->type != NODE_ARRAY && at->type != NODE_TEXT) {
         char got[DESCRIBE_MAX];
-        report_error(r, at, "unknown format of a string list: want [\"a\", \"b\"] or \"a,b\", got %s",
+        report_error(r, at,
+                     "unknown format of a string list: want [\"a\", \"b\"] or \"a,b\", got %s",
                      node_describe(at, got, sizeof got));
         return false;
     }
@@ -214,8 +216,7 @@ bool node_list_add(struct node_list *list, struct arena *a, const struct node *n
     return true;
 }
 
-void value_objects(struct report *r, struct arena *a, const struct node *at,
-                   struct node_list *list)
+void value_objects(struct report *r, struct arena *a, const struct node *at, struct node_list *list)
 {
     if (!at || at->type == NODE_NULL)
         return;
