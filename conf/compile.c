@@ -118,8 +118,9 @@ static void outbounds_build(struct build *b, const struct root *root,
 static void stats_check(struct build *b, const struct node *at)
 {
     static const struct field none[] = {FIELD_END};
+    char nothing;
     b->stats = at;
-    fields_read(b->report, at, none, NULL);
+    fields_read(b->report, at, none, &nothing);
 }
 
 bool compile(struct build *b, const struct root *root)

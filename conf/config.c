@@ -12,10 +12,9 @@
 struct load {
     struct report report;
     struct arena *scratch;
-    struct source **sources;
-    size_t source_count;
-    unsigned read; /* files tried so far */
-    bool partial;  /* one of them is missing from root */
+    struct source *sources; /* the last one first */
+    unsigned read;          /* files tried so far */
+    bool partial;           /* one of them is missing from root */
     struct root root;
 };
 
@@ -79,14 +78,8 @@ static bool holds_secret(const struct node *n)
 
 static void load_source(struct load *l, struct source *s)
 {
-    struct source **sources = realloc(l->sources, (l->source_count + 1) * sizeof *sources);
-    if (!sources) {
-        source_free(s);
-        l->scratch->failed = true;
-        return;
-    }
-    l->sources = sources;
-    l->sources[l->source_count++] = s;
+    s->next = l->sources;
+    l->sources = s;
     struct node *at = json_parse(s, l->scratch, &l->report);
     if (!at) {
         l->partial = true;
@@ -175,9 +168,10 @@ static void load_fini(struct load *l)
 {
     report_fini(&l->report);
     arena_free(l->scratch);
-    for (size_t i = 0; i < l->source_count; i++)
-        source_free(l->sources[i]);
-    free(l->sources);
+    for (struct source *s = l->sources, *next; s; s = next) {
+        next = s->next;
+        source_free(s);
+    }
 }
 
 struct config *config_load(const struct config_source *src, FILE *report)

@@ -41,7 +41,7 @@ static void fail_type(struct report *r, const struct node *at, const char *wante
 
 static void set_default(const struct field *f, void *to)
 {
-    char *member = to ? (char *)to + f->offset : NULL;
+    char *member = (char *)to + f->offset;
     if (f->type == FIELD_TYPE_BOOL)
         *(bool *)(void *)member = f->def != 0;
     else if (f->type == FIELD_TYPE_NUMBER)
@@ -125,7 +125,7 @@ static void set_members(struct report *r, const struct node *at, const struct fi
 
 static void set_member(struct report *r, const struct node *at, const struct field *f, void *to)
 {
-    char *member = to ? (char *)to + f->offset : NULL;
+    char *member = (char *)to + f->offset;
     switch (f->type) {
     case FIELD_TYPE_BOOL:
         if (at->type == NODE_BOOL)

@@ -33,63 +33,63 @@ struct field_name {
 
 struct field {
     const char *key;
-    enum field_type type;
     size_t offset;
     int64_t min, max, def;
     const char *text;               /* default; LATER: a value that means off; NODE: its type */
     const char *what;               /* LATER: what v2c has not yet; NULL: the key */
     const struct field_name *names; /* NAME; ends with a NULL text */
     const struct field *fields;     /* OBJECT */
-    bool lenient;                   /* NAME: another word is only warned about, as V2Ray takes it */
+    enum field_type type;
+    bool lenient; /* NAME: another word is only warned about, as V2Ray takes it */
 };
 
 /* The member is a bool; an int64_t; a const char *, never NULL; an int; a const struct node *, NULL
  * when absent. */
 #define FIELD_BOOL(k, s, m, d)                                                                     \
     {                                                                                              \
-        .key = k, .type = FIELD_TYPE_BOOL, .offset = offsetof(s, m), .def = d                      \
+        .key = (k), .type = FIELD_TYPE_BOOL, .offset = offsetof(s, m), .def = (d)                  \
     }
 #define FIELD_NUMBER(k, s, m, lo, hi, d)                                                           \
     {                                                                                              \
-        .key = k, .type = FIELD_TYPE_NUMBER, .offset = offsetof(s, m), .min = lo, .max = hi,       \
-        .def = d                                                                                   \
+        .key = (k), .type = FIELD_TYPE_NUMBER, .offset = offsetof(s, m), .min = (lo), .max = (hi), \
+        .def = (d)                                                                                 \
     }
 #define FIELD_TEXT(k, s, m, d)                                                                     \
     {                                                                                              \
-        .key = k, .type = FIELD_TYPE_TEXT, .offset = offsetof(s, m), .text = d                     \
+        .key = (k), .type = FIELD_TYPE_TEXT, .offset = offsetof(s, m), .text = (d)                 \
     }
 #define FIELD_NAME(k, s, m, n, d)                                                                  \
     {                                                                                              \
-        .key = k, .type = FIELD_TYPE_NAME, .offset = offsetof(s, m), .names = n, .def = d          \
+        .key = (k), .type = FIELD_TYPE_NAME, .offset = offsetof(s, m), .names = (n), .def = (d)    \
     }
 #define FIELD_NAME_LENIENT(k, s, m, n, d)                                                          \
     {                                                                                              \
-        .key = k, .type = FIELD_TYPE_NAME, .offset = offsetof(s, m), .names = n, .def = d,         \
+        .key = (k), .type = FIELD_TYPE_NAME, .offset = offsetof(s, m), .names = (n), .def = (d),   \
         .lenient = true                                                                            \
     }
 #define FIELD_NODE(k, s, m, t)                                                                     \
     {                                                                                              \
-        .key = k, .type = FIELD_TYPE_NODE, .offset = offsetof(s, m), .text = t                     \
+        .key = (k), .type = FIELD_TYPE_NODE, .offset = offsetof(s, m), .text = (t)                 \
     }
 #define FIELD_OBJECT(k, f)                                                                         \
     {                                                                                              \
-        .key = k, .type = FIELD_TYPE_OBJECT, .fields = f                                           \
+        .key = (k), .type = FIELD_TYPE_OBJECT, .fields = (f)                                       \
     }
 #define FIELD_IGNORED(k)                                                                           \
     {                                                                                              \
-        .key = k, .type = FIELD_TYPE_IGNORED                                                       \
+        .key = (k), .type = FIELD_TYPE_IGNORED                                                     \
     }
 #define FIELD_LATER(k)                                                                             \
     {                                                                                              \
-        .key = k, .type = FIELD_TYPE_LATER                                                         \
+        .key = (k), .type = FIELD_TYPE_LATER                                                       \
     }
 #define FIELD_LATER_WHAT(k, w)                                                                     \
     {                                                                                              \
-        .key = k, .type = FIELD_TYPE_LATER, .what = w                                              \
+        .key = (k), .type = FIELD_TYPE_LATER, .what = (w)                                          \
     }
 #define FIELD_LATER_UNLESS(k, w, off)                                                              \
     {                                                                                              \
-        .key = k, .type = FIELD_TYPE_LATER, .what = w, .text = off                                 \
+        .key = (k), .type = FIELD_TYPE_LATER, .what = (w), .text = (off)                           \
     }
 #define FIELD_END                                                                                  \
     {                                                                                              \
@@ -97,7 +97,7 @@ struct field {
     }
 
 /* Fills `to` with the defaults, then with what the object says. at may be NULL or null: defaults only.
- * False when it is no object. `to` may be NULL for a table without members. */
+ * False when it is no object. */
 bool fields_read(struct report *r, const struct node *at, const struct field *fields, void *to);
 /* The word of a table, whatever its case; NULL when it is unknown. */
 const struct field_name *field_name_find(const struct field_name *names, const char *text);

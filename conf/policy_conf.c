@@ -132,7 +132,7 @@ static void levels_build(struct build *b, const struct node *at)
         level->level = number;
         level_build(b, n, level);
     }
-    if (c->level_count > 0)
+    if (c->levels && c->level_count > 0)
         qsort(c->levels, c->level_count, sizeof *c->levels, by_level);
 }
 

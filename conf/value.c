@@ -68,13 +68,13 @@ static bool read_range(const char *text, struct port_range *range)
 static const char *environment(const char *name)
 {
     char upper[ENV_NAME_MAX];
-    const char *value = getenv(name);
+    const char *value = getenv(name); /* NOLINT(concurrency-mt-unsafe): no other thread yet */
     size_t len = strlen(name);
     if (value || len >= sizeof upper)
         return value;
     for (size_t i = 0; i <= len; i++)
         upper[i] = name[i] == '.' ? '_' : (char)toupper((unsigned char)name[i]);
-    return getenv(upper);
+    return getenv(upper); /* NOLINT(concurrency-mt-unsafe) */
 }
 
 bool value_port_range(struct report *r, const struct node *at, struct port_range *range)
@@ -204,11 +204,11 @@ bool node_list_add(struct node_list *list, struct arena *a, const struct node *n
 {
     if (list->count == list->room) {
         size_t room = list->room ? list->room * 2 : 16;
-        const struct node **items = arena_array(a, room, sizeof *items);
+        const struct node **items = arena_array(a, room, sizeof(const struct node *));
         if (!items)
             return false;
         if (list->count > 0)
-            memcpy(items, list->items, list->count * sizeof *items);
+            memcpy(items, list->items, list->count * sizeof(const struct node *));
         list->items = items;
         list->room = room;
     }
