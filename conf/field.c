@@ -171,9 +171,9 @@ static void warn_unknown(struct report *r, const struct node *at, const struct f
 {
     const char *nearest = NULL;
     unsigned best = NEAREST_FAR;
-    if (report_full(r) || field_is_comment(at->key))
+    if (field_is_comment(at->key))
         return;
-    for (const struct field *f = fields; f->key; f++)
+    for (const struct field *f = fields; f->key && !report_full(r); f++)
         if (nearest_better(at->key, f->key, &best))
             nearest = f->key;
     if (nearest)

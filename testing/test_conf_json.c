@@ -181,7 +181,7 @@ static void the_number_of_values_has_a_bound(void **state)
     text[len] = '\0';
     struct parsed p = parse(text);
     assert_null(p.root);
-    assert_non_null(strstr(p.said, "more than 262144 values"));
+    assert_non_null(strstr(p.said, "more than 524288 values"));
     parsed_free(&p);
     free(text);
 }
