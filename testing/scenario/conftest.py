@@ -1,10 +1,13 @@
 """Fixtures: the origins, the tunnels that tests share, and the logs of what failed."""
+import signal
+
 import pytest
 
 import rig
 from configs import Tunnel
 from origins import start_all
 
+TEST_DEADLINE = 60 * rig.SLOWER
 PAIRINGS = [(portal, bridge) for portal in rig.KINDS for bridge in rig.KINDS]
 
 
@@ -54,6 +57,21 @@ def pytest_runtest_makereport(item, call):
 def _forget_programs():
     rig.used.clear()
     yield
+
+
+def _too_long(*_):
+    raise AssertionError(f"the test took more than {TEST_DEADLINE} s")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call():
+    """Whatever hangs, hangs for a bounded time."""
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.alarm(TEST_DEADLINE)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,11 @@
 """A visitor that stops reading costs bounded memory, and holds up the others for a bounded time."""
+import threading
 import time
 
 import pytest
 
 from origins import MB
-from rig import SLOWER, counters, http_get, read_exactly, wait_for
+from rig import SLOWER, counters, http_get, in_parallel, read_exactly, wait_for
 
 BOUND = 48 * MB * SLOWER
 STALL_RULE = 10  # seconds after which the others must be served
@@ -60,13 +61,26 @@ def test_ten_stuck_visitors(own_tunnel, pairing):
 
 @pytest.mark.pairings(("v2c", "v2c"))
 def test_slow_is_not_stuck(own_tunnel, pairing):
-    """A visitor that reads slowly, but reads, gets everything."""
+    """A visitor that reads slowly, but reads, gets everything; the others are served meanwhile."""
     t = own_tunnel(pairing)
-    with t.ask(f"bytes {12 * MB}", 30) as s:
-        got = 0
-        while got < 12 * MB:
-            got += len(read_exactly(s, MB // 2))
-            assert served(t, STALL_RULE)  # its pace: one other visitor between two pieces
+    size, piece = 16 * MB, 64 * 1024
+    done = threading.Event()
+
+    def slowly():
+        with t.ask(f"bytes {size}", 30) as s:
+            for _ in range(size // piece):
+                assert len(read_exactly(s, piece)) == piece
+                done.wait(0.02)  # some 3 MB a second
+        done.set()
+
+    def others():
+        count = 0
+        while not done.is_set():
+            assert served(t, STALL_RULE * SLOWER)
+            count += 1
+        return count
+
+    assert in_parallel([slowly, others])[1] > 0
     assert counters(t.portal_status)["mux_stalled"] == 0
 
 

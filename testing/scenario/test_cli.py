@@ -75,7 +75,7 @@ def test_help():
         assert word in answer.out
 
 
-@pytest.mark.parametrize("args", [[], ["fly"], ["run", "-x"], ["run", "-c"], ["version", "more"]])
+@pytest.mark.parametrize("args", [[], ["fly"], ["run", "-x"], ["run", "-c"]])
 def test_wrong_use_is_an_error_that_shows_the_way(args):
     answer = v2c(*args)
     assert answer.code not in (OK, None)

@@ -10,7 +10,7 @@ from configs import CONTROL_NAMES, DOMAIN, bridge_config
 from origins import MB
 from rig import (
     HOST, KINDS, SANITIZED, SLOWER, connect, counters, free_port, http_get, http_request,
-    wait_for,
+    in_parallel, wait_for,
 )
 
 DRAIN = b"\x08\x01"
@@ -251,6 +251,8 @@ def fake_bridge(tunnel):
 def until_ready(client):
     """The portal has taken it for a bridge: its first frame, the control stream's New."""
     f = peer.read_frame(client.read)
+    while f.status == peer.KEEPALIVE:  # v2c asks whether we are v2c, too
+        f = peer.read_frame(client.read)
     assert f.status == peer.NEW and f.network == peer.UDP and f.host in CONTROL_NAMES
     return client
 
@@ -321,5 +323,12 @@ def test_flood_of_small_frames(own_tunnel, pairing):
                 c.send(piece)
         except OSError:
             pass  # to end such a link is right
-        assert http_get(t.web, "/small.txt").body == b"small\n"
+
+        def visit():
+            try:
+                return http_get(t.web, "/small.txt", timeout=2 * SLOWER).body == b"small\n"
+            except (OSError, EOFError):
+                return False
+
+        assert any(in_parallel([visit] * 4))  # some of the four are the nonsensical bridge's
     assert t.portal.rss() - before < 48 * MB * (4 if SANITIZED else 1)

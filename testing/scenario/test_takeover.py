@@ -74,7 +74,7 @@ def with_guest(how):
         interconn["settings"]["clients"].append({"id": GUEST, "email": "guest@tunnel.test"})
         if how == "listed users":
             config["reverse"]["portals"][0]["users"] = [BRIDGE_EMAIL]
-        elif how == "rule for another user":  # the guest falls to the default: the portal itself
+        elif how == "rule for another user":  # the guest falls to the default outbound
             for r in config["routing"]["rules"]:
                 if r["inboundTag"] == ["interconn"]:
                     r["user"] = [BRIDGE_EMAIL]
@@ -98,13 +98,14 @@ def test_user_who_may_not(own_tunnel, pairing, how):
     attempts += [(name, peer.UDP, 0) for name in CONTROL_NAMES]
     clients = [guest_request(t, *attempt) for attempt in attempts]
     fakes = [FakeBridge(c.read, c.send) for c in clients]
-    wait_for(lambda: refused(t) - before >= len(attempts), 10, f"{len(attempts)} refusals")
+    if how == "listed users":
+        wait_for(lambda: refused(t) - before >= len(attempts), 10, f"{len(attempts)} refusals")
     assert send_cookies(t) == [b"small\n"] * COOKIES
     assert leaked(*(f.seen for f in fakes)) == 0
     assert not any(f.ready.is_set() for f in fakes), "a control frame was sent to a stranger"
     for c in clients:
-        end = read_to_end(c.s, 8)
-        assert end.how != "open", "a refused request is ended"
+        if how == "listed users":
+            assert read_to_end(c.s, 8).how != "open", "a refused request is ended"
         c.close()
 
 
@@ -133,11 +134,12 @@ def test_visitor_inbound_that_names_the_domain(own_tunnel, pairing):
 
     t = own_tunnel(pairing, prepare)
     before = refused(t)
-    sockets = [connect(port) for port in ports.values()]
-    for s in sockets:  # "leave this link", for whoever takes it for control
+    sockets = []
+    for port in ports.values():  # "leave this link", for whoever takes it for control
         try:
-            s.sendall(b"\x08\x01" + peer.frame(1, peer.KEEP, b"\x08\x01"))
-        except OSError:
+            sockets.append(connect(port))
+            sockets[-1].sendall(b"\x08\x01" + peer.frame(1, peer.KEEP, b"\x08\x01"))
+        except ConnectionError:  # refused before a word was said
             pass
     wait_for(lambda: refused(t) - before >= len(names), 10, f"{len(names)} refusals")
     assert send_cookies(t) == [b"small\n"] * COOKIES
@@ -160,9 +162,12 @@ def test_bridge_takes_control_from_the_control_stream_only(run, origins, pairing
     t = own_tunnel(pairing, prepare)
     with t.ask("echo") as held:
         for _ in range(8):
-            with connect(port) as s:
-                s.sendall(b"\x08\x01")
-                read_to_end(s, 0.2)
+            try:
+                with connect(port) as s:
+                    s.sendall(b"\x08\x01")
+                    read_to_end(s, 0.2)
+            except ConnectionError:  # a new portal refuses before a word was said
+                pass
         http_get(t.web, "/small.txt")
         log = t.bridge.log()
         assert "drain" not in log.lower()
