@@ -18,7 +18,8 @@
 enum { EXIT_CONFIG = 23, EXIT_START = 255, EXIT_USAGE = 2 };
 
 static const char HELP[] =
-    "v2c " PACKAGE_VERSION " -- reverse tunnels and routing with V2Ray's configuration and wire format\n"
+    "v2c " PACKAGE_VERSION
+    " -- reverse tunnels and routing with V2Ray's configuration and wire format\n"
     "\n"
     "usage: v2c run  [-c FILE]... [-confdir DIR]   run until SIGINT or SIGTERM\n"
     "       v2c test [-c FILE]... [-confdir DIR] [-strict]\n"
@@ -27,7 +28,8 @@ static const char HELP[] =
     "       v2c version\n"
     "       v2c help\n"
     "\n"
-    "Without -c and -confdir the configuration is ./config.json, else $V2RAY_LOCATION_CONFIG/config.json,\n"
+    "Without -c and -confdir the configuration is ./config.json, else "
+    "$V2RAY_LOCATION_CONFIG/config.json,\n"
     "else standard input. \"-c stdin:\" reads standard input.\n"
     "Signals: SIGUSR1 opens the log files again, after they were rotated.\n"
     "Exit codes: 0 well, 23 the configuration is wrong, 255 it cannot start (a port in use).\n"
@@ -57,8 +59,8 @@ static const char *arg_value(char **argv, int *i, const char *name)
 
 static bool arg_is(const char *arg, const char *name)
 {
-    return arg[0] == '-' && (strcmp(arg + 1, name) == 0 ||
-                             (arg[1] == '-' && strcmp(arg + 2, name) == 0));
+    return arg[0] == '-' &&
+           (strcmp(arg + 1, name) == 0 || (arg[1] == '-' && strcmp(arg + 2, name) == 0));
 }
 
 static bool args_add_file(struct args *a, const char *path)
@@ -326,9 +328,12 @@ static const struct command {
     const char *name, *flag; /* flag: V2Ray 4's spelling */
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"run", NULL, command_run},           {"test", "test", command_test},
-    {"version", "version", command_version}, {"uuid", NULL, command_uuid},
-    {"help", "help", command_help},       {"-h", "h", command_help},
+    {"run", NULL, command_run},
+    {"test", "test", command_test},
+    {"version", "version", command_version},
+    {"uuid", NULL, command_uuid},
+    {"help", "help", command_help},
+    {"-h", "h", command_help},
 };
 
 static const struct command *command_find(const char *arg)

@@ -32,8 +32,8 @@ static int worker_make_outbounds(struct worker *w, struct err *e)
     const struct config *c = w->config;
     w->outbounds = calloc(c->outbound_count + 1, sizeof(struct outbound *));
     w->inbounds = calloc(c->inbound_count + c->bridge_count + 1, sizeof(struct inbound *));
-    w->dispatcher = (struct dispatcher){
-        .loop = &w->loop, .rules = &c->rules, .outbounds = w->outbounds};
+    w->dispatcher =
+        (struct dispatcher){.loop = &w->loop, .rules = &c->rules, .outbounds = w->outbounds};
     w->dispatcher.mux = mux_outbound_new(&w->loop, &w->dispatcher);
     if (!w->outbounds || !w->inbounds || !w->dispatcher.mux)
         return err_set(e, ENOMEM, "out of memory");
@@ -70,8 +70,8 @@ static struct listen_at inbound_at(const struct worker *w, const struct inbound_
 
 static struct inbound *inbound_vmess(struct worker *w, const struct inbound_conf *i, struct err *e)
 {
-    struct vmess_inbound *v = vmess_inbound_new(&w->loop, &w->dispatcher, i->tag, &i->vmess,
-                                                i->policy, &i->traffic);
+    struct vmess_inbound *v =
+        vmess_inbound_new(&w->loop, &w->dispatcher, i->tag, &i->vmess, i->policy, &i->traffic);
     if (!v) {
         err_set(e, ENOMEM, "out of memory");
         return NULL;

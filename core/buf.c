@@ -3,8 +3,8 @@
 #include <stdlib.h>
 
 enum {
-    POOL_KEEPS = 96,      /* 1.5 MiB a loop: what one turn of a busy loop uses */
-    JOIN_MAX = 4 * 1024,  /* copying more costs more than a further chunk */
+    POOL_KEEPS = 96,     /* 1.5 MiB a loop: what one turn of a busy loop uses */
+    JOIN_MAX = 4 * 1024, /* copying more costs more than a further chunk */
 };
 
 struct buf *buf_new(struct buf_pool *pool)

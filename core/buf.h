@@ -12,10 +12,10 @@
 #include <string.h>
 
 enum {
-    BUF_DATA = 16 * 1024,                          /* what is read from a socket into one buf */
-    BUF_HEAD = 64,                                 /* before it: lengths and frame headers */
-    BUF_ROOM = BUF_DATA + 64,                      /* a chunk that is one full frame fits */
-    BUF_TAIL = 96,                                 /* behind it: tag and padding */
+    BUF_DATA = 16 * 1024,     /* what is read from a socket into one buf */
+    BUF_HEAD = 64,            /* before it: lengths and frame headers */
+    BUF_ROOM = BUF_DATA + 64, /* a chunk that is one full frame fits */
+    BUF_TAIL = 96,            /* behind it: tag and padding */
     BUF_BYTES = BUF_HEAD + BUF_ROOM + BUF_TAIL,
 };
 

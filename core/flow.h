@@ -42,17 +42,17 @@ struct pipe {
 struct flow {
     struct loop *loop;
     struct flow *next, **link; /* in the loop's list */
-    uint32_t id;           /* for logs; unique within a loop for a long time */
+    uint32_t id;               /* for logs; unique within a loop for a long time */
     struct meta meta;
-    struct end *ends[2];   /* NULL: not yet there, or left */
+    struct end *ends[2]; /* NULL: not yet there, or left */
     bool left[2];
-    struct pipe pipes[2];  /* pipes[i] leads to ends[i] */
-    bool packets;          /* a buf is a datagram; never joined or split */
-    uint64_t pieces;       /* sealed pieces on the busier way of side 0's or 1's codec; 0: no codec */
+    struct pipe pipes[2]; /* pipes[i] leads to ends[i] */
+    bool packets;         /* a buf is a datagram; never joined or split */
+    uint64_t pieces; /* sealed pieces on the busier way of side 0's or 1's codec; 0: no codec */
     const struct policy *policy;
     ev_timer idle;
     ev_tstamp born, active;
-    char *why;             /* text of the first abnormal leave; owned */
+    char *why; /* text of the first abnormal leave; owned */
     int why_code;
 };
 
@@ -68,20 +68,20 @@ void flow_refuse(struct flow *f, const struct err *why);
 void flows_abort(struct loop *l, const struct err *why);
 
 /* --- one end's view --- */
-size_t end_room(struct end *e);               /* 0: stop reading; else may put at least one buf */
-void end_put(struct end *e, struct buf *b);   /* takes b; freed at once if the peer has left */
+size_t end_room(struct end *e);             /* 0: stop reading; else may put at least one buf */
+void end_put(struct end *e, struct buf *b); /* takes b; freed at once if the peer has left */
 bool end_write(struct end *e, const void *from, size_t len); /* copies; false: out of memory */
-struct buf *end_take(struct end *e);          /* caller frees; NULL when empty */
+struct buf *end_take(struct end *e);                         /* caller frees; NULL when empty */
 void end_untake(struct end *e, struct buf *b); /* gives the rest of a taken buf back; takes b */
-size_t end_waiting(const struct end *e);      /* bytes that end_take() has for us */
-size_t end_unread(const struct end *e);       /* bytes we put that the peer has not taken */
-bool end_at_eof(const struct end *e);         /* the peer ended its side and all is taken */
-void end_eof(struct end *e);                  /* half-close: the other way stays open */
-bool end_sent_eof(const struct end *e);       /* we said end_eof() */
-bool end_peer_left(const struct end *e);      /* nobody takes what we put any more */
-bool end_failed(const struct end *e);         /* the flow ended abnormally: reset, do not close */
+size_t end_waiting(const struct end *e);       /* bytes that end_take() has for us */
+size_t end_unread(const struct end *e);        /* bytes we put that the peer has not taken */
+bool end_at_eof(const struct end *e);          /* the peer ended its side and all is taken */
+void end_eof(struct end *e);                   /* half-close: the other way stays open */
+bool end_sent_eof(const struct end *e);        /* we said end_eof() */
+bool end_peer_left(const struct end *e);       /* nobody takes what we put any more */
+bool end_failed(const struct end *e);          /* the flow ended abnormally: reset, do not close */
 void end_leave(struct end *e, const struct err *why); /* why NULL or code 0: ended well */
-void end_wake(struct end *e);                 /* queues our own wake() */
+void end_wake(struct end *e);                         /* queues our own wake() */
 /* Gives this seat to another end, with all that waits in the pipes; e is then out of the flow. */
 void end_reseat(struct end *e, struct end *to, const struct end_ops *ops);
 

@@ -34,7 +34,7 @@ struct loop {
     struct ev_loop *ev;
     unsigned index;
     struct buf_pool bufs;
-    uint8_t *scratch;      /* LOOP_SCRATCH bytes, valid within one callback */
+    uint8_t *scratch;         /* LOOP_SCRATCH bytes, valid within one callback */
     struct counter *counters; /* one per slot; written here, read anywhere */
     uint32_t next_flow;
     struct flow *flows; /* all that live */
@@ -72,6 +72,6 @@ static inline ev_tstamp loop_now(struct loop *l)
     return ev_now(l->ev);
 }
 
-#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 #endif

@@ -8,7 +8,10 @@
 #include "core/addr.h"
 #include "core/user.h"
 
-enum net { NET_TCP = 1, NET_UDP = 2 }; /* also the numbers of Mux.Cool and VMess, and bits of a mask */
+enum net {
+    NET_TCP = 1,
+    NET_UDP = 2
+}; /* also the numbers of Mux.Cool and VMess, and bits of a mask */
 
 struct meta {
     enum net net;

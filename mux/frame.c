@@ -65,6 +65,7 @@ void mux_frame_write(struct writer *w, const struct mux_frame *f)
 void mux_keep_head(uint8_t head[MUX_KEEP_HEAD], uint16_t id, uint16_t data_len)
 {
     struct writer w = wr_of(head, MUX_KEEP_HEAD);
-    mux_frame_write(&w, &(struct mux_frame){
-                            .id = id, .status = MUX_KEEP, .option = MUX_DATA, .data_len = data_len});
+    mux_frame_write(&w,
+                    &(struct mux_frame){
+                        .id = id, .status = MUX_KEEP, .option = MUX_DATA, .data_len = data_len});
 }

@@ -24,9 +24,9 @@ enum {
 struct mux_frame {
     uint16_t id;
     uint8_t status, option;
-    uint8_t net;         /* New: enum net */
-    struct addr target;  /* New */
-    uint16_t data_len;   /* 0 without the data bit */
+    uint8_t net;        /* New: enum net */
+    struct addr target; /* New */
+    uint16_t data_len;  /* 0 without the data bit */
 };
 
 /* Reads a frame up to its data. MORE: not whole, nothing consumed. FAIL: the link cannot go on. */

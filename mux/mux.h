@@ -37,27 +37,27 @@ struct mux {
     struct end end; /* of the carrier flow */
     const struct mux_ops *ops;
     struct mux_session **pages[MUX_PAGE]; /* id to stream, two levels */
-    unsigned sessions;   /* live ones */
-    unsigned opened;    /* ever, control stream included */
-    uint16_t last_id;   /* client: of the newest stream; server: the highest seen */
-    int control_id;     /* -1: none */
+    unsigned sessions;                    /* live ones */
+    unsigned opened;                      /* ever, control stream included */
+    uint16_t last_id; /* client: of the newest stream; server: the highest seen */
+    int control_id;   /* -1: none */
     bool client;
-    bool heard;         /* a frame came from the peer */
-    bool is_v2c;        /* the peer said HELLO */
-    uint16_t datagram_max; /* towards the peer */
+    bool heard;                    /* a frame came from the peer */
+    bool is_v2c;                   /* the peer said HELLO */
+    uint16_t datagram_max;         /* towards the peer */
     const struct traffic *traffic; /* of the portal or bridge; NULL: not counted */
     int sessions_slot;             /* gauge of live streams; -1: none */
 
     /* reading */
-    struct buf *in;               /* taken from the carrier, not yet used up */
-    uint8_t head[MUX_HEAD_MAX];   /* of a frame that lies in several bufs */
+    struct buf *in;             /* taken from the carrier, not yet used up */
+    uint8_t head[MUX_HEAD_MAX]; /* of a frame that lies in several bufs */
     size_t head_len;
-    struct mux_frame frame;       /* the one whose data is being read */
-    size_t left;                  /* bytes of its data still to come */
-    struct buf *whole;            /* data that must be whole: datagrams, control, link messages */
-    struct mux_session *stalled;   /* its flow has no room: nothing is read until it has */
+    struct mux_frame frame;      /* the one whose data is being read */
+    size_t left;                 /* bytes of its data still to come */
+    struct buf *whole;           /* data that must be whole: datagrams, control, link messages */
+    struct mux_session *stalled; /* its flow has no room: nothing is read until it has */
     ev_timer stall;
-    uint64_t stall_mark;          /* what had reached that flow when it stalled */
+    uint64_t stall_mark; /* what had reached that flow when it stalled */
 
     /* writing */
     struct mux_session *waiting, **waiting_end; /* have data; the carrier had no room for it */

@@ -5,10 +5,10 @@
 #include "mux/link.h"
 
 enum {
-    MOVE_MIN = BUF_ROOM / 4,   /* smaller pieces would make a queue hold more memory than bytes */
+    MOVE_MIN = BUF_ROOM / 4, /* smaller pieces would make a queue hold more memory than bytes */
     FRAMES_PER_TURN = 4096,
     STALL_PROGRESS = 16 * 1024, /* bytes a stalled flow must take within STALL_LIMIT to be kept */
-    SESSIONS_MAX = 8192,       /* that a peer may have open on one carrier */
+    SESSIONS_MAX = 8192,        /* that a peer may have open on one carrier */
 };
 
 static const double STALL_LIMIT = 5; /* seconds */

@@ -148,7 +148,7 @@ static void session_put(struct mux_session *s, struct buf *b)
     end_put(&m->end, b);
 }
 
-/* A few bufs of one session. True: it has more, the carrier may have none of room. */
+/* A few bufs of one session. True: it has more. False: it has nothing, or it ended and is gone. */
 static bool session_pump(struct mux_session *s)
 {
     struct buf *b;
@@ -181,20 +181,21 @@ void sessions_pump(struct mux *m)
 static void on_wake(struct end *e)
 {
     struct mux_session *s = container_of(e, struct mux_session, end);
+    struct mux *m = s->mux;
     struct err why;
-    if (s->mux->stalled == s && end_room(e))
-        mux_unstall(s->mux);
+    if (m->stalled == s && end_room(e))
+        mux_unstall(m);
     if (end_failed(e)) {
         err_set(&why, ECONNRESET, "the other end failed");
         session_close(s, &why);
         return;
     }
     if (s->link)
-        return; /* its turn comes */
-    if (session_pump(s))
+        return;          /* its turn comes */
+    if (session_pump(s)) /* else it may be gone */
         session_wait(s);
-    if (s->mux->waiting)
-        end_wake(&s->mux->end);
+    if (m->waiting)
+        end_wake(&m->end);
 }
 
 const struct end_ops mux_session_ops = {.wake = on_wake};

@@ -15,8 +15,9 @@ struct mux_session {
 
 extern const struct end_ops mux_session_ops;
 
-struct mux_session *session_new(struct mux *m, uint16_t id); /* listed under its id; NULL: no memory */
-void session_forget(struct mux_session *s);                  /* takes it off the list */
+struct mux_session *session_new(struct mux *m,
+                                uint16_t id); /* listed under its id; NULL: no memory */
+void session_forget(struct mux_session *s);   /* takes it off the list */
 struct mux_session *session_find(const struct mux *m, uint16_t id);
 /* Leaves its flow for this reason and is gone; tells the peer nothing. */
 void session_end(struct mux_session *s, const struct err *why);

@@ -7,10 +7,10 @@
 #include "routing/dispatch.h"
 
 enum {
-    DROP_BEGIN = 256,  /* connections without a user from which on new ones may be dropped */
-    DROP_FULL = 1024,  /* ... and from which on all are */
+    DROP_BEGIN = 256,    /* connections without a user from which on new ones may be dropped */
+    DROP_FULL = 1024,    /* ... and from which on all are */
     GREETING_MAX = 4096, /* bytes of an unfinished greeting that are kept */
-    COMPLAINTS = 5,    /* log lines a second about failed greetings */
+    COMPLAINTS = 5,      /* log lines a second about failed greetings */
 };
 
 struct accepted {
@@ -90,7 +90,8 @@ static void accepted_fail(struct accepted *a, size_t unread, const struct err *w
     if (in->greeting_failed)
         in->greeting_failed(in, a->conn.codec);
     if (log_allowed(&in->complained, (int64_t)loop_now(in->in.loop), COMPLAINTS))
-        log_line(LOG_INFO, 0, "inbound %s: %s: %s", in->in.tag, addr_text(&a->from, from), why->text);
+        log_line(LOG_INFO, 0, "inbound %s: %s: %s", in->in.tag, addr_text(&a->from, from),
+                 why->text);
     a->swallow = a->conn.codec->drain > unread ? a->conn.codec->drain - unread : 0;
     if (!a->swallow) {
         conn_drop(&a->conn, true);
@@ -133,7 +134,8 @@ static void accepted_greeted(struct accepted *a, struct meta *m, uint8_t *more, 
     }
     a->conn.hold = true;
     stream_prepare_carrier(&a->conn.stream);
-    accepted_flow(a, m, m->user && m->user->policy ? m->user->policy : a->inbound->policy, more, len);
+    accepted_flow(a, m, m->user && m->user->policy ? m->user->policy : a->inbound->policy, more,
+                  len);
 }
 
 static bool accepted_keep(struct accepted *a, const uint8_t *from, size_t len)

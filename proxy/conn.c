@@ -5,10 +5,11 @@
 #include "core/log.h"
 
 enum {
-    FILL_BUFS = 4,              /* one read from a plain socket: 64 KiB */
-    OUT_MAX = 256 * 1024,       /* sealed bytes that wait for the socket */
-    WRITE_BUFS = 32,            /* bufs of one write */
-    LINGER_MAX = 4 * 1024 * 1024, /* bytes that are read and dropped while the peer takes our last ones */
+    FILL_BUFS = 4,        /* one read from a plain socket: 64 KiB */
+    OUT_MAX = 256 * 1024, /* sealed bytes that wait for the socket */
+    WRITE_BUFS = 32,      /* bufs of one write */
+    LINGER_MAX =
+        4 * 1024 * 1024, /* bytes that are read and dropped while the peer takes our last ones */
 };
 
 static const double LINGER = 3;   /* seconds */
@@ -383,14 +384,14 @@ static void on_connect_timeout(struct ev_loop *ev, ev_timer *w, int events)
     (void)ev, (void)events;
     struct conn *c = w->data;
     struct err why;
-    err_set(&why, ETIMEDOUT, "no connection within %g s", CONNECT);
+    err_set(&why, ETIMEDOUT, "no answer within %g s", CONNECT);
     if (c->retry && c->retry(c, &why))
         return;
     conn_fail(c, &why);
 }
 
 /* Either the connection never came to be and there may be another address, or it broke. */
-static void conn_broke(struct conn *c, const struct err *why)
+static void conn_broke(struct conn *c, struct err *why)
 {
     if (c->stream.connecting && c->retry && c->retry(c, why))
         return;
@@ -405,8 +406,7 @@ static bool conn_check_connect(struct conn *c)
         ev_timer_stop(c->stream.loop->ev, &c->deadline);
         return true;
     }
-    errno = error;
-    err_sys(&why, "connect");
+    err_set(&why, error, "%s", strerror(error));
     conn_broke(c, &why);
     return false;
 }

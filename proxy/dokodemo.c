@@ -48,8 +48,7 @@ static int dokodemo_listen_udp(struct dokodemo *d, const struct listen_at *at, s
         return err_set(e, ENOMEM, "out of memory");
     for (size_t i = 0; i < count; i++) {
         here.port = (uint16_t)(at->first_port + i);
-        d->udp[i] =
-            udp_listen(d->accept.in.loop, &here, at->shared, on_udp_source, &d->accept, e);
+        d->udp[i] = udp_listen(d->accept.in.loop, &here, at->shared, on_udp_source, &d->accept, e);
         if (!d->udp[i])
             return -1;
         d->udp_count = i + 1;
@@ -73,8 +72,7 @@ struct inbound *dokodemo_new(struct loop *l, struct dispatcher *disp, const char
         .traffic = traffic,
         .target = conf->target,
     };
-    if (((conf->networks & NET_TCP) &&
-         accept_start(&d->accept, at, e) < 0) ||
+    if (((conf->networks & NET_TCP) && accept_start(&d->accept, at, e) < 0) ||
         ((conf->networks & NET_UDP) && dokodemo_listen_udp(d, at, e) < 0)) {
         dokodemo_free(&d->accept.in);
         return NULL;

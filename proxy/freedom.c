@@ -24,10 +24,8 @@ static void freedom_open(struct outbound *out, struct flow *f)
 {
     struct freedom *fr = container_of(out, struct freedom, out);
     struct addr to = freedom_target(fr, f);
-    struct request_to how = {.addr = &to,
-                             .from = fr->send_through,
-                             .family = fr->conf->family,
-                             .traffic = fr->traffic};
+    struct request_to how = {
+        .addr = &to, .from = fr->send_through, .family = fr->conf->family, .traffic = fr->traffic};
     if (f->packets)
         udp_request_open(out->loop, f, &to, fr->send_through, fr->conf->family);
     else

@@ -16,9 +16,11 @@ static void request_release(struct conn *c)
     free(r);
 }
 
-static bool request_retry(struct conn *c, const struct err *why)
+static bool request_retry(struct conn *c, struct err *why)
 {
     struct request *r = container_of(c, struct request, conn);
+    char text[ADDR_TEXT_MAX];
+    err_wrap(why, "connect %s", addr_text(&r->dial.tried, text));
     if (r->dial.next >= r->dial.rest_count)
         return false;
     stream_reset(&c->stream);

@@ -11,13 +11,14 @@
 #include "routing/dispatch.h"
 
 enum {
-    SPREAD = 128,       /* streams a link, on average, before another one is dialled */
+    SPREAD = 128, /* streams a link, on average, before another one is dialled */
     LINKS_MAX = 64,
     CONTROL_SESSION = 1, /* the only id under which a portal may open its control stream */
 };
 
-static const double ANSWER = 10;      /* seconds until the portal's first frame */
-static const double COMPLAINT = 30;   /* seconds between warnings about a portal that does not answer */
+static const double ANSWER = 10; /* seconds until the portal's first frame */
+static const double COMPLAINT =
+    30; /* seconds between warnings about a portal that does not answer */
 
 struct bridge {
     struct inbound in;
@@ -86,9 +87,8 @@ static void bridge_check(struct bridge *b)
     unsigned streams, active = bridge_active(b, &streams);
     double outage = loop_now(b->in.loop) - b->down_since;
     if (active == 0)
-        bridge_schedule(b, b->down_since > 0
-                               ? backoff_delay(outage, randombytes_uniform(1000) / 1000.0)
-                               : 0);
+        bridge_schedule(
+            b, b->down_since > 0 ? backoff_delay(outage, randombytes_uniform(1000) / 1000.0) : 0);
     else if (streams / active > SPREAD && b->link_count < LINKS_MAX)
         bridge_schedule(b, 0);
 }
@@ -247,8 +247,7 @@ static void bridge_dial(struct bridge *b)
     strncpy(meta.target.name, b->conf->domain, ADDR_NAME_MAX);
     if (k)
         mux_init(&k->mux, &link_ops, false, &b->conf->traffic, -1);
-    struct flow *f =
-        k ? flow_new(b->in.loop, &k->mux.end, &mux_end_ops, &meta, b->policy) : NULL;
+    struct flow *f = k ? flow_new(b->in.loop, &k->mux.end, &mux_end_ops, &meta, b->policy) : NULL;
     if (!f) {
         free(k);
         bridge_schedule(b, ANSWER);

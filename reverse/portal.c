@@ -9,15 +9,15 @@
 #include "reverse/control.h"
 
 enum {
-    DRAIN_SESSIONS = 256,    /* ever opened on a carrier to an old peer, as V2Ray counts */
-    DRAIN_IDS = 60000,       /* the same to a v2c peer: before the ids run out */
+    DRAIN_SESSIONS = 256,     /* ever opened on a carrier to an old peer, as V2Ray counts */
+    DRAIN_IDS = 60000,        /* the same to a v2c peer: before the ids run out */
     DRAIN_PIECES = 48 * 1024, /* sealed chunks in one direction: before nonces repeat at 65536 */
-    WAITING_MAX = 1024,      /* visitors that wait for a bridge */
-    COMPLAINTS = 2,          /* log lines a second and reason */
+    WAITING_MAX = 1024,       /* visitors that wait for a bridge */
+    COMPLAINTS = 2,           /* log lines a second and reason */
 };
 
-static const double BEAT = 2;  /* seconds between control messages, V2Ray's */
-static const double WAIT = 3;  /* seconds that a visitor waits for a bridge to come (back) */
+static const double BEAT = 2; /* seconds between control messages, V2Ray's */
+static const double WAIT = 3; /* seconds that a visitor waits for a bridge to come (back) */
 
 struct portal {
     struct outbound out;
@@ -115,8 +115,8 @@ static void carrier_drain(struct carrier *c)
     if (c->mux.control_id < 0)
         return;
     carrier_tell(c, MUX_KEEP, CONTROL_DRAIN);
-    mux_send(&c->mux,
-             &(struct mux_frame){.id = (uint16_t)c->mux.control_id, .status = MUX_END}, NULL);
+    mux_send(&c->mux, &(struct mux_frame){.id = (uint16_t)c->mux.control_id, .status = MUX_END},
+             NULL);
     c->mux.control_id = -1;
 }
 

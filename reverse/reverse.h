@@ -14,7 +14,7 @@ struct bridge_conf {
 };
 
 struct portal_conf {
-    const char *tag;            /* acts as an outbound tag */
+    const char *tag; /* acts as an outbound tag */
     const char *domain;
     const char *control_domain; /* NULL: reverse.internal.v2fly.org, then what the peer knows */
     const char **users;         /* emails that may be bridges; NULL: whoever a rule sends here */

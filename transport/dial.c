@@ -22,7 +22,7 @@ static int dial_bind(int fd, const struct addr *from, struct err *e)
 }
 
 /* A socket on its way to an IP address; -1 and e. */
-static int dial_connect(const struct dial *d, const struct addr *to, struct err *e)
+static int dial_connect(struct dial *d, const struct addr *to, struct err *e)
 {
     struct sockaddr_storage ss;
     char text[ADDR_TEXT_MAX];
@@ -30,6 +30,7 @@ static int dial_connect(const struct dial *d, const struct addr *to, struct err 
     int fd = socket(ss.ss_family, d->socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return err_sys(e, "socket for %s", addr_text(to, text));
+    d->tried = *to;
     if (d->socktype == SOCK_STREAM)
         stream_prepare(fd);
     if (dial_bind(fd, d->from, e) == 0) {

@@ -27,6 +27,7 @@ struct dial {
     struct resolve_query *query;
     struct addr *rest; /* addresses not tried yet; owned */
     size_t rest_count, next;
+    struct addr tried; /* the last one, for messages */
 };
 
 /* Set loop, socktype, from, done and owner before. done() may be called before this returns. */

@@ -128,8 +128,7 @@ int listen_start(struct listener *ln, struct loop *l, const struct addr *at, boo
                  listen_accepted *accepted, void *owner, struct err *e)
 {
     char text[ADDR_TEXT_MAX];
-    *ln = (struct listener){
-        .loop = l, .fd_max = fd_max(), .accepted = accepted, .owner = owner};
+    *ln = (struct listener){.loop = l, .fd_max = fd_max(), .accepted = accepted, .owner = owner};
     ln->fd = listen_bind(at, SOCK_STREAM, shared, e);
     if (ln->fd < 0)
         return -1;

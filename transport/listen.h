@@ -14,7 +14,8 @@ typedef void listen_accepted(struct listener *ln, int fd, const struct addr *fro
 struct listener {
     struct loop *loop;
     int fd, fd_max;
-    listen_accepted *accepted; /* takes fd, which is non-blocking and prepared (transport/stream.h) */
+    listen_accepted
+        *accepted; /* takes fd, which is non-blocking and prepared (transport/stream.h) */
     void *owner;
     ev_io io;
     ev_timer pause;

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 enum {
-    SOCKETS = 16,         /* that c-ares may have open at once */
-    TIMEOUT_MS = 2000,    /* of one try; the next goes to the next server */
+    SOCKETS = 16,      /* that c-ares may have open at once */
+    TIMEOUT_MS = 2000, /* of one try; the next goes to the next server */
     TRIES = 2,
 };
 
@@ -25,7 +25,7 @@ struct ares_state {
 struct resolve_query {
     resolve_done *done; /* NULL once cancelled */
     void *owner;
-    struct task later;  /* carries the answer out of c-ares' own calls */
+    struct task later; /* carries the answer out of c-ares' own calls */
     struct loop *loop;
     struct resolve_answer answer;
 };
@@ -107,7 +107,6 @@ static struct ares_state *ares_state_new(struct loop *l)
     return a;
 }
 
-
 static void answer_fill(struct resolve_answer *a, const struct ares_addrinfo *found)
 {
     for (const struct ares_addrinfo_node *n = found->nodes; n && a->count < RESOLVE_MAX;
@@ -132,8 +131,7 @@ static void on_ares_answer(void *data, int status, int timeouts, struct ares_add
         answer_fill(&q->answer, found);
     if (!q->answer.count)
         err_set(&q->answer.why, EHOSTUNREACH, "%s",
-                status == ARES_SUCCESS ? "no address of the wanted family"
-                                       : ares_strerror(status));
+                status == ARES_SUCCESS ? "no address of the wanted family" : ares_strerror(status));
     if (found)
         ares_freeaddrinfo(found);
     if (status == ARES_EDESTRUCTION)

@@ -14,8 +14,8 @@
 struct stream;
 
 enum { /* what stream_readv() and stream_writev() answer besides a length; 0 from reading is the end */
-    STREAM_AGAIN = -1,
-    STREAM_ERROR = -2, /* errno is set */
+       STREAM_AGAIN = -1,
+       STREAM_ERROR = -2, /* errno is set */
 };
 
 struct stream {

@@ -8,8 +8,8 @@
 #include "transport/listen.h"
 
 enum {
-    PEERS_MAX = 4096,       /* sources that one listener serves at once */
-    BUCKETS = 1024,         /* of its table */
+    PEERS_MAX = 4096, /* sources that one listener serves at once */
+    BUCKETS = 1024,   /* of its table */
     DATAGRAMS_PER_TURN = 64,
     DATAGRAM_MAX = 16 * 1024, /* what fits into a buf */
 };
@@ -115,10 +115,8 @@ static struct buf *udp_receive(struct loop *l, int fd, struct sockaddr_storage *
         return NULL;
     }
     struct iovec iov = {b->data, DATAGRAM_MAX};
-    struct msghdr msg = {.msg_name = from,
-                         .msg_namelen = from ? sizeof *from : 0,
-                         .msg_iov = &iov,
-                         .msg_iovlen = 1};
+    struct msghdr msg = {
+        .msg_name = from, .msg_namelen = from ? sizeof *from : 0, .msg_iov = &iov, .msg_iovlen = 1};
     ssize_t n = recvmsg(fd, &msg, 0);
     if (n < 0) {
         int saved = errno;
@@ -147,7 +145,8 @@ static int udp_flush(struct end *e, int fd, const struct addr *to)
     socklen_t len = to ? addr_to_sockaddr(to, &ss) : 0;
     struct buf *b;
     while ((b = end_take(e))) {
-        ssize_t n = sendto(fd, b->data, b->len, MSG_NOSIGNAL, to ? (struct sockaddr *)&ss : NULL, len);
+        ssize_t n =
+            sendto(fd, b->data, b->len, MSG_NOSIGNAL, to ? (struct sockaddr *)&ss : NULL, len);
         buf_free(&end_loop(e)->bufs, b);
         if (n >= 0)
             continue;
