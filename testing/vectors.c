@@ -66,7 +66,8 @@ void vectors_close(struct vectors *v)
     free(v);
 }
 
-static const char *find(struct vectors *v, const char *format, va_list ap, bool needed)
+__attribute__((format(printf, 2, 0))) static const char *find(struct vectors *v, const char *format,
+                                                              va_list ap, bool needed)
 {
     char key[256];
     vsnprintf(key, sizeof key, format, ap);
