@@ -91,6 +91,8 @@ class SharedTunnels:
         key = (*pairing, security)
         tunnel = self.running.get(key)
         if tunnel is None or not tunnel.alive():
+            if tunnel:
+                tunnel.end_now()
             directory = self.directories.mktemp("-".join(key))
             tunnel = Tunnel(directory, self.origins, *pairing, security=security)
             self.running[key] = tunnel
