@@ -55,11 +55,10 @@ unsigned mux_ids_left(const struct mux *m)
     return ID_MAX - m->last_id;
 }
 
-uint16_t mux_take_control_id(struct mux *m)
+uint16_t mux_take_id(struct mux *m)
 {
-    m->control_id = ++m->last_id;
     m->opened++;
-    return m->last_id;
+    return ++m->last_id;
 }
 
 static struct mux_session *mux_next_session(struct mux *m)

@@ -79,8 +79,8 @@ struct flow *mux_accept(struct mux *m, const struct mux_frame *f, const struct m
                         const struct policy *p);
 /* Client: ids that may still be given out. */
 unsigned mux_ids_left(const struct mux *m);
-/* The id for a stream that the owner writes itself; becomes m->control_id. */
-uint16_t mux_take_control_id(struct mux *m);
+/* An id for a stream that the owner writes itself; while it is m->control_id, answers to it are heard. */
+uint16_t mux_take_id(struct mux *m);
 /* Sends a frame with data_len bytes of data; for control streams. False: no memory. */
 bool mux_send(struct mux *m, const struct mux_frame *f, const void *data);
 /* No stream follows: ends the carrier in order. The owner then hears `closed`. */

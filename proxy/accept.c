@@ -1,14 +1,12 @@
 #include "proxy/accept.h"
 
-#include <sodium.h>
 #include <stdlib.h>
 
 #include "core/log.h"
 #include "routing/dispatch.h"
 
 enum {
-    DROP_BEGIN = 256,    /* connections without a user from which on new ones may be dropped */
-    DROP_FULL = 1024,    /* ... and from which on all are */
+    GREETINGS = 1024,    /* connections that have not authenticated */
     GREETING_MAX = 4096, /* bytes of an unfinished greeting that are kept */
     COMPLAINTS = 5,      /* log lines a second about failed greetings */
 };
@@ -21,16 +19,6 @@ struct accepted {
     size_t swallow; /* bytes still to read and drop after a failed greeting */
 };
 
-bool accept_drops(unsigned waiting, unsigned dice)
-{
-    if (waiting < DROP_BEGIN)
-        return false;
-    if (waiting >= DROP_FULL)
-        return true;
-    unsigned chance = 300 + 700 * (waiting - DROP_BEGIN) / (DROP_FULL - DROP_BEGIN);
-    return dice < chance;
-}
-
 static void accepted_unlist(struct accepted *a)
 {
     if (!a->link)
@@ -38,6 +26,8 @@ static void accepted_unlist(struct accepted *a)
     *a->link = a->next;
     if (a->next)
         a->next->link = a->link;
+    else
+        a->inbound->greeting_end = a->link;
     a->link = NULL;
     a->inbound->greeting_count--;
 }
@@ -45,11 +35,12 @@ static void accepted_unlist(struct accepted *a)
 static void accepted_list(struct accepted *a)
 {
     struct accept_inbound *in = a->inbound;
-    a->next = in->greeting;
-    a->link = &in->greeting;
-    if (a->next)
-        a->next->link = &a->next;
-    in->greeting = a;
+    if (in->greeting_count >= GREETINGS)
+        conn_drop(&in->greeting->conn, false);
+    a->next = NULL;
+    a->link = in->greeting_end;
+    *in->greeting_end = a;
+    in->greeting_end = &a->next;
     in->greeting_count++;
 }
 
@@ -204,9 +195,7 @@ static void on_accepted(struct listener *ln, int fd, const struct addr *from)
 {
     struct accept_inbound *in = ln->owner;
     bool greets = in->new_codec != NULL;
-    struct accepted *a = greets && accept_drops(in->greeting_count, randombytes_uniform(1000))
-                             ? NULL
-                             : calloc(1, sizeof *a);
+    struct accepted *a = calloc(1, sizeof *a);
     struct codec *codec = a && greets ? in->new_codec(in) : NULL;
     if (!a || (greets && !codec)) {
         free(a);
@@ -229,6 +218,7 @@ int accept_start(struct accept_inbound *a, const struct listen_at *at, struct er
 {
     struct addr here = *at->addr;
     size_t count = (size_t)(at->last_port - at->first_port) + 1;
+    a->greeting_end = &a->greeting;
     a->listeners = calloc(count, sizeof *a->listeners);
     if (!a->listeners)
         return err_set(e, ENOMEM, "out of memory");

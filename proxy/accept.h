@@ -1,7 +1,7 @@
 /* proxy/accept.h -- the driver of listening protocols: accepts, runs the codec's greeting under a deadline,
  * makes the flow and hands it to the dispatcher.
- * Thread: its loop. Whoever has not authenticated counts against a bound; failed greetings are swallowed,
- * not answered. */
+ * Thread: its loop. Those who have not authenticated are bounded: beyond, the oldest goes, so that a flood
+ * of silent strangers does not keep out who greets at once. Failed greetings are swallowed, not answered. */
 #ifndef V2C_PROXY_ACCEPT_H
 #define V2C_PROXY_ACCEPT_H
 
@@ -23,7 +23,7 @@ struct accept_inbound {
     struct codec *(*new_codec)(struct accept_inbound *a);
     void (*greeting_failed)(struct accept_inbound *a, const struct codec *c); /* may be NULL */
     struct addr target;
-    struct accepted *greeting; /* connections that have not authenticated */
+    struct accepted *greeting, **greeting_end; /* who has not authenticated, the oldest first */
     unsigned greeting_count;
     struct log_limit complained;
 };
@@ -38,9 +38,5 @@ struct listen_at {
 int accept_start(struct accept_inbound *a, const struct listen_at *at, struct err *e);
 /* Closes the listeners and what has not authenticated; the flows live on. */
 void accept_stop(struct accept_inbound *a);
-
-/* Random early drop, as OpenSSH's MaxStartups: certain above `full`, impossible up to `begin`.
- * dice: a random number below 1000. Pure. */
-bool accept_drops(unsigned waiting, unsigned dice);
 
 #endif

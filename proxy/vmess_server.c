@@ -172,6 +172,8 @@ static void tell_meta(const struct vmess_accept *a, struct meta *m)
     m->user = &a->user->user;
 }
 
+/* Whatever is wrong with a header, the connection ends alike: who probes, even with a good id, learns
+ * nothing. */
 static enum step fail_hidden(struct vmess_accept *a, struct cursor *in)
 {
     size_t total = DRAIN_FRONT + a->server->drain_base + randombytes_uniform(DRAIN_JITTER);
@@ -194,7 +196,7 @@ static enum step server_accept(struct codec *c, struct cursor *in, struct meta *
     int refused = check_request(a, plain, e);
     sodium_memzero(plain, sizeof plain);
     if (refused)
-        return STEP_FAIL;
+        return fail_hidden(a, in);
     c->marks_end = a->session.request.option & VMESS_CHUNKED;
     vmess_session_start(&a->session);
     tell_meta(a, m);

@@ -61,40 +61,47 @@ static int64_t portal_second(const struct portal *p)
 /* --- control messages --- */
 
 /* The names to try in turn: the configured one, else those that peers are known to use. */
-static const char *carrier_control_name(const struct carrier *c)
+static const char *carrier_control_name(const struct carrier *c, size_t i)
 {
     if (!c->portal->conf->control_domain)
-        return control_name(c->name);
-    return c->name == 0 ? c->portal->conf->control_domain : NULL;
+        return control_name(i);
+    return i == 0 ? c->portal->conf->control_domain : NULL;
 }
 
-static void carrier_tell(struct carrier *c, uint8_t status, enum control_state state)
+/* One control message in the stream with this id. name: of the stream that it opens, else NULL. */
+static void carrier_tell(struct carrier *c, uint16_t id, const char *name, enum control_state state)
 {
     uint8_t message[CONTROL_MAX], filler[CONTROL_FILLER_MAX];
     size_t len = 1 + randombytes_uniform(CONTROL_FILLER_MAX);
     struct writer w = wr_of(message, sizeof message);
     randombytes_buf(filler, len);
     control_write(&w, state, filler, len);
-    struct mux_frame f = {.id = (uint16_t)c->mux.control_id,
-                          .status = status,
+    struct mux_frame f = {.id = id,
+                          .status = name ? MUX_NEW : MUX_KEEP,
                           .option = MUX_DATA,
                           .net = NET_UDP,
                           .data_len = (uint16_t)wr_len(&w)};
-    if (status == MUX_NEW) {
+    if (name) {
         f.target.type = ADDR_NAME;
-        strncpy(f.target.name, carrier_control_name(c), ADDR_NAME_MAX);
+        strncpy(f.target.name, name, ADDR_NAME_MAX);
     }
     mux_send(&c->mux, &f, message);
 }
 
+static void carrier_end(struct carrier *c, uint16_t id)
+{
+    mux_send(&c->mux, &(struct mux_frame){.id = id, .status = MUX_END}, NULL);
+}
+
 static void carrier_open_control(struct carrier *c)
 {
-    if (!carrier_control_name(c)) {
-        c->mux.control_id = -1; /* no name suits this peer; empty frames keep the link awake */
+    const char *name = carrier_control_name(c, c->name);
+    c->mux.control_id =
+        -1; /* without a name that suits the peer empty frames keep the link awake */
+    if (!name)
         return;
-    }
-    mux_take_control_id(&c->mux);
-    carrier_tell(c, MUX_NEW, CONTROL_ACTIVE);
+    c->mux.control_id = mux_take_id(&c->mux);
+    carrier_tell(c, (uint16_t)c->mux.control_id, name, CONTROL_ACTIVE);
 }
 
 /* A bridge that knows the name stays silent; an answer means that it took it for a visitor's target. */
@@ -105,6 +112,21 @@ static void on_control_refused(struct mux *m)
     carrier_open_control(c);
 }
 
+/* A silent peer may know the name or have dispatched it as a visitor's: V2Ray 4.34 lets datagrams vanish
+ * without an answer. So an old peer hears DRAIN under every other name too; to the wrong ones it is one
+ * lost datagram. */
+static void carrier_drain_old(struct carrier *c)
+{
+    const char *name;
+    for (size_t i = 0; (name = carrier_control_name(c, i)) && mux_ids_left(&c->mux); i++) {
+        if (i == c->name)
+            continue;
+        uint16_t id = mux_take_id(&c->mux);
+        carrier_tell(c, id, name, CONTROL_DRAIN);
+        carrier_end(c, id);
+    }
+}
+
 static void carrier_drain(struct carrier *c)
 {
     if (c->draining)
@@ -112,12 +134,13 @@ static void carrier_drain(struct carrier *c)
     c->draining = true;
     log_debug(c->mux.end.flow->id, "portal %s: carrier drains after %u streams",
               c->portal->conf->tag, c->mux.opened);
-    if (c->mux.control_id < 0)
-        return;
-    carrier_tell(c, MUX_KEEP, CONTROL_DRAIN);
-    mux_send(&c->mux, &(struct mux_frame){.id = (uint16_t)c->mux.control_id, .status = MUX_END},
-             NULL);
-    c->mux.control_id = -1;
+    if (c->mux.control_id >= 0) {
+        carrier_tell(c, (uint16_t)c->mux.control_id, NULL, CONTROL_DRAIN);
+        carrier_end(c, (uint16_t)c->mux.control_id);
+        c->mux.control_id = -1;
+    }
+    if (!c->mux.is_v2c)
+        carrier_drain_old(c);
 }
 
 static bool carrier_worn(const struct carrier *c)
@@ -130,7 +153,7 @@ static bool carrier_worn(const struct carrier *c)
 static void carrier_beat(struct carrier *c)
 {
     if (c->mux.control_id >= 0)
-        carrier_tell(c, MUX_KEEP, CONTROL_ACTIVE);
+        carrier_tell(c, (uint16_t)c->mux.control_id, NULL, CONTROL_ACTIVE);
     else
         mux_send(&c->mux, &(struct mux_frame){.status = MUX_KEEPALIVE}, NULL);
 }
