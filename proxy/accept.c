@@ -73,6 +73,15 @@ static void on_swallowing(struct stream *s, bool readable, bool writable)
         conn_drop(&a->conn, true);
 }
 
+static struct meta accepted_meta(const struct accepted *a)
+{
+    return (struct meta){.net = NET_TCP,
+                         .source = a->from,
+                         .target = a->inbound->target,
+                         .inbound_tag = a->inbound->in.tag,
+                         .outbound_tag = ""};
+}
+
 static void accepted_fail(struct accepted *a, size_t unread, const struct err *why)
 {
     struct accept_inbound *in = a->inbound;
@@ -80,9 +89,11 @@ static void accepted_fail(struct accepted *a, size_t unread, const struct err *w
     stat_add(in->in.loop->counters, STAT_handshakes_failed, 1);
     if (in->greeting_failed)
         in->greeting_failed(in, a->conn.codec);
-    if (log_allowed(&in->complained, (int64_t)loop_now(in->in.loop), COMPLAINTS))
-        log_line(LOG_INFO, 0, "inbound %s: %s: %s", in->in.tag, addr_text(&a->from, from),
-                 why->text);
+    if (log_allowed(&in->complained, (int64_t)loop_now(in->in.loop), COMPLAINTS)) {
+        struct meta m = accepted_meta(a);
+        log_access(&m, "", why->text);
+        log_info("inbound %s: %s: %s", in->in.tag, addr_text(&a->from, from), why->text);
+    }
     a->swallow = a->conn.codec->drain > unread ? a->conn.codec->drain - unread : 0;
     if (!a->swallow) {
         conn_drop(&a->conn, true);
@@ -105,15 +116,6 @@ static void accepted_flow(struct accepted *a, struct meta *m, const struct polic
     }
     dispatch(in->in.dispatcher, f);
     conn_start(&a->conn, more, len);
-}
-
-static struct meta accepted_meta(const struct accepted *a)
-{
-    return (struct meta){.net = NET_TCP,
-                         .source = a->from,
-                         .target = a->inbound->target,
-                         .inbound_tag = a->inbound->in.tag,
-                         .outbound_tag = ""};
 }
 
 static void accepted_greeted(struct accepted *a, struct meta *m, uint8_t *more, size_t len)

@@ -77,8 +77,8 @@ static void on_lingering(struct stream *s, bool readable, bool writable)
     ssize_t n = stream_readv(s, &iov, 1);
     if (n == STREAM_AGAIN)
         return;
-    c->rest_len += n > 0 ? (size_t)n : 0;
-    if (n <= 0 || c->rest_len > LINGER_MAX)
+    c->lingered += n > 0 ? (size_t)n : 0;
+    if (n <= 0 || c->lingered > LINGER_MAX)
         conn_drop(c, true);
 }
 
@@ -93,7 +93,6 @@ static void conn_linger(struct conn *c)
     c->loner.drop = on_loop_end;
     loop_adopt(c->stream.loop, &c->loner);
     c->alone = true;
-    c->rest_len = 0;
     stream_shut(&c->stream);
     c->stream.ready = on_lingering;
     stream_want(&c->stream, true, false);

@@ -23,6 +23,7 @@ struct conn {
      * never asked. */
     bool (*retry)(struct conn *c, struct err *why);
     struct loner loner; /* while lingering */
+    size_t lingered;    /* bytes read and dropped since */
     ev_timer deadline;  /* of the greeting, of connecting, of lingering */
     bool alone;         /* not in a flow: greeting, or lingering after it */
     bool hold;          /* `out` holds only a greeting that waits for the first bytes */

@@ -48,7 +48,8 @@ static int dokodemo_listen_udp(struct dokodemo *d, const struct listen_at *at, s
         return err_set(e, ENOMEM, "out of memory");
     for (size_t i = 0; i < count; i++) {
         here.port = (uint16_t)(at->first_port + i);
-        d->udp[i] = udp_listen(d->accept.in.loop, &here, at->shared, on_udp_source, &d->accept, e);
+        d->udp[i] = udp_listen(d->accept.in.loop, &here, at->shared, d->accept.traffic,
+                               on_udp_source, &d->accept, e);
         if (!d->udp[i])
             return -1;
         d->udp_count = i + 1;

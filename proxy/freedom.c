@@ -26,8 +26,10 @@ static void freedom_open(struct outbound *out, struct flow *f)
     struct addr to = freedom_target(fr, f);
     struct request_to how = {
         .addr = &to, .from = fr->send_through, .family = fr->conf->family, .traffic = fr->traffic};
+    struct udp_to udp = {
+        .addr = &to, .from = fr->send_through, .family = fr->conf->family, .traffic = fr->traffic};
     if (f->packets)
-        udp_request_open(out->loop, f, &to, fr->send_through, fr->conf->family);
+        udp_request_open(out->loop, f, &udp);
     else
         request_open(out, f, &how, NULL);
 }

@@ -25,6 +25,7 @@ struct udp_listener {
     struct loop *loop;
     int fd;
     ev_io io;
+    const struct traffic *traffic;
     udp_arrived *arrived;
     void *owner;
     bool closing;
@@ -139,7 +140,7 @@ static void udp_put(struct end *e, struct buf *b)
 }
 
 /* Sends what the flow brought; what the socket does not take is lost, as datagrams are. */
-static int udp_flush(struct end *e, int fd, const struct addr *to)
+static int udp_flush(struct end *e, int fd, const struct addr *to, int slot)
 {
     struct sockaddr_storage ss;
     socklen_t len = to ? addr_to_sockaddr(to, &ss) : 0;
@@ -148,6 +149,7 @@ static int udp_flush(struct end *e, int fd, const struct addr *to)
         ssize_t n =
             sendto(fd, b->data, b->len, MSG_NOSIGNAL, to ? (struct sockaddr *)&ss : NULL, len);
         buf_free(&end_loop(e)->bufs, b);
+        stat_add(end_loop(e)->counters, slot, n > 0 ? n : 0);
         if (n >= 0)
             continue;
         if (errno == ECONNREFUSED)
@@ -163,7 +165,7 @@ static void on_peer_wake(struct end *e)
 {
     struct udp_peer *p = container_of(e, struct udp_peer, end);
     if (!end_failed(e))
-        udp_flush(e, p->listener->fd, &p->from);
+        udp_flush(e, p->listener->fd, &p->from, p->listener->traffic->down);
     if (!end_peer_left(e) && !end_failed(e))
         return;
     end_leave(e, NULL);
@@ -180,6 +182,7 @@ static bool udp_read_one(struct udp_listener *u)
     if (!b)
         return errno == ECONNREFUSED || errno == EINTR; /* an error of an earlier reply: go on */
     addr_from_sockaddr(&from, (struct sockaddr *)&ss);
+    stat_add(u->loop->counters, u->traffic->up, (int64_t)b->len);
     struct udp_peer *p = udp_find(u, &from);
     if (!p)
         p = udp_peer_new(u, &from);
@@ -200,14 +203,15 @@ static void on_datagram(struct ev_loop *ev, ev_io *w, int events)
 }
 
 struct udp_listener *udp_listen(struct loop *l, const struct addr *at, bool shared,
-                                udp_arrived *arrived, void *owner, struct err *e)
+                                const struct traffic *traffic, udp_arrived *arrived, void *owner,
+                                struct err *e)
 {
     struct udp_listener *u = calloc(1, sizeof *u);
     if (!u) {
         err_set(e, ENOMEM, "out of memory");
         return NULL;
     }
-    *u = (struct udp_listener){.loop = l, .arrived = arrived, .owner = owner};
+    *u = (struct udp_listener){.loop = l, .traffic = traffic, .arrived = arrived, .owner = owner};
     u->fd = listen_bind(at, SOCK_DGRAM, shared, e);
     if (u->fd < 0) {
         free(u);
@@ -232,6 +236,7 @@ struct udp_request {
     struct end end;
     struct dial dial;
     struct loop *loop;
+    const struct traffic *traffic;
     ev_io io;
     int fd; /* -1: still looking up */
 };
@@ -259,7 +264,7 @@ static void on_request_wake(struct end *e)
     struct udp_request *r = container_of(e, struct udp_request, end);
     if (end_failed(e))
         udp_request_end(r, NULL);
-    else if (r->fd >= 0 && udp_flush(e, r->fd, NULL) < 0)
+    else if (r->fd >= 0 && udp_flush(e, r->fd, NULL, r->traffic->up) < 0)
         udp_request_fail(r, "send");
     else if (end_peer_left(e) && (r->fd >= 0 || end_at_eof(e)))
         udp_request_end(r, NULL);
@@ -274,6 +279,7 @@ static void on_reply(struct ev_loop *ev, ev_io *w, int events)
     for (int i = 0; i < DATAGRAMS_PER_TURN; i++) {
         struct buf *b = udp_receive(r->loop, r->fd, NULL);
         if (b) {
+            stat_add(r->loop->counters, r->traffic->down, (int64_t)b->len);
             udp_put(&r->end, b);
             continue;
         }
@@ -297,8 +303,7 @@ static void on_udp_dialled(void *owner, int fd, const struct err *why)
     end_wake(&r->end);
 }
 
-void udp_request_open(struct loop *l, struct flow *f, const struct addr *to,
-                      const struct addr *from, enum dial_family family)
+void udp_request_open(struct loop *l, struct flow *f, const struct udp_to *to)
 {
     struct err why;
     struct udp_request *r = calloc(1, sizeof *r);
@@ -308,9 +313,10 @@ void udp_request_open(struct loop *l, struct flow *f, const struct addr *to,
         return;
     }
     r->loop = l;
+    r->traffic = to->traffic;
     r->fd = -1;
     r->dial = (struct dial){
-        .loop = l, .socktype = SOCK_DGRAM, .from = from, .done = on_udp_dialled, .owner = r};
+        .loop = l, .socktype = SOCK_DGRAM, .from = to->from, .done = on_udp_dialled, .owner = r};
     flow_join(f, &r->end, &udp_request_ops);
-    dial_start(&r->dial, to, family);
+    dial_start(&r->dial, to->addr, to->family);
 }

@@ -1,6 +1,6 @@
 /* transport/udp.h -- datagrams as ends of flows: a listening socket with one flow per source, and a
  * connected socket per flow.
- * Thread: its loop. A datagram that does not fit is dropped and counted, never waited for. */
+ * Thread: its loop. Traffic pointers outlive listener and flows. A datagram that does not fit is dropped and counted, never waited for. */
 #ifndef V2C_TRANSPORT_UDP_H
 #define V2C_TRANSPORT_UDP_H
 
@@ -9,7 +9,6 @@
 #include "transport/dial.h"
 
 struct udp_listener;
-struct udp_peer;
 
 /* A new source: make the flow with flow_new(.., end, udp_peer_ops, ..) and dispatch it. False: refused. */
 typedef bool udp_arrived(void *owner, struct end *end, const struct addr *from);
@@ -18,12 +17,19 @@ extern const struct end_ops udp_peer_ops;
 
 /* NULL and e when the socket cannot be bound. */
 struct udp_listener *udp_listen(struct loop *l, const struct addr *at, bool shared,
-                                udp_arrived *arrived, void *owner, struct err *e);
+                                const struct traffic *traffic, udp_arrived *arrived, void *owner,
+                                struct err *e);
 /* Takes no new sources; the flows live on and keep the socket until the last has ended. */
 void udp_listener_free(struct udp_listener *u);
 
-/* Takes the flow's second end: a socket of its own towards `to`. */
-void udp_request_open(struct loop *l, struct flow *f, const struct addr *to,
-                      const struct addr *from, enum dial_family family);
+struct udp_to {
+    const struct addr *addr; /* used at once and not kept */
+    const struct addr *from; /* sendThrough; outlives the flow */
+    enum dial_family family;
+    const struct traffic *traffic;
+};
+
+/* Takes the flow's second end: a socket of its own. */
+void udp_request_open(struct loop *l, struct flow *f, const struct udp_to *to);
 
 #endif
