@@ -1,5 +1,6 @@
 #!/bin/sh
-# Every example and every ```json block of the documents is a configuration that v2c takes.
+# Every example, every ```json block of the documents and every block of the manual v2c.json.5 that begins
+# with { or with a key of the top level is a configuration that v2c takes.
 v2c=${V2C:-$PWD/v2c}
 [ -x "$v2c" ] || exit 77
 cd "${srcdir:-.}" || exit 1
@@ -12,6 +13,11 @@ for doc in README.md docs/*.md; do
         /^```/ { file = "" }
         file { print > file }' "$doc"
 done
+awk -v base="$work/manual" '
+    /^\.Ed/ { if (file && part) print "}" > file; file = "" }
+    open && /^[{"]/ { file = base "-" FNR ".json"; part = /^"/; if (part) print "{" > file }
+    { open = /^\.Bd -literal/ }
+    file { gsub(/\\e/, "\\"); print > file }' docs/v2c.json.5
 n=0
 for file in deploy/examples/*.json "$work"/*.json; do
     [ -e "$file" ] || continue
