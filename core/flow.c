@@ -85,6 +85,14 @@ static void flow_arm_idle(struct flow *f)
     ev_timer_start(f->loop->ev, &f->idle);
 }
 
+/* A side ended: from now on the limit may be a shorter one. */
+static void flow_half_closed(struct flow *f)
+{
+    f->active = loop_now(f->loop);
+    if (flow_idle_limit(f) < f->policy->conn_idle)
+        flow_arm_idle(f);
+}
+
 /* The timer is not moved with every byte; when it fires it looks how long nothing happened. */
 static void on_idle(struct ev_loop *ev, ev_timer *w, int events)
 {
@@ -193,9 +201,12 @@ static void flow_leave(struct flow *f, uint8_t side, const struct err *why)
     f->pipes[!side].eof = true;
     if (why && why->code)
         flow_fail(f, why);
-    if (f->left[!side])
+    if (f->left[!side]) {
         flow_free(f);
-    else if (f->ends[!side])
+        return;
+    }
+    flow_half_closed(f);
+    if (f->ends[!side])
         end_wake(f->ends[!side]);
 }
 
@@ -308,13 +319,10 @@ bool end_at_eof(const struct end *e)
 
 void end_eof(struct end *e)
 {
-    struct flow *f = e->flow;
     if (pipe_out(e)->eof)
         return;
     pipe_out(e)->eof = true;
-    f->active = loop_now(f->loop);
-    if (flow_idle_limit(f) < f->policy->conn_idle)
-        flow_arm_idle(f);
+    flow_half_closed(e->flow);
     end_wake_peer(e);
 }
 
