@@ -107,8 +107,9 @@ static void udp_drop(struct loop *l)
     stat_add(l->counters, STAT_datagrams_dropped, 1);
 }
 
-/* Reads one datagram into a buf; NULL: none there, or an error (errno), or no memory (ENOMEM). */
-static struct buf *udp_receive(struct loop *l, int fd, struct sockaddr_storage *from)
+/* Reads one datagram into a buf; NULL: none there, or an error (errno), or no memory (ENOMEM). `cut`: it
+ * is longer than a buf. */
+static struct buf *udp_receive(struct loop *l, int fd, struct sockaddr_storage *from, bool *cut)
 {
     struct buf *b = buf_new(&l->bufs);
     if (!b) {
@@ -126,12 +127,13 @@ static struct buf *udp_receive(struct loop *l, int fd, struct sockaddr_storage *
         return NULL;
     }
     b->len = (size_t)n;
+    *cut = msg.msg_flags & MSG_TRUNC;
     return b;
 }
 
-static void udp_put(struct end *e, struct buf *b)
+static void udp_put(struct end *e, struct buf *b, bool cut)
 {
-    if (end_room(e)) {
+    if (!cut && end_room(e)) {
         end_put(e, b);
         return;
     }
@@ -178,7 +180,8 @@ static bool udp_read_one(struct udp_listener *u)
 {
     struct sockaddr_storage ss;
     struct addr from;
-    struct buf *b = udp_receive(u->loop, u->fd, &ss);
+    bool cut;
+    struct buf *b = udp_receive(u->loop, u->fd, &ss, &cut);
     if (!b)
         return errno == ECONNREFUSED || errno == EINTR; /* an error of an earlier reply: go on */
     addr_from_sockaddr(&from, (struct sockaddr *)&ss);
@@ -187,7 +190,7 @@ static bool udp_read_one(struct udp_listener *u)
     if (!p)
         p = udp_peer_new(u, &from);
     if (p) {
-        udp_put(&p->end, b);
+        udp_put(&p->end, b, cut);
         return true;
     }
     udp_drop(u->loop);
@@ -277,10 +280,11 @@ static void on_reply(struct ev_loop *ev, ev_io *w, int events)
     (void)ev, (void)events;
     struct udp_request *r = w->data;
     for (int i = 0; i < DATAGRAMS_PER_TURN; i++) {
-        struct buf *b = udp_receive(r->loop, r->fd, NULL);
+        bool cut;
+        struct buf *b = udp_receive(r->loop, r->fd, NULL, &cut);
         if (b) {
             stat_add(r->loop->counters, r->traffic->down, (int64_t)b->len);
-            udp_put(&r->end, b);
+            udp_put(&r->end, b, cut);
             continue;
         }
         if (errno != EAGAIN && errno != EINTR)
