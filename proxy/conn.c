@@ -266,14 +266,16 @@ static int conn_fill(struct conn *c, struct err *why)
 
 /* --- flow to socket --- */
 
+/* Empty stays only the datagram that a codec cannot say; queued, it would be written for ever. */
 static int conn_seal(struct conn *c, struct buf *b, struct err *why)
 {
-    if (!c->codec || c->codec->ops->seal(c->codec, b, why) == 0) {
+    int sealed = c->codec ? c->codec->ops->seal(c->codec, b, why) : 0;
+    if (sealed == 0 && b->len) {
         bufq_put(&c->out, b);
         return 0;
     }
     buf_free(conn_pool(c), b);
-    if (why->code != EMSGSIZE)
+    if (sealed < 0 && why->code != EMSGSIZE)
         return -1;
     stat_add(c->stream.loop->counters, STAT_datagrams_dropped, 1);
     return 0;
@@ -362,7 +364,8 @@ static int conn_flush(struct conn *c, struct err *why)
         if (conn_write(c, why) < 0)
             return -1;
     }
-    if (c->tx_ended && !c->tx_done) {
+    /* shutdown(2) would throw away a connection that is not yet made */
+    if (c->tx_ended && !c->tx_done && !c->stream.connecting) {
         c->tx_done = true;
         if (c->shuts)
             stream_shut(&c->stream);
