@@ -80,6 +80,7 @@ def test_control_old_portal_ends_half_a_download_cleanly(own_tunnel, pairing):
 
 
 @pytest.mark.quick
+@pytest.mark.pairings(("v2c", "v2c"), ("v2c", "v2ray"), ("v2ray", "v2c"))
 def test_visitor_resets(tunnels, origins, pairing):
     """The origin learns of it: its connection ends, and does not stay open for ever."""
     t = tunnels.get(pairing)
