@@ -19,6 +19,8 @@ enum {
 static const double ANSWER = 10; /* seconds until the portal's first frame */
 static const double COMPLAINT =
     30; /* seconds between warnings about a portal that does not answer */
+static const double GAP = 0.05;    /* seconds between two attempts, at least */
+static const double GAP_MANY = 10; /* ... with LINKS_MAX links */
 
 struct bridge {
     struct inbound in;
@@ -28,7 +30,8 @@ struct bridge {
     struct link *links;
     unsigned link_count;
     ev_timer redial;
-    ev_tstamp down_since; /* since when no link has been up */
+    ev_tstamp dialled;    /* when it last did */
+    ev_tstamp down_since; /* since when dialling has failed, or no link takes streams; 0: neither */
     ev_tstamp complained;
     struct log_limit refused;
     bool stopping;
@@ -81,16 +84,18 @@ static void on_redial(struct ev_loop *ev, ev_timer *w, int events)
         bridge_dial(b);
 }
 
-/* After every change: a bridge without a link, or with crowded ones, dials. */
+/* After every change: a bridge without a link, or with crowded ones, dials. A portal that drains links
+ * faster than they end is given no more than a few a minute. */
 static void bridge_check(struct bridge *b)
 {
     unsigned streams, active = bridge_active(b, &streams);
-    double outage = loop_now(b->in.loop) - b->down_since;
-    if (active == 0)
-        bridge_schedule(
-            b, b->down_since > 0 ? backoff_delay(outage, randombytes_uniform(1000) / 1000.0) : 0);
-    else if (streams / active > SPREAD && b->link_count < LINKS_MAX)
-        bridge_schedule(b, 0);
+    double now = loop_now(b->in.loop), delay = 0;
+    double gap = b->dialled - now + (b->link_count < LINKS_MAX ? GAP : GAP_MANY);
+    if (active && (streams / active <= SPREAD || b->link_count >= LINKS_MAX))
+        return;
+    if (b->down_since > 0)
+        delay = backoff_delay(now - b->down_since, randombytes_uniform(1000) / 1000.0);
+    bridge_schedule(b, delay > gap ? delay : gap > 0 ? gap : 0);
 }
 
 /* --- streams --- */
@@ -192,7 +197,7 @@ static void link_unlist(struct link *k)
 static bool bridge_is_up(const struct bridge *b)
 {
     for (const struct link *k = b->links; k; k = k->next)
-        if (k->up)
+        if (k->up && !k->draining)
             return true;
     return false;
 }
@@ -205,7 +210,7 @@ static void on_closed(struct mux *m, const struct err *why)
     link_unlist(k);
     if (!k->draining && !b->stopping)
         link_complain(k, why);
-    if (!b->down_since && !bridge_is_up(b))
+    if (!b->down_since && (!k->up || !bridge_is_up(b)))
         b->down_since = loop_now(b->in.loop);
     free(k);
     bridge_check(b);
@@ -241,6 +246,7 @@ static void link_list(struct link *k)
 
 static void bridge_dial(struct bridge *b)
 {
+    b->dialled = loop_now(b->in.loop);
     struct meta meta = {.net = NET_TCP, .inbound_tag = b->conf->tag};
     struct link *k = calloc(1, sizeof *k);
     meta.target.type = ADDR_NAME;
