@@ -23,6 +23,10 @@ static bool on_opened(struct mux *m, const struct mux_frame *f)
     struct meta meta = m->end.flow->meta; /* same source, inbound and user */
     meta.net = f->net;
     meta.target = f->target;
+    /* A carrier within a carrier multiplies what one client may open, and each puts its header in front
+     * of the same buf, which has room for a few. */
+    if (asks_for_mux(&meta))
+        return false;
     struct flow *flow = mux_accept(m, f, &meta, m->end.flow->policy);
     if (!flow)
         return false;

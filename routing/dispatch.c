@@ -7,9 +7,8 @@
 /* The destination by which a client asks for many streams on one connection. */
 static const char MUX_NAME[] = "v1.mux.cool";
 
-static bool asks_for_mux(const struct flow *f)
+bool asks_for_mux(const struct meta *m)
 {
-    const struct meta *m = &f->meta;
     return m->user && m->net == NET_TCP && m->target.type == ADDR_NAME &&
            strcasecmp(m->target.name, MUX_NAME) == 0;
 }
@@ -31,7 +30,7 @@ static struct outbound *dispatch_choose(struct dispatcher *d, struct flow *f)
 
 void dispatch(struct dispatcher *d, struct flow *f)
 {
-    struct outbound *out = asks_for_mux(f) ? d->mux : dispatch_choose(d, f);
+    struct outbound *out = asks_for_mux(&f->meta) ? d->mux : dispatch_choose(d, f);
     if (!out) {
         dispatch_refuse(f, "no rule matches and there is no default outbound");
         return;

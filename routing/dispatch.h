@@ -15,6 +15,9 @@ struct dispatcher {
     struct outbound *mux;        /* takes requests of authenticated users for the Mux.Cool name */
 };
 
+/* An authenticated client asks for many streams on one connection. */
+bool asks_for_mux(const struct meta *m);
+
 /* Gives the flow its second end. The flow's maker must be ready to be woken. */
 void dispatch(struct dispatcher *d, struct flow *f);
 
