@@ -79,7 +79,7 @@ static double flow_idle_limit(const struct flow *f)
 
 static void flow_arm_idle(struct flow *f)
 {
-    double left = f->active + flow_idle_limit(f) - loop_now(f->loop);
+    double left = f->active + flow_idle_limit(f) - loop_steady();
     ev_timer_stop(f->loop->ev, &f->idle);
     ev_timer_set(&f->idle, left > 0.001 ? left : 0.001, 0);
     ev_timer_start(f->loop->ev, &f->idle);
@@ -88,7 +88,7 @@ static void flow_arm_idle(struct flow *f)
 /* A side ended: from now on the limit may be a shorter one. */
 static void flow_half_closed(struct flow *f)
 {
-    f->active = loop_now(f->loop);
+    f->active = loop_steady();
     if (flow_idle_limit(f) < f->policy->conn_idle)
         flow_arm_idle(f);
 }
@@ -99,7 +99,7 @@ static void on_idle(struct ev_loop *ev, ev_timer *w, int events)
     (void)ev, (void)events;
     struct flow *f = w->data;
     double limit = flow_idle_limit(f);
-    if (loop_now(f->loop) - f->active < limit) {
+    if (loop_steady() - f->active < limit) {
         flow_arm_idle(f);
         return;
     }
@@ -145,7 +145,7 @@ struct flow *flow_new(struct loop *l, struct end *inbound_end, const struct end_
     f->packets = m->net == NET_UDP;
     f->policy = p;
     f->pipes[0].limit = f->pipes[1].limit = p->buffer_size;
-    f->born = f->active = loop_now(l);
+    f->born = f->active = loop_steady();
     flow_seat(f, inbound_end, ops, 0);
     ev_init(&f->idle, on_idle);
     f->idle.data = f;
@@ -172,7 +172,7 @@ static void flow_log_end(const struct flow *f)
              f->meta.inbound_tag, f->meta.source.type ? addr_text(&f->meta.source, from) : "-",
              f->packets ? "udp" : "tcp", addr_text(&f->meta.target, to), f->meta.outbound_tag,
              (unsigned long long)f->pipes[1].total, (unsigned long long)f->pipes[0].total,
-             (loop_now(f->loop) - f->born) * 1000,
+             (loop_steady() - f->born) * 1000,
              f->why_code ? (f->why ? f->why : "error") : "eof");
 }
 
@@ -247,7 +247,7 @@ static void end_moved(struct end *e, size_t len)
 {
     struct flow *f = e->flow;
     pipe_out(e)->total += len;
-    f->active = loop_now(f->loop);
+    f->active = loop_steady();
     if (f->meta.user) {
         const struct traffic *t = &f->meta.user->traffic;
         stat_add(f->loop->counters, e->side == 0 ? t->up : t->down, (int64_t)len);
@@ -285,7 +285,7 @@ struct buf *end_take(struct end *e)
     struct pipe *p = pipe_in(e);
     struct buf *b = bufq_take(&p->q);
     if (b)
-        e->flow->active = loop_now(e->flow->loop);
+        e->flow->active = loop_steady();
     /* Telling the putter at half full, not at every buf, halves the wake-ups of a slow reader. */
     if (p->starved && p->q.bytes <= p->limit / 2) {
         p->starved = false;

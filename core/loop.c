@@ -2,8 +2,16 @@
 
 #include <sodium.h>
 #include <stdlib.h>
+#include <time.h>
 
 enum { READY_BUDGET = 4096 }; /* ends that run before sockets are looked at again */
+
+double loop_steady(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
 
 void loop_ready(struct loop *l, struct task *t)
 {

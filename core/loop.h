@@ -67,6 +67,10 @@ void loop_drop_loners(struct loop *l);
 /* From any thread: the task runs on the loop, later. The task must stay valid until then. */
 void loop_post(struct loop *l, struct task *t);
 
+/* Seconds of a clock that is never set, to measure how long something took. */
+double loop_steady(void);
+
+/* Wall clock, as of this turn; it may jump. */
 static inline ev_tstamp loop_now(struct loop *l)
 {
     return ev_now(l->ev);

@@ -89,7 +89,7 @@ static void on_redial(struct ev_loop *ev, ev_timer *w, int events)
 static void bridge_check(struct bridge *b)
 {
     unsigned streams, active = bridge_active(b, &streams);
-    double now = loop_now(b->in.loop), delay = 0;
+    double now = loop_steady(), delay = 0;
     double gap = b->dialled - now + (b->link_count < LINKS_MAX ? GAP : GAP_MANY);
     if (active && (streams / active <= SPREAD || b->link_count >= LINKS_MAX))
         return;
@@ -174,9 +174,9 @@ static void link_complain(struct link *k, const struct err *why)
                  failed ? why->text : "");
         return;
     }
-    if (loop_now(b->in.loop) - b->complained < COMPLAINT)
+    if (loop_steady() - b->complained < COMPLAINT)
         return;
-    b->complained = loop_now(b->in.loop);
+    b->complained = loop_steady();
     log_warn("bridge %s: no portal: %s", b->conf->tag,
              failed ? why->text
                     : "it closed the connection without an answer; check the user id, the clock "
@@ -211,7 +211,7 @@ static void on_closed(struct mux *m, const struct err *why)
     if (!k->draining && !b->stopping)
         link_complain(k, why);
     if (!b->down_since && (!k->up || !bridge_is_up(b)))
-        b->down_since = loop_now(b->in.loop);
+        b->down_since = loop_steady();
     free(k);
     bridge_check(b);
 }
@@ -246,7 +246,7 @@ static void link_list(struct link *k)
 
 static void bridge_dial(struct bridge *b)
 {
-    b->dialled = loop_now(b->in.loop);
+    b->dialled = loop_steady();
     struct meta meta = {.net = NET_TCP, .inbound_tag = b->conf->tag};
     struct link *k = calloc(1, sizeof *k);
     meta.target.type = ADDR_NAME;
@@ -291,6 +291,7 @@ struct inbound *bridge_new(struct loop *l, struct dispatcher *d, const struct br
     ev_timer_init(&b->redial, on_redial, 0, 0);
     b->redial.data = b;
     bridge_schedule(b, 0);
-    b->down_since = ev_now(l->ev);
+    b->down_since = loop_steady();
+    b->complained = -COMPLAINT;
     return &b->in;
 }
