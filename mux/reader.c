@@ -90,6 +90,14 @@ static void frame_new(struct mux *m)
         mux_refuse(m, f->id);
 }
 
+/* Its flow has passed the end on already; nothing may come behind it. */
+static void session_late(struct mux_session *s)
+{
+    struct err why;
+    err_set(&why, EPROTO, "the peer sent data behind the end of its direction");
+    session_close(s, &why);
+}
+
 static void frame_end(struct mux *m)
 {
     struct mux_session *s = session_find(m, m->frame.id);
@@ -139,6 +147,8 @@ static void frame_begin(struct mux *m)
         s = session_find(m, m->frame.id);
         if (!s && m->frame.data_len)
             mux_answer_stray(m);
+        else if (s && s->heard_eof && m->frame.data_len)
+            session_late(s);
     }
 }
 

@@ -110,10 +110,10 @@ void session_heard_eof(struct mux_session *s)
 static void session_say_eof(struct mux_session *s)
 {
     struct mux *m = s->mux;
-    if (s->said_eof)
-        return;
     if (end_peer_left(&s->end) && !s->heard_eof) {
         session_close(s, NULL); /* nobody takes what the peer may still send */
+    } else if (s->said_eof) {
+        return;
     } else if (m->is_v2c) {
         s->said_eof = true;
         mux_send(m, &(struct mux_frame){.id = s->id, .status = MUX_KEEP, .option = MUX_EOF}, NULL);

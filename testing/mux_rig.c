@@ -1,0 +1,332 @@
+#include "testing/mux_rig.h"
+
+#include <stdlib.h>
+
+#include "mux/link.h"
+
+static void demand(bool fact)
+{
+    if (!fact)
+        __builtin_trap();
+}
+
+/* --- the loop --- */
+
+void rig_init(struct rig *r)
+{
+    struct err e;
+    *r = (struct rig){.policy = POLICY_DEFAULT};
+    demand(loop_init(&r->loop, 0, RIG_SLOTS, &e) == 0);
+}
+
+/* With `busy` running, each pass returns at once. */
+void rig_turn(struct rig *r)
+{
+    for (int i = 0; i < 2 || r->loop.ready; i++)
+        ev_run(r->loop.ev, EVRUN_NOWAIT);
+}
+
+int64_t rig_stat(struct rig *r, int slot)
+{
+    struct counter *const counters[] = {r->loop.counters};
+    return stat_sum(counters, 1, (unsigned)slot);
+}
+
+bool rig_fini(struct rig *r)
+{
+    for (struct far *f = r->fars; f; f = f->next)
+        if (f->flow && !f->left)
+            far_leave(f, ECANCELED);
+    rig_turn(r);
+    bool clean = rig_stat(r, STAT_flows_live) == 0 && !r->loop.flows;
+    while (r->fars) {
+        struct far *f = r->fars;
+        r->fars = f->next;
+        free(f->bytes);
+        free(f);
+    }
+    loop_fini(&r->loop);
+    return clean;
+}
+
+/* --- a test's end --- */
+
+struct far *far_new(struct rig *r)
+{
+    struct far *f = calloc(1, sizeof *f);
+    demand(f != NULL);
+    f->next = r->fars;
+    r->fars = f;
+    return f;
+}
+
+static void far_record(struct far *f, const struct buf *b)
+{
+    if (f->room - f->len < b->len) {
+        f->room = 2 * f->room + b->len;
+        f->bytes = realloc(f->bytes, f->room);
+        demand(f->bytes != NULL);
+    }
+    if (b->len)
+        memcpy(f->bytes + f->len, b->data, b->len);
+    f->len += b->len;
+    if (f->flow->packets && f->packets < RIG_PACKETS)
+        f->packet_len[f->packets++] = b->len;
+}
+
+void far_leave(struct far *f, int code)
+{
+    struct err why;
+    err_set(&why, code, "the test says so");
+    f->left = true;
+    f->failed = end_failed(&f->end);
+    end_leave(&f->end, &why);
+}
+
+static void far_wake(struct end *e)
+{
+    struct far *f = container_of(e, struct far, end);
+    struct buf *b;
+    while (!f->refuses && (b = end_take(e))) {
+        far_record(f, b);
+        buf_free(&end_loop(e)->bufs, b);
+    }
+    f->eof = end_at_eof(e);
+    if (end_failed(e) || (f->eof && (end_peer_left(e) || end_sent_eof(e))))
+        far_leave(f, 0);
+}
+
+static const struct end_ops far_ops = {.wake = far_wake};
+
+struct flow *far_flow(struct rig *r, struct far *f, const struct meta *m)
+{
+    struct flow *flow = flow_new(&r->loop, &f->end, &far_ops, m, &r->policy);
+    demand(flow != NULL);
+    return f->flow = flow;
+}
+
+void far_join(struct far *f, struct flow *flow)
+{
+    f->flow = flow;
+    flow_join(flow, &f->end, &far_ops);
+}
+
+void far_say(struct far *f, const void *bytes, size_t len)
+{
+    if (!f->left)
+        demand(end_write(&f->end, bytes, len));
+}
+
+void far_put_packet(struct far *f, const void *bytes, size_t len)
+{
+    struct buf *b = buf_new(&f->flow->loop->bufs);
+    demand(b && len <= BUF_DATA);
+    buf_append(b, bytes, len);
+    end_put(&f->end, b);
+}
+
+void far_read_on(struct far *f)
+{
+    f->refuses = false;
+    end_wake(&f->end);
+}
+
+bool far_next_frame(struct far *f, struct mux_frame *frame, const uint8_t **data)
+{
+    struct err e;
+    struct cursor c = cur_of(f->bytes + f->read, f->len - f->read);
+    if (f->len == f->read || mux_frame_read(&c, frame, &e) != STEP_DONE)
+        return false;
+    *data = c.p;
+    if (!cur_skip(&c, frame->data_len))
+        return false;
+    f->read = (size_t)(c.p - f->bytes);
+    return true;
+}
+
+void far_say_frame(struct far *f, const struct mux_frame *frame, const void *data)
+{
+    uint8_t head[MUX_HEAD_MAX];
+    struct writer w = wr_of(head, sizeof head);
+    mux_frame_write(&w, frame);
+    far_say(f, head, wr_len(&w));
+    if (frame->data_len)
+        far_say(f, data, frame->data_len);
+}
+
+void far_say_hello(struct far *f, uint16_t datagram_max)
+{
+    uint8_t hello[LINK_MAX];
+    struct writer w = wr_of(hello, sizeof hello);
+    link_hello_write(&w,
+                     &(struct link_hello){.version = LINK_VERSION, .datagram_max = datagram_max});
+    far_say_frame(f,
+                  &(struct mux_frame){.status = MUX_KEEPALIVE,
+                                      .option = MUX_DATA,
+                                      .data_len = (uint16_t)wr_len(&w)},
+                  hello);
+}
+
+/* --- a mux's owner --- */
+
+static struct peer *peer_of(struct mux *m)
+{
+    return container_of(m, struct peer, mux);
+}
+
+static bool on_opened(struct mux *m, const struct mux_frame *frame)
+{
+    struct peer *p = peer_of(m);
+    const struct meta meta = {.net = frame->net, .target = frame->target, .inbound_tag = "server"};
+    if (p->refuses || p->opened_count == sizeof p->opened / sizeof *p->opened)
+        return false;
+    struct flow *flow = mux_accept(m, frame, &meta, &p->rig->policy);
+    demand(flow != NULL);
+    struct far *f = far_new(p->rig);
+    far_join(f, flow);
+    p->frames[p->opened_count] = *frame;
+    p->opened[p->opened_count++] = f;
+    return true;
+}
+
+static void on_control(struct mux *m, const uint8_t *data, size_t len)
+{
+    (void)data;
+    peer_of(m)->control_len += len;
+    peer_of(m)->control_count++;
+}
+
+static void on_control_refused(struct mux *m)
+{
+    peer_of(m)->control_refused++;
+}
+
+static void on_alive(struct mux *m)
+{
+    demand(!peer_of(m)->alive);
+    peer_of(m)->alive = true;
+}
+
+static void on_closed(struct mux *m, const struct err *why)
+{
+    demand(!peer_of(m)->closed);
+    peer_of(m)->closed = true;
+    peer_of(m)->why = why ? why->code : 0;
+}
+
+static const struct mux_ops client_ops = {
+    .control_refused = on_control_refused, .alive = on_alive, .closed = on_closed};
+static const struct mux_ops server_ops = {
+    .opened = on_opened, .control = on_control, .alive = on_alive, .closed = on_closed};
+
+void peer_init(struct rig *r, struct peer *p, bool client)
+{
+    static const struct traffic traffic = {.up = RIG_UP, .down = RIG_DOWN};
+    *p = (struct peer){.rig = r};
+    mux_init(&p->mux, client ? &client_ops : &server_ops, client, client ? &traffic : NULL,
+             client ? RIG_VISITORS : -1);
+}
+
+static const struct meta carrier_meta = {.net = NET_TCP, .inbound_tag = "carrier"};
+
+struct far *peer_wire(struct rig *r, struct peer *p)
+{
+    struct far *wire = far_new(r);
+    if (p->mux.client) {
+        flow_join(far_flow(r, wire, &carrier_meta), &p->mux.end, &mux_end_ops);
+        return wire;
+    }
+    struct flow *f = flow_new(&r->loop, &p->mux.end, &mux_end_ops, &carrier_meta, &r->policy);
+    demand(f != NULL);
+    far_join(wire, f);
+    return wire;
+}
+
+struct far *peer_visitor(struct peer *client, enum net net)
+{
+    struct meta m = {.net = net, .inbound_tag = "visitor"};
+    struct err e;
+    demand(addr_parse_host(&m.target, "target.example", 14, &e) == 0);
+    m.target.port = 80;
+    struct far *f = far_new(client->rig);
+    demand(mux_open(&client->mux, far_flow(client->rig, f, &m)));
+    return f;
+}
+
+/* --- the relay --- */
+
+static void relay_leave(struct relay *r, const struct err *why)
+{
+    for (int i = 0; i < 2; i++) {
+        if (!r->left[i])
+            end_leave(&r->ends[i], why);
+        r->left[i] = true;
+    }
+}
+
+static void relay_pass(struct relay *r, struct end *from, struct end *to, struct buf *b)
+{
+    while (b->len) {
+        r->dice = r->dice * 1664525 + 1013904223;
+        size_t part = 1 + (r->dice >> 8) % r->piece;
+        if (part > b->len)
+            part = b->len;
+        struct buf *piece = buf_new(&end_loop(from)->bufs);
+        demand(piece != NULL);
+        buf_append(piece, b->data, part);
+        /* One buf each, so that the mux sees the pieces: joined they would be whole again. */
+        bufq_put(&to->flow->pipes[!to->side].q, piece);
+        to->flow->pipes[!to->side].total += part;
+        buf_pull(b, part);
+    }
+    end_wake(to->flow->ends[!to->side]);
+    buf_free(&end_loop(from)->bufs, b);
+}
+
+static void relay_move(struct relay *r, struct end *from, struct end *to)
+{
+    struct buf *b;
+    while (!end_peer_left(to) && end_room(to) && (b = end_take(from)))
+        relay_pass(r, from, to, b);
+    if (end_at_eof(from))
+        end_eof(to);
+}
+
+static void relay_wake(struct relay *r)
+{
+    struct err why;
+    if (end_failed(&r->ends[0]) || end_failed(&r->ends[1])) {
+        err_set(&why, ECONNRESET, "the connection broke");
+        relay_leave(r, &why);
+        return;
+    }
+    relay_move(r, &r->ends[0], &r->ends[1]);
+    relay_move(r, &r->ends[1], &r->ends[0]);
+    if ((end_at_eof(&r->ends[0]) && end_at_eof(&r->ends[1])) ||
+        (end_peer_left(&r->ends[0]) && end_peer_left(&r->ends[1])))
+        relay_leave(r, NULL);
+}
+
+static void on_first(struct end *e)
+{
+    relay_wake(container_of(e, struct relay, ends[0]));
+}
+
+static void on_second(struct end *e)
+{
+    relay_wake(container_of(e, struct relay, ends[1]));
+}
+
+static const struct end_ops first_ops = {.wake = on_first}, second_ops = {.wake = on_second};
+
+void peers_join(struct rig *r, struct peer *client, struct peer *server, size_t piece)
+{
+    r->relay = (struct relay){.piece = piece, .dice = (uint32_t)piece};
+    struct flow *near =
+        flow_new(&r->loop, &r->relay.ends[0], &first_ops, &carrier_meta, &r->policy);
+    struct flow *away =
+        flow_new(&r->loop, &server->mux.end, &mux_end_ops, &carrier_meta, &r->policy);
+    demand(near && away);
+    flow_join(near, &client->mux.end, &mux_end_ops);
+    flow_join(away, &r->relay.ends[1], &second_ops);
+}

@@ -1,0 +1,79 @@
+/* testing/mux_rig.h -- muxes on a real loop without sockets. A `far` is a test's end of a flow: it records
+ * what it gets and does what the test says. A carrier's other end is a far too (then the test speaks
+ * frames), or a relay that joins a client's carrier with a server's.
+ * Thread: one. A broken promise of the rig itself traps. */
+#ifndef V2C_TESTING_MUX_RIG_H
+#define V2C_TESTING_MUX_RIG_H
+
+#include "mux/mux.h"
+
+enum { RIG_SLOTS = 64, RIG_PACKETS = 80, RIG_VISITORS = 60, RIG_UP = 61, RIG_DOWN = 62 };
+
+struct far {
+    struct end end;
+    struct far *next;
+    struct flow *flow;
+    uint8_t *bytes; /* all it got */
+    size_t len, room, read;
+    size_t packet_len[RIG_PACKETS], packets; /* and how a datagram flow cut it */
+    bool refuses;                            /* takes nothing */
+    bool eof, failed, left;
+};
+
+/* Moves bytes between two flows in pieces of 1..piece bytes. */
+struct relay {
+    struct end ends[2];
+    bool left[2];
+    size_t piece;
+    uint32_t dice;
+};
+
+struct rig {
+    struct loop loop;
+    struct policy policy;
+    struct relay relay;
+    struct far *fars;
+};
+
+/* A mux, and what its owner heard. */
+struct peer {
+    struct mux mux;
+    struct rig *rig;
+    struct far *opened[600]; /* server: the targets, in order */
+    struct mux_frame frames[600];
+    size_t opened_count;
+    bool refuses; /* server: every New */
+    bool alive, closed;
+    int why;
+    size_t control_len, control_count, control_refused;
+};
+
+void rig_init(struct rig *r);
+/* Every far leaves. False: a flow stayed behind. */
+bool rig_fini(struct rig *r);
+void rig_turn(struct rig *r); /* until nothing is queued */
+int64_t rig_stat(struct rig *r, int slot);
+
+struct far *far_new(struct rig *r);
+/* A flow whose first end is the far. */
+struct flow *far_flow(struct rig *r, struct far *f, const struct meta *m);
+void far_join(struct far *f, struct flow *flow); /* as its second end */
+void far_say(struct far *f, const void *bytes, size_t len);
+void far_put_packet(struct far *f, const void *bytes, size_t len);
+void far_read_on(struct far *f); /* no longer refuses */
+void far_leave(struct far *f, int code);
+/* Frames in what the far got, from where the last call stopped; data: in its bytes. False: no more. */
+bool far_next_frame(struct far *f, struct mux_frame *frame, const uint8_t **data);
+void far_say_frame(struct far *f, const struct mux_frame *frame, const void *data);
+/* HELLO of a v2c peer. */
+void far_say_hello(struct far *f, uint16_t datagram_max);
+
+/* The other end of the carrier. A server's mux has side 0, as a bridge's link has; a client's side 1. */
+void peer_init(struct rig *r, struct peer *p, bool client);
+struct far *peer_wire(struct rig *r, struct peer *p);
+/* Joins two peers by the relay. */
+void peers_join(struct rig *r, struct peer *client, struct peer *server, size_t piece);
+/* A visitor's flow that a client opens. */
+struct far *peer_visitor(struct peer *client, enum net net);
+
+#endif
