@@ -20,7 +20,8 @@ static int bound_socket(const struct sockaddr *sa, socklen_t len, int socktype, 
     int fd = socket(sa->sa_family, socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, off = 0;
     if (fd < 0)
         return -1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (socktype == SOCK_STREAM) /* for datagrams it would let a second socket take the port over */
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (shared)
         setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     if (sa->sa_family == AF_INET6)
