@@ -1,4 +1,5 @@
 """What every tunnel must carry, for all four pairings of portal and bridge."""
+import contextlib
 import hashlib
 import socket
 
@@ -113,13 +114,21 @@ def test_visitors_that_vanish(tunnels, pairing):
         wait_for(lambda: flows_live(port) <= count, 15 * SLOWER, f"flows_live to return to {count}")
 
 
-def datagram_echo(port, size, timeout=3):
+def datagram_echo(port, size, tries=1):
     body = known_bytes(size + 7)[7:]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.settimeout(timeout)
+        s.settimeout(3)
         s.connect(("127.0.0.1", port))
-        s.send(body)
-        return s.recv(65536) == body
+        for _ in range(tries):
+            s.send(body)
+            with contextlib.suppress(TimeoutError):
+                return s.recv(65536) == body
+    return False
+
+
+def tries(tunnel):
+    """V2Ray's portal loses a datagram now and then, when it is about to forget the source's port."""
+    return 1 if tunnel.portal_kind == "v2c" else 3
 
 
 @pytest.mark.quick
@@ -129,7 +138,7 @@ def test_datagrams(tunnels, pairing, security):
     if t.both_new():
         sizes += [1966, 2000, 2048, 2049, 3000, 4000]
     for size in sizes:
-        assert datagram_echo(t.udp, size), f"{size} bytes"
+        assert datagram_echo(t.udp, size, tries(t)), f"{size} bytes"
 
 
 @pytest.mark.quick
@@ -152,7 +161,7 @@ def test_too_large_datagram_harms_nobody(tunnels, pairing):
         assert read_exactly(held, 1) == b"a"
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
             s.sendto(bytes(9000), ("127.0.0.1", t.udp))
-        assert datagram_echo(t.udp, 500)
+        assert datagram_echo(t.udp, 500, tries(t))
         held.sendall(b"b")
         assert read_exactly(held, 1) == b"b"
 
