@@ -1,0 +1,398 @@
+#include "testing/rig.h"
+
+#include <ares.h>
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "transport/dial.h"
+#include "transport/resolve.h"
+
+/* --- a name server of our own: c-ares is told of it in place of those of resolv.conf --- */
+
+static const char SERVER[] = "V2C_TEST_SERVER";
+
+int ares_init_options(ares_channel *channel, struct ares_options *options, int mask)
+{
+    int (*real)(ares_channel *, struct ares_options *, int) = NULL;
+    const char *server = getenv(SERVER);
+    struct ares_options ours = *options;
+    *(void **)&real = dlsym(RTLD_NEXT, "ares_init_options");
+    if (!server)
+        return real(channel, options, mask);
+    ours.timeout = 50; /* ms: the test shall not wait as long as a user */
+    int result = real(channel, &ours, mask);
+    return result == ARES_SUCCESS ? ares_set_servers_ports_csv(*channel, server) : result;
+}
+
+struct server {
+    struct rig rig;
+    int fd;
+};
+
+static void server_open(struct server *s)
+{
+    struct addr at;
+    char text[32];
+    rig_open(&s->rig);
+    s->fd = rig_udp(&at);
+    snprintf(text, sizeof text, "127.0.0.1:%u", at.port);
+    setenv(SERVER, text, 1);
+}
+
+static void server_close(struct server *s)
+{
+    resolve_stop(&s->rig.loop);
+    close(s->fd);
+    unsetenv(SERVER);
+    rig_close(&s->rig);
+}
+
+static size_t question_len(const uint8_t *query, size_t len)
+{
+    size_t at = 12;
+    while (at < len && query[at])
+        at += 1u + query[at];
+    return at + 5 - 12;
+}
+
+/* Answers every question for A with `count` addresses 127.0.0.1, 127.0.0.2, ... and others with none. */
+static void server_answer(struct server *s, size_t count)
+{
+    uint8_t query[512], out[2048];
+    struct sockaddr_storage from;
+    socklen_t from_len = sizeof from;
+    ssize_t n = recvfrom(s->fd, query, sizeof query, 0, (struct sockaddr *)&from, &from_len);
+    if (n < 17)
+        return;
+    size_t len = question_len(query, (size_t)n);
+    bool for_a = query[12 + len - 3] == 1;
+    struct writer w = wr_of(out, sizeof out);
+    wr_bytes(&w, query, 2);
+    wr_be16(&w, 0x8180), wr_be16(&w, 1), wr_be16(&w, for_a ? (uint16_t)count : 0), wr_be32(&w, 0);
+    wr_bytes(&w, query + 12, len);
+    for (size_t i = 1; for_a && i <= count; i++) {
+        wr_be16(&w, 0xc00c), wr_be16(&w, 1), wr_be16(&w, 1), wr_be32(&w, 60);
+        wr_be16(&w, 4), wr_be32(&w, 0x7f000000u + (uint32_t)i);
+    }
+    sendto(s->fd, out, wr_len(&w), 0, (struct sockaddr *)&from, from_len);
+}
+
+/* --- looking up --- */
+
+struct asked {
+    unsigned calls;
+    struct resolve_answer answer;
+};
+
+static void on_answer(void *owner, const struct resolve_answer *a)
+{
+    struct asked *q = owner;
+    q->calls++;
+    q->answer = *a;
+}
+
+static void localhost_is_looked_up_in_the_hosts_file(void **state)
+{
+    (void)state;
+    struct server s;
+    struct asked q = {0};
+    server_open(&s);
+    assert_non_null(resolve_start(&s.rig.loop, "localhost", DIAL_IPV4, on_answer, &q));
+    assert_int_equal(q.calls, 0); /* later, from the loop */
+    RIG_UNTIL(&s.rig, q.calls);
+    assert_true(q.answer.count >= 1);
+    for (size_t i = 0; i < q.answer.count; i++) {
+        assert_int_equal(q.answer.addrs[i].type, ADDR_IPV4);
+        assert_int_equal(q.answer.addrs[i].ip[0], 127);
+    }
+    assert_false(rig_readable(s.fd)); /* nobody was asked */
+    server_close(&s);
+}
+
+static void answers_are_bounded(void **state)
+{
+    (void)state;
+    static const size_t counts[] = {1, 3, RESOLVE_MAX, RESOLVE_MAX + 1, 30}; /* as 512 bytes hold */
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        struct server s;
+        struct asked q = {0};
+        server_open(&s);
+        assert_non_null(resolve_start(&s.rig.loop, "many.example", DIAL_AS_IS, on_answer, &q));
+        RIG_UNTIL(&s.rig, (server_answer(&s, counts[i]), q.calls));
+        assert_int_equal(q.calls, 1);
+        assert_int_equal(q.answer.count, counts[i] < RESOLVE_MAX ? counts[i] : RESOLVE_MAX);
+        server_close(&s);
+    }
+}
+
+static void a_name_without_addresses_fails(void **state)
+{
+    (void)state;
+    struct server s;
+    struct asked q = {0};
+    server_open(&s);
+    assert_non_null(resolve_start(&s.rig.loop, "none.example", DIAL_AS_IS, on_answer, &q));
+    RIG_UNTIL(&s.rig, (server_answer(&s, 0), q.calls));
+    assert_int_equal(q.answer.count, 0);
+    assert_int_equal(q.answer.why.code, EHOSTUNREACH);
+    server_close(&s);
+}
+
+static void a_silent_name_server_is_an_error_in_the_end(void **state)
+{
+    (void)state;
+    struct server s;
+    struct asked q = {0};
+    server_open(&s);
+    assert_non_null(resolve_start(&s.rig.loop, "a.example", DIAL_IPV4, on_answer, &q));
+    RIG_UNTIL(&s.rig, q.calls);
+    assert_int_equal(q.calls, 1);
+    assert_int_equal(q.answer.count, 0);
+    assert_non_null(strstr(q.answer.why.text, "Timeout"));
+    server_close(&s);
+}
+
+static void a_closed_name_server_is_an_error(void **state)
+{
+    (void)state;
+    struct server s;
+    struct asked q = {0};
+    server_open(&s);
+    shutdown(s.fd, SHUT_RDWR);
+    close(s.fd);
+    s.fd = dup(STDERR_FILENO);
+    assert_non_null(resolve_start(&s.rig.loop, "a.example", DIAL_IPV4, on_answer, &q));
+    RIG_UNTIL(&s.rig, q.calls);
+    assert_int_equal(q.answer.count, 0);
+    server_close(&s);
+}
+
+static void garbage_from_the_name_server_is_not_an_answer(void **state)
+{
+    (void)state;
+    struct server s;
+    struct asked q = {0};
+    uint8_t query[512];
+    struct sockaddr_storage from;
+    socklen_t len = sizeof from;
+    server_open(&s);
+    assert_non_null(resolve_start(&s.rig.loop, "a.example", DIAL_IPV4, on_answer, &q));
+    RIG_UNTIL(&s.rig, rig_readable(s.fd));
+    ssize_t n = recvfrom(s.fd, query, sizeof query, MSG_PEEK, (struct sockaddr *)&from, &len);
+    for (ssize_t cut = 0; cut < n; cut++) /* also cut off questions that claim to be answers */
+        sendto(s.fd, query, (size_t)cut, 0, (struct sockaddr *)&from, len);
+    RIG_UNTIL(&s.rig, (server_answer(&s, 2), q.calls));
+    assert_true(q.answer.count == 2 || q.answer.count == 0);
+    server_close(&s);
+}
+
+static void a_cancelled_query_tells_nobody(void **state)
+{
+    (void)state;
+    struct server s;
+    struct asked q = {0}, other = {0};
+    server_open(&s);
+    resolve_cancel(resolve_start(&s.rig.loop, "a.example", DIAL_IPV4, on_answer, &q));
+    resolve_cancel(resolve_start(&s.rig.loop, "localhost", DIAL_IPV4, on_answer, &q));
+    resolve_start(&s.rig.loop, "b.example", DIAL_IPV4, on_answer, &other);
+    RIG_UNTIL(&s.rig, (server_answer(&s, 1), other.calls));
+    assert_int_equal(q.calls, 0);
+    server_close(&s);
+}
+
+static void a_loop_that_ends_tells_nobody(void **state)
+{
+    (void)state;
+    struct server s;
+    struct asked q = {0};
+    server_open(&s);
+    for (int i = 0; i < 20; i++)
+        assert_non_null(resolve_start(&s.rig.loop, "a.example", DIAL_AS_IS, on_answer, &q));
+    rig_turn(&s.rig);
+    server_close(&s);
+    assert_int_equal(q.calls, 0);
+}
+
+/* --- dialling --- */
+
+struct dialled {
+    struct dial dial;
+    unsigned calls;
+    int fd;
+    struct err why;
+};
+
+static void on_dialled(void *owner, int fd, const struct err *why)
+{
+    struct dialled *d = owner;
+    d->calls++;
+    d->fd = fd;
+    if (fd < 0)
+        d->why = *why;
+}
+
+static void dialled_init(struct dialled *d, struct rig *r, int type)
+{
+    *d = (struct dialled){.dial = {.loop = &r->loop, .socktype = type, .done = on_dialled},
+                          .fd = -1};
+    d->dial.owner = d;
+}
+
+static void an_ip_address_is_dialled_at_once(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct addr at;
+    struct dialled d;
+    rig_open(&r);
+    int listening = rig_listen(&at, 8);
+    dialled_init(&d, &r, SOCK_STREAM);
+    dial_start(&d.dial, &at, DIAL_AS_IS);
+    assert_int_equal(d.calls, 1);
+    assert_true(d.fd >= 0);
+    close(rig_accept(&r, listening));
+    close(d.fd);
+    dial_stop(&d.dial);
+    close(listening);
+    rig_close(&r);
+}
+
+static void a_name_is_dialled_at_its_port(void **state)
+{
+    (void)state;
+    struct server s;
+    struct addr at, to;
+    struct dialled d;
+    server_open(&s);
+    int listening = rig_listen(&at, 8);
+    to = rig_addr("localhost", at.port);
+    dialled_init(&d, &s.rig, SOCK_STREAM);
+    dial_start(&d.dial, &to, DIAL_IPV4);
+    RIG_UNTIL(&s.rig, d.calls);
+    assert_true(d.fd >= 0);
+    close(rig_accept(&s.rig, listening));
+    close(d.fd);
+    dial_stop(&d.dial);
+    close(listening);
+    server_close(&s);
+}
+
+/* Each address of the answer gets its turn, then the last reason is told. */
+static void dialling_again_takes_the_next_address(void **state)
+{
+    (void)state;
+    struct server s;
+    struct dialled d;
+    struct addr at, to;
+    struct err why;
+    bool seen[5] = {false};
+    server_open(&s);
+    close(rig_listen(&at, 1));
+    to = rig_addr("four.example", at.port);
+    dialled_init(&d, &s.rig, SOCK_DGRAM); /* such a socket connects at once, and tells where */
+    dial_start(&d.dial, &to, DIAL_IPV4);
+    RIG_UNTIL(&s.rig, (server_answer(&s, 4), d.calls));
+    for (unsigned i = 1; i <= 4; i++) {
+        struct sockaddr_storage ss;
+        struct addr peer;
+        socklen_t len = sizeof ss;
+        assert_int_equal(d.calls, i);
+        assert_int_equal(getpeername(d.fd, (struct sockaddr *)&ss, &len), 0);
+        addr_from_sockaddr(&peer, (struct sockaddr *)&ss);
+        assert_in_range(peer.ip[3], 1, 4);
+        assert_false(seen[peer.ip[3]]);
+        seen[peer.ip[3]] = true;
+        assert_int_equal(peer.port, at.port);
+        close(d.fd);
+        err_set(&why, ECONNREFUSED, "refused %u", i);
+        dial_again(&d.dial, &why);
+    }
+    assert_int_equal(d.calls, 5);
+    assert_int_equal(d.fd, -1);
+    assert_int_equal(d.why.code, ECONNREFUSED);
+    assert_non_null(strstr(d.why.text, "refused 4"));
+    dial_stop(&d.dial);
+    server_close(&s);
+}
+
+static void a_name_that_is_not_found_fails(void **state)
+{
+    (void)state;
+    struct server s;
+    struct addr to = rig_addr("none.example", 80);
+    struct dialled d;
+    server_open(&s);
+    dialled_init(&d, &s.rig, SOCK_STREAM);
+    dial_start(&d.dial, &to, DIAL_AS_IS);
+    RIG_UNTIL(&s.rig, (server_answer(&s, 0), d.calls));
+    assert_int_equal(d.fd, -1);
+    assert_int_equal(d.why.code, EHOSTUNREACH);
+    dial_stop(&d.dial);
+    server_close(&s);
+}
+
+static void a_stopped_dial_calls_nobody(void **state)
+{
+    (void)state;
+    struct server s;
+    struct addr to = rig_addr("localhost", 80);
+    struct dialled d;
+    server_open(&s);
+    dialled_init(&d, &s.rig, SOCK_STREAM);
+    dial_start(&d.dial, &to, DIAL_AS_IS);
+    dial_stop(&d.dial);
+    dial_stop(&d.dial);
+    rig_turn(&s.rig);
+    assert_int_equal(d.calls, 0);
+    server_close(&s);
+}
+
+static void the_socket_is_bound_to_the_configured_source(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct addr at, from = rig_addr("127.0.0.7", 9);
+    struct dialled d;
+    rig_open(&r);
+    int listening = rig_listen(&at, 8);
+    dialled_init(&d, &r, SOCK_STREAM);
+    d.dial.from = &from;
+    dial_start(&d.dial, &at, DIAL_AS_IS);
+    assert_true(d.fd >= 0);
+    struct addr here = rig_addr_of(d.fd);
+    assert_memory_equal(here.ip, from.ip, 4);
+    assert_int_not_equal(here.port, 9);
+    close(d.fd);
+    from = rig_addr("192.0.2.1", 0);
+    dial_start(&d.dial, &at, DIAL_AS_IS);
+    assert_int_equal(d.fd, -1);
+    assert_int_equal(d.why.code, EADDRNOTAVAIL);
+    assert_non_null(strstr(d.why.text, "192.0.2.1"));
+    close(listening);
+    dial_stop(&d.dial);
+    rig_close(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(localhost_is_looked_up_in_the_hosts_file),
+        cmocka_unit_test(answers_are_bounded),
+        cmocka_unit_test(a_name_without_addresses_fails),
+        cmocka_unit_test(a_silent_name_server_is_an_error_in_the_end),
+        cmocka_unit_test(a_closed_name_server_is_an_error),
+        cmocka_unit_test(garbage_from_the_name_server_is_not_an_answer),
+        cmocka_unit_test(a_cancelled_query_tells_nobody),
+        cmocka_unit_test(a_loop_that_ends_tells_nobody),
+        cmocka_unit_test(an_ip_address_is_dialled_at_once),
+        cmocka_unit_test(a_name_is_dialled_at_its_port),
+        cmocka_unit_test(dialling_again_takes_the_next_address),
+        cmocka_unit_test(a_name_that_is_not_found_fails),
+        cmocka_unit_test(a_stopped_dial_calls_nobody),
+        cmocka_unit_test(the_socket_is_bound_to_the_configured_source),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

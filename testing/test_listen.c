@@ -1,0 +1,311 @@
+#include "testing/rig.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "transport/listen.h"
+
+enum { MOST = 300 };
+
+struct door {
+    struct rig rig;
+    struct listener ln;
+    struct addr at;
+    int fds[MOST];
+    struct addr from[MOST];
+    size_t count;
+    bool refuses;
+};
+
+static void on_accepted(struct listener *ln, int fd, const struct addr *from)
+{
+    struct door *d = ln->owner;
+    assert_true(d->count < MOST);
+    if (d->refuses) {
+        listen_refuse(fd);
+        return;
+    }
+    d->from[d->count] = *from;
+    d->fds[d->count++] = fd;
+}
+
+static void door_open_at(struct door *d, const struct addr *at)
+{
+    struct err e;
+    memset(d, 0, sizeof *d);
+    rig_open(&d->rig);
+    assert_int_equal(listen_start(&d->ln, &d->rig.loop, at, false, on_accepted, d, &e), 0);
+    d->at = rig_addr_of(d->ln.fd);
+}
+
+static void door_open(struct door *d)
+{
+    struct addr at = rig_addr("127.0.0.1", 0);
+    door_open_at(d, &at);
+}
+
+static void door_drop(struct door *d)
+{
+    while (d->count)
+        close(d->fds[--d->count]);
+}
+
+static void door_close(struct door *d)
+{
+    door_drop(d);
+    listen_stop(&d->ln);
+    rig_close(&d->rig);
+}
+
+static void set_limit(rlim_t files)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = files;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+static rlim_t get_limit(void)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    return limit.rlim_cur;
+}
+
+static void accepted_sockets_do_not_block_and_tell_from_where(void **state)
+{
+    (void)state;
+    struct door d;
+    door_open(&d);
+    int client = rig_connect(&d.at);
+    RIG_UNTIL(&d.rig, d.count == 1);
+    assert_true(fcntl(d.fds[0], F_GETFL) & O_NONBLOCK);
+    assert_true(fcntl(d.fds[0], F_GETFD) & FD_CLOEXEC);
+    struct addr here = rig_addr_of(client);
+    assert_true(addr_equal(&d.from[0], &here));
+    assert_int_equal(rig_stat(&d.rig, STAT_accepts), 1);
+    close(d.fds[0]); /* born armed: without an orderly end it is a reset */
+    d.count = 0;
+    assert_int_equal(rig_drain(&d.rig, client, NULL), ECONNRESET);
+    close(client);
+    door_close(&d);
+}
+
+static void many_at_once_are_all_accepted(void **state)
+{
+    (void)state;
+    struct door d;
+    int clients[200];
+    door_open(&d);
+    for (int i = 0; i < 200; i++)
+        clients[i] = rig_connect(&d.at);
+    rig_turn(&d.rig);
+    RIG_UNTIL(&d.rig, d.count == 200);
+    for (int i = 0; i < 200; i++)
+        close(clients[i]);
+    door_close(&d);
+}
+
+static void every_address_means_both_families(void **state)
+{
+    (void)state;
+    static const char *const hosts[] = {"127.0.0.1", "127.0.0.9", "::1"};
+    struct addr any = {.type = ADDR_NONE};
+    struct door d;
+    door_open_at(&d, &any);
+    if (d.at.type != ADDR_IPV6) { /* a host without IPv6 */
+        door_close(&d);
+        skip();
+    }
+    for (size_t i = 0; i < 3; i++) {
+        struct addr to = rig_addr(hosts[i], d.at.port);
+        int client = rig_connect(&to);
+        RIG_UNTIL(&d.rig, d.count == i + 1);
+        assert_int_equal(d.from[i].type, to.type); /* not a mapped one */
+        close(client);
+    }
+    door_close(&d);
+}
+
+static void a_port_is_taken_once(void **state)
+{
+    (void)state;
+    struct door d;
+    struct listener second;
+    struct err e;
+    door_open(&d);
+    for (int shared = 0; shared < 2; shared++) {
+        assert_int_equal(listen_start(&second, &d.rig.loop, &d.at, shared, on_accepted, &d, &e),
+                         -1);
+        assert_int_equal(e.code, EADDRINUSE);
+        assert_non_null(strstr(e.text, "listen on 127.0.0.1:"));
+    }
+    struct addr any = {.type = ADDR_NONE, .port = d.at.port};
+    assert_int_equal(listen_start(&second, &d.rig.loop, &any, false, on_accepted, &d, &e), -1);
+    assert_int_equal(e.code, EADDRINUSE);
+    door_close(&d);
+}
+
+static void a_datagram_port_is_taken_once(void **state)
+{
+    (void)state;
+    struct addr at = rig_addr("127.0.0.1", 0);
+    struct err e;
+    int first = listen_bind(&at, SOCK_DGRAM, false, &e);
+    assert_true(first >= 0);
+    at = rig_addr_of(first);
+    assert_int_equal(listen_bind(&at, SOCK_DGRAM, false, &e), -1);
+    assert_int_equal(e.code, EADDRINUSE);
+    close(first);
+}
+
+/* After a restart the port still has connections of the last run. */
+static void a_port_with_old_connections_is_taken_again(void **state)
+{
+    (void)state;
+    struct door d;
+    door_open(&d);
+    int client = rig_connect(&d.at);
+    RIG_UNTIL(&d.rig, d.count == 1);
+    shutdown(d.fds[0], SHUT_WR);
+    struct addr at = d.at;
+    close(client);
+    listen_stop(&d.ln);
+    struct listener again;
+    struct err e;
+    assert_int_equal(listen_start(&again, &d.rig.loop, &at, false, on_accepted, &d, &e), 0);
+    listen_stop(&again);
+    door_drop(&d);
+    rig_close(&d.rig);
+}
+
+static void workers_share_a_port(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct addr at = rig_addr("127.0.0.1", 0);
+    struct listener a, b;
+    struct err e;
+    rig_open(&r);
+    assert_int_equal(listen_start(&a, &r.loop, &at, true, on_accepted, NULL, &e), 0);
+    at = rig_addr_of(a.fd);
+    assert_int_equal(listen_start(&b, &r.loop, &at, true, on_accepted, NULL, &e), 0);
+    listen_stop(&a);
+    listen_stop(&b);
+    rig_close(&r);
+}
+
+static void an_address_that_is_not_ours_is_refused(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct addr at = rig_addr("192.0.2.1", 0);
+    struct listener ln;
+    struct err e;
+    rig_open(&r);
+    assert_int_equal(listen_start(&ln, &r.loop, &at, false, on_accepted, NULL, &e), -1);
+    assert_int_equal(e.code, EADDRNOTAVAIL);
+    rig_close(&r);
+}
+
+static void refusing_is_a_reset(void **state)
+{
+    (void)state;
+    struct door d;
+    door_open(&d);
+    d.refuses = true;
+    int client = rig_connect(&d.at);
+    assert_int_equal(rig_drain(&d.rig, client, NULL), ECONNRESET);
+    close(client);
+    door_close(&d);
+}
+
+/* No descriptor is left: the connection waits, the loop does not spin, and later it is accepted. */
+static void without_descriptors_accepting_pauses_and_resumes(void **state)
+{
+    (void)state;
+    struct door d;
+    door_open(&d);
+    rlim_t before = get_limit();
+    int client = rig_connect(&d.at);
+    set_limit((rlim_t)client + 1);
+    RIG_UNTIL(&d.rig, rig_stat(&d.rig, STAT_accepts_paused) == 3);
+    ev_timer_stop(d.rig.loop.ev, &d.rig.tick);
+    unsigned turns = 0;
+    for (ev_tstamp end = ev_time() + 0.35; ev_time() < end; turns++)
+        rig_step(&d.rig);
+    assert_in_range(turns, 3, 20); /* a pause and an attempt each, not a thousand */
+    assert_in_range(rig_stat(&d.rig, STAT_accepts_paused), 4, 8);
+    assert_int_equal(d.count, 0);
+    set_limit(before);
+    RIG_UNTIL(&d.rig, d.count == 1);
+    close(client);
+    door_close(&d);
+}
+
+/* Visitors leave the last descriptors to others: who would take them is refused. */
+static void visitors_leave_a_reserve(void **state)
+{
+    (void)state;
+    enum { LIMIT = 200 };
+    struct door d;
+    int clients[LIMIT], count = 0, client;
+    rlim_t before = get_limit();
+    set_limit(LIMIT);
+    door_open(&d);
+    assert_in_range(d.ln.fd_max, LIMIT / 2, LIMIT - 10);
+    do {
+        client = rig_connect(&d.at);
+        clients[count++] = client;
+        RIG_UNTIL(&d.rig, d.count == (size_t)count || rig_stat(&d.rig, STAT_accepts_paused));
+    } while (!rig_stat(&d.rig, STAT_accepts_paused));
+    assert_int_equal(rig_drain(&d.rig, client, NULL), ECONNRESET);
+    for (size_t i = 0; i < d.count; i++)
+        assert_true(d.fds[i] < d.ln.fd_max);
+    while (count)
+        close(clients[--count]);
+    size_t accepted = d.count;
+    door_drop(&d);
+    assert_true(accepted > 20);
+    client = rig_connect(&d.at);
+    RIG_UNTIL(&d.rig, d.count == 1);
+    close(client);
+    door_close(&d);
+    set_limit(before);
+}
+
+static void a_stopped_listener_refuses(void **state)
+{
+    (void)state;
+    struct door d;
+    struct sockaddr_storage ss;
+    door_open(&d);
+    socklen_t len = addr_to_sockaddr(&d.at, &ss);
+    listen_stop(&d.ln);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&ss, len), -1);
+    assert_int_equal(errno, ECONNREFUSED);
+    close(fd);
+    rig_close(&d.rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(accepted_sockets_do_not_block_and_tell_from_where),
+        cmocka_unit_test(many_at_once_are_all_accepted),
+        cmocka_unit_test(every_address_means_both_families),
+        cmocka_unit_test(a_port_is_taken_once),
+        cmocka_unit_test(a_datagram_port_is_taken_once),
+        cmocka_unit_test(a_port_with_old_connections_is_taken_again),
+        cmocka_unit_test(workers_share_a_port),
+        cmocka_unit_test(an_address_that_is_not_ours_is_refused),
+        cmocka_unit_test(refusing_is_a_reset),
+        cmocka_unit_test(without_descriptors_accepting_pauses_and_resumes),
+        cmocka_unit_test(visitors_leave_a_reserve),
+        cmocka_unit_test(a_stopped_listener_refuses),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
