@@ -114,6 +114,11 @@ struct flow *mux_accept(struct mux *m, const struct mux_frame *f, const struct m
 
 /* --- ending --- */
 
+bool mux_is_ending(const struct mux *m)
+{
+    return end_failed(&m->end) || end_peer_left(&m->end) || end_at_eof(&m->end);
+}
+
 static void mux_end_sessions(struct mux *m, const struct err *why)
 {
     for (unsigned id = 0; id <= ID_MAX && m->sessions; id++) {

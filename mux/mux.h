@@ -77,6 +77,8 @@ bool mux_take_over(struct mux *m, struct end *seat);
 /* Server, from `opened`: a flow whose first end is the stream. NULL: out of memory. */
 struct flow *mux_accept(struct mux *m, const struct mux_frame *f, const struct meta *meta,
                         const struct policy *p);
+/* The carrier broke or the peer ended it: `closed` follows in this turn or the next. */
+bool mux_is_ending(const struct mux *m);
 /* Client: ids that may still be given out. */
 unsigned mux_ids_left(const struct mux *m);
 /* An id for a stream that the owner writes itself; while it is m->control_id, answers to it are heard. */

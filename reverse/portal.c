@@ -150,8 +150,11 @@ static bool carrier_worn(const struct carrier *c)
            m->end.flow->pieces > DRAIN_PIECES;
 }
 
+/* To a peer that does not read nothing more is said, so that idleness ends the carrier. */
 static void carrier_beat(struct carrier *c)
 {
+    if (!end_room(&c->mux.end))
+        return;
     if (c->mux.control_id >= 0)
         carrier_tell(c, (uint16_t)c->mux.control_id, NULL, CONTROL_ACTIVE);
     else
@@ -277,7 +280,7 @@ static struct carrier *portal_pick(struct portal *p)
 {
     struct carrier *best = NULL;
     for (struct carrier *c = p->carriers; c; c = c->next) {
-        if (!mux_ids_left(&c->mux))
+        if (!mux_ids_left(&c->mux) || mux_is_ending(&c->mux))
             continue;
         if (!best || c->draining < best->draining ||
             (c->draining == best->draining && c->mux.sessions < best->mux.sessions))
