@@ -156,6 +156,7 @@ static void client_build(struct build *b, const struct node *at, struct vmess_us
 {
     user_build(b, at, vmess_client_fields, u);
     const struct policy_level *level = level_of(b->config, u->user.level);
+    u->user.policy = config_policy(b->config, u->user.level);
     names_add(&b->emails, b->scratch, u->user.email, at, 0);
     if (level)
         u->user.traffic =
