@@ -47,6 +47,16 @@ static inline size_t buf_headroom(const struct buf *b)
     return (size_t)(b->data - b->mem);
 }
 
+/* Moves the bytes back to where a new buf has them when there is less room before them than this. What
+ * many layers put in front of a buf thus never runs out of it. */
+static inline void buf_settle(struct buf *b, size_t headroom)
+{
+    if (buf_headroom(b) >= headroom || b->len > BUF_ROOM)
+        return;
+    memmove(b->mem + BUF_HEAD, b->data, b->len);
+    b->data = b->mem + BUF_HEAD;
+}
+
 /* Grows the buf at its start; the caller fills the returned bytes and knows that they fit. */
 static inline uint8_t *buf_push(struct buf *b, size_t len)
 {

@@ -3,7 +3,8 @@
 #include <stdlib.h>
 
 enum {
-    TURN_BUFS = 4, /* bufs of one session before the others have their turn */
+    CODEC_HEAD = 32, /* bytes that what lies below may put in front of a frame */
+    TURN_BUFS = 4,   /* bufs of one session before the others have their turn */
 };
 
 /* --- the table --- */
@@ -143,6 +144,7 @@ static void session_put(struct mux_session *s, struct buf *b)
         return;
     }
     session_count(s, b->len);
+    buf_settle(b, MUX_KEEP_HEAD + CODEC_HEAD);
     uint16_t len = (uint16_t)b->len;
     mux_keep_head(buf_push(b, MUX_KEEP_HEAD), s->id, len);
     end_put(&m->end, b);
