@@ -9,6 +9,7 @@ enum {
     FRAMES_PER_TURN = 4096,
     STALL_PROGRESS = 16 * 1024, /* bytes a stalled flow must take within STALL_LIMIT to be kept */
     SESSIONS_MAX = 8192,        /* that a peer may have open on one carrier */
+    ANSWERS_MAX = 1024 * 1024,  /* bytes beyond the carrier's limit: ends of all ids fit twice */
 };
 
 static const double STALL_LIMIT = 5; /* seconds */
@@ -294,6 +295,8 @@ static bool mux_next_buf(struct mux *m)
 
 int mux_read(struct mux *m, struct err *why)
 {
+    if (end_unread(&m->end) > m->end.flow->policy->buffer_size + ANSWERS_MAX)
+        return err_set(why, ENOBUFS, "mux: the peer opens and ends streams and reads no answers");
     for (int i = 0; i < FRAMES_PER_TURN; i++) {
         if (m->stalled || !mux_next_buf(m))
             return 0;

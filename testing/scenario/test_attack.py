@@ -7,8 +7,9 @@ import time
 import pytest
 
 import peer
-from configs import CONTROL_NAMES, LOG, bridge_config, dokodemo, rule, vmess_in
-from rig import HOST, connect, free_port, free_ports, read_exactly, reset, wait_for
+from configs import CONTROL_NAMES, DOMAIN, LOG, bridge_config, dokodemo, rule, vmess_in
+from origins import MB
+from rig import HOST, connect, free_port, read_exactly, reset, wait_for
 from test_hostile import DRAIN, FakePortal
 
 USER = "5d3c9c3e-0a4f-4f0e-8f5b-0c6a3f1b2d77"
@@ -178,3 +179,18 @@ def test_portal_that_drains_every_link_gets_no_flood_of_them(run, portal):
     finally:
         for link in links:
             link.close()
+
+
+@pytest.mark.v2c
+def test_peer_that_reads_no_answers_is_dropped(run, portal):
+    """Refusals were queued without a bound, as fast as streams could be named."""
+    program = run("v2c", bridge_config(portal.port, portal.user_id), "bridge")
+    with portal.link() as link:
+        before = program.rss()
+        new = peer.frame(7, peer.NEW, network=peer.TCP, host=DOMAIN, port=80)
+        with pytest.raises(ConnectionError):
+            for _ in range(1200):
+                link.send(new * 744)
+        assert program.rss() - before < 48 * MB
+    with portal.link() as link:
+        drain(link)
