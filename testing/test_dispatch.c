@@ -1,0 +1,129 @@
+#include "testing/rig.h"
+
+#include "routing/dispatch.h"
+
+/* Two outbounds, one more for mux; a rule sends what "door" accepted to the second. */
+struct junction {
+    struct rig rig;
+    struct rig_outbound outs[3];
+    struct rig_end ends[3], in;
+    struct outbound *numbered[2];
+    const char *tag;
+    struct rule rule;
+    struct rules rules;
+    struct dispatcher dispatcher;
+};
+
+static void junction_open(struct junction *j)
+{
+    static const char *const tags[] = {"first", "second", "mux"};
+    memset(j, 0, sizeof *j);
+    rig_open(&j->rig);
+    for (int i = 0; i < 3; i++) {
+        rig_outbound_init(&j->outs[i], &j->rig, &j->ends[i], 1);
+        j->outs[i].out.tag = tags[i];
+    }
+    j->numbered[0] = &j->outs[0].out;
+    j->numbered[1] = &j->outs[1].out;
+    j->tag = "door";
+    j->rule = (struct rule){.inbound_tags = {&j->tag, 1}, .outbound = 1};
+    j->rules = (struct rules){&j->rule, 1};
+    j->dispatcher = (struct dispatcher){.loop = &j->rig.loop,
+                                        .rules = &j->rules,
+                                        .outbounds = j->numbered,
+                                        .fallback = j->numbered[0],
+                                        .mux = &j->outs[2].out};
+}
+
+static void junction_close(struct junction *j)
+{
+    if (!j->in.left)
+        rig_leave(&j->in, NULL);
+    rig_turn(&j->rig);
+    for (int i = 0; i < 3; i++)
+        rig_end_free(&j->ends[i]);
+    rig_close(&j->rig);
+}
+
+static struct flow *junction_send(struct junction *j, const struct meta *m)
+{
+    struct flow *f = flow_new(&j->rig.loop, &j->in.end, &rig_end_ops, m, &j->rig.policy);
+    assert_non_null(f);
+    dispatch(&j->dispatcher, f);
+    return f;
+}
+
+static void a_rule_that_matches_chooses_its_outbound(void **state)
+{
+    (void)state;
+    struct junction j;
+    junction_open(&j);
+    struct flow *f = junction_send(&j, &(struct meta){.net = NET_TCP, .inbound_tag = "door"});
+    assert_int_equal(j.outs[1].count, 1);
+    assert_string_equal(f->meta.outbound_tag, "second");
+    assert_true(f->meta.by_rule);
+    junction_close(&j);
+}
+
+static void what_no_rule_matches_takes_the_default(void **state)
+{
+    (void)state;
+    struct junction j;
+    junction_open(&j);
+    struct flow *f = junction_send(&j, &(struct meta){.net = NET_TCP, .inbound_tag = "window"});
+    assert_int_equal(j.outs[0].count, 1);
+    assert_string_equal(f->meta.outbound_tag, "first");
+    assert_false(f->meta.by_rule);
+    junction_close(&j);
+}
+
+static void without_a_default_it_is_refused(void **state)
+{
+    (void)state;
+    struct junction j;
+    junction_open(&j);
+    j.dispatcher.fallback = NULL;
+    junction_send(&j, &(struct meta){.net = NET_TCP, .inbound_tag = "window"});
+    assert_false(j.in.left); /* nobody is called up */
+    rig_turn(&j.rig);
+    assert_true(j.in.left && j.in.failed);
+    junction_close(&j);
+}
+
+/* Only who has authenticated may ask for many streams on one connection; case does not matter. */
+static void the_mux_name_is_for_users_only(void **state)
+{
+    (void)state;
+    static const struct user user = {.email = "a@b", .traffic = {-1, -1}};
+    static const struct {
+        const char *name;
+        enum net net;
+        bool user, mux;
+    } cases[] = {
+        {"v1.mux.cool", NET_TCP, true, true},    {"V1.Mux.COOL", NET_TCP, true, true},
+        {"v1.mux.cool", NET_TCP, false, false},  {"v1.mux.cool", NET_UDP, true, false},
+        {"v1.mux.cool.a", NET_TCP, true, false}, {"192.0.2.1", NET_TCP, true, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct junction j;
+        junction_open(&j);
+        junction_send(&j, &(struct meta){.net = cases[i].net,
+                                         .inbound_tag = "",
+                                         .target = rig_addr(cases[i].name, 9527),
+                                         .user = cases[i].user ? &user : NULL});
+        assert_int_equal(j.outs[2].count, cases[i].mux);
+        assert_int_equal(j.outs[0].count, !cases[i].mux);
+        junction_close(&j);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_rule_that_matches_chooses_its_outbound),
+        cmocka_unit_test(what_no_rule_matches_takes_the_default),
+        cmocka_unit_test(without_a_default_it_is_refused),
+        cmocka_unit_test(the_mux_name_is_for_users_only),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
