@@ -1,84 +1,12 @@
 #include "testing/rig.h"
 
-#include <ares.h>
-#include <dlfcn.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "testing/names.h"
 #include "transport/dial.h"
 #include "transport/resolve.h"
-
-/* --- a name server of our own: c-ares is told of it in place of those of resolv.conf --- */
-
-static const char SERVER[] = "V2C_TEST_SERVER";
-
-int ares_init_options(ares_channel *channel, struct ares_options *options, int mask)
-{
-    int (*real)(ares_channel *, struct ares_options *, int) = NULL;
-    const char *server = getenv(SERVER);
-    struct ares_options ours = *options;
-    *(void **)&real = dlsym(RTLD_NEXT, "ares_init_options");
-    if (!server)
-        return real(channel, options, mask);
-    ours.timeout = 50; /* ms: the test shall not wait as long as a user */
-    int result = real(channel, &ours, mask);
-    return result == ARES_SUCCESS ? ares_set_servers_ports_csv(*channel, server) : result;
-}
-
-struct server {
-    struct rig rig;
-    int fd;
-};
-
-static void server_open(struct server *s)
-{
-    struct addr at;
-    char text[32];
-    rig_open(&s->rig);
-    s->fd = rig_udp(&at);
-    snprintf(text, sizeof text, "127.0.0.1:%u", at.port);
-    setenv(SERVER, text, 1);
-}
-
-static void server_close(struct server *s)
-{
-    resolve_stop(&s->rig.loop);
-    close(s->fd);
-    unsetenv(SERVER);
-    rig_close(&s->rig);
-}
-
-static size_t question_len(const uint8_t *query, size_t len)
-{
-    size_t at = 12;
-    while (at < len && query[at])
-        at += 1u + query[at];
-    return at + 5 - 12;
-}
-
-/* Answers every question for A with `count` addresses 127.0.0.1, 127.0.0.2, ... and others with none. */
-static void server_answer(struct server *s, size_t count)
-{
-    uint8_t query[512], out[2048];
-    struct sockaddr_storage from;
-    socklen_t from_len = sizeof from;
-    ssize_t n = recvfrom(s->fd, query, sizeof query, 0, (struct sockaddr *)&from, &from_len);
-    if (n < 17)
-        return;
-    size_t len = question_len(query, (size_t)n);
-    bool for_a = query[12 + len - 3] == 1;
-    struct writer w = wr_of(out, sizeof out);
-    wr_bytes(&w, query, 2);
-    wr_be16(&w, 0x8180), wr_be16(&w, 1), wr_be16(&w, for_a ? (uint16_t)count : 0), wr_be32(&w, 0);
-    wr_bytes(&w, query + 12, len);
-    for (size_t i = 1; for_a && i <= count; i++) {
-        wr_be16(&w, 0xc00c), wr_be16(&w, 1), wr_be16(&w, 1), wr_be32(&w, 60);
-        wr_be16(&w, 4), wr_be32(&w, 0x7f000000u + (uint32_t)i);
-    }
-    sendto(s->fd, out, wr_len(&w), 0, (struct sockaddr *)&from, from_len);
-}
 
 /* --- looking up --- */
 
@@ -97,9 +25,9 @@ static void on_answer(void *owner, const struct resolve_answer *a)
 static void localhost_is_looked_up_in_the_hosts_file(void **state)
 {
     (void)state;
-    struct server s;
+    struct names s;
     struct asked q = {0};
-    server_open(&s);
+    names_open(&s);
     assert_non_null(resolve_start(&s.rig.loop, "localhost", DIAL_IPV4, on_answer, &q));
     assert_int_equal(q.calls, 0); /* later, from the loop */
     RIG_UNTIL(&s.rig, q.calls);
@@ -109,7 +37,7 @@ static void localhost_is_looked_up_in_the_hosts_file(void **state)
         assert_int_equal(q.answer.addrs[i].ip[0], 127);
     }
     assert_false(rig_readable(s.fd)); /* nobody was asked */
-    server_close(&s);
+    names_close(&s);
 }
 
 static void answers_are_bounded(void **state)
@@ -117,102 +45,102 @@ static void answers_are_bounded(void **state)
     (void)state;
     static const size_t counts[] = {1, 3, RESOLVE_MAX, RESOLVE_MAX + 1, 30}; /* as 512 bytes hold */
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        struct server s;
+        struct names s;
         struct asked q = {0};
-        server_open(&s);
+        names_open(&s);
         assert_non_null(resolve_start(&s.rig.loop, "many.example", DIAL_AS_IS, on_answer, &q));
-        RIG_UNTIL(&s.rig, (server_answer(&s, counts[i]), q.calls));
+        RIG_UNTIL(&s.rig, (names_answer(&s, counts[i]), q.calls));
         assert_int_equal(q.calls, 1);
         assert_int_equal(q.answer.count, counts[i] < RESOLVE_MAX ? counts[i] : RESOLVE_MAX);
-        server_close(&s);
+        names_close(&s);
     }
 }
 
 static void a_name_without_addresses_fails(void **state)
 {
     (void)state;
-    struct server s;
+    struct names s;
     struct asked q = {0};
-    server_open(&s);
+    names_open(&s);
     assert_non_null(resolve_start(&s.rig.loop, "none.example", DIAL_AS_IS, on_answer, &q));
-    RIG_UNTIL(&s.rig, (server_answer(&s, 0), q.calls));
+    RIG_UNTIL(&s.rig, (names_answer(&s, 0), q.calls));
     assert_int_equal(q.answer.count, 0);
     assert_int_equal(q.answer.why.code, EHOSTUNREACH);
-    server_close(&s);
+    names_close(&s);
 }
 
 static void a_silent_name_server_is_an_error_in_the_end(void **state)
 {
     (void)state;
-    struct server s;
+    struct names s;
     struct asked q = {0};
-    server_open(&s);
+    names_open(&s);
     assert_non_null(resolve_start(&s.rig.loop, "a.example", DIAL_IPV4, on_answer, &q));
     RIG_UNTIL(&s.rig, q.calls);
     assert_int_equal(q.calls, 1);
     assert_int_equal(q.answer.count, 0);
     assert_non_null(strstr(q.answer.why.text, "Timeout"));
-    server_close(&s);
+    names_close(&s);
 }
 
 static void a_closed_name_server_is_an_error(void **state)
 {
     (void)state;
-    struct server s;
+    struct names s;
     struct asked q = {0};
-    server_open(&s);
+    names_open(&s);
     shutdown(s.fd, SHUT_RDWR);
     close(s.fd);
     s.fd = dup(STDERR_FILENO);
     assert_non_null(resolve_start(&s.rig.loop, "a.example", DIAL_IPV4, on_answer, &q));
     RIG_UNTIL(&s.rig, q.calls);
     assert_int_equal(q.answer.count, 0);
-    server_close(&s);
+    names_close(&s);
 }
 
 static void garbage_from_the_name_server_is_not_an_answer(void **state)
 {
     (void)state;
-    struct server s;
+    struct names s;
     struct asked q = {0};
     uint8_t query[512];
     struct sockaddr_storage from;
     socklen_t len = sizeof from;
-    server_open(&s);
+    names_open(&s);
     assert_non_null(resolve_start(&s.rig.loop, "a.example", DIAL_IPV4, on_answer, &q));
     RIG_UNTIL(&s.rig, rig_readable(s.fd));
     ssize_t n = recvfrom(s.fd, query, sizeof query, MSG_PEEK, (struct sockaddr *)&from, &len);
     for (ssize_t cut = 0; cut < n; cut++) /* also cut off questions that claim to be answers */
         sendto(s.fd, query, (size_t)cut, 0, (struct sockaddr *)&from, len);
-    RIG_UNTIL(&s.rig, (server_answer(&s, 2), q.calls));
+    RIG_UNTIL(&s.rig, (names_answer(&s, 2), q.calls));
     assert_true(q.answer.count == 2 || q.answer.count == 0);
-    server_close(&s);
+    names_close(&s);
 }
 
 static void a_cancelled_query_tells_nobody(void **state)
 {
     (void)state;
-    struct server s;
+    struct names s;
     struct asked q = {0}, other = {0};
-    server_open(&s);
+    names_open(&s);
     resolve_cancel(resolve_start(&s.rig.loop, "a.example", DIAL_IPV4, on_answer, &q));
     resolve_cancel(resolve_start(&s.rig.loop, "localhost", DIAL_IPV4, on_answer, &q));
     resolve_start(&s.rig.loop, "b.example", DIAL_IPV4, on_answer, &other);
-    RIG_UNTIL(&s.rig, (server_answer(&s, 1), other.calls));
+    RIG_UNTIL(&s.rig, (names_answer(&s, 1), other.calls));
     assert_int_equal(q.calls, 0);
-    server_close(&s);
+    names_close(&s);
 }
 
 static void a_loop_that_ends_tells_nobody(void **state)
 {
     (void)state;
-    struct server s;
+    struct names s;
     struct asked q = {0};
-    server_open(&s);
+    names_open(&s);
     for (int i = 0; i < 20; i++)
         assert_non_null(resolve_start(&s.rig.loop, "a.example", DIAL_AS_IS, on_answer, &q));
     rig_turn(&s.rig);
-    server_close(&s);
+    names_close(&s);
     assert_int_equal(q.calls, 0);
 }
 
@@ -263,10 +191,10 @@ static void an_ip_address_is_dialled_at_once(void **state)
 static void a_name_is_dialled_at_its_port(void **state)
 {
     (void)state;
-    struct server s;
+    struct names s;
     struct addr at, to;
     struct dialled d;
-    server_open(&s);
+    names_open(&s);
     int listening = rig_listen(&at, 8);
     to = rig_addr("localhost", at.port);
     dialled_init(&d, &s.rig, SOCK_STREAM);
@@ -277,24 +205,24 @@ static void a_name_is_dialled_at_its_port(void **state)
     close(d.fd);
     dial_stop(&d.dial);
     close(listening);
-    server_close(&s);
+    names_close(&s);
 }
 
 /* Each address of the answer gets its turn, then the last reason is told. */
 static void dialling_again_takes_the_next_address(void **state)
 {
     (void)state;
-    struct server s;
+    struct names s;
     struct dialled d;
     struct addr at, to;
     struct err why;
     bool seen[5] = {false};
-    server_open(&s);
+    names_open(&s);
     close(rig_listen(&at, 1));
     to = rig_addr("four.example", at.port);
     dialled_init(&d, &s.rig, SOCK_DGRAM); /* such a socket connects at once, and tells where */
     dial_start(&d.dial, &to, DIAL_IPV4);
-    RIG_UNTIL(&s.rig, (server_answer(&s, 4), d.calls));
+    RIG_UNTIL(&s.rig, (names_answer(&s, 4), d.calls));
     for (unsigned i = 1; i <= 4; i++) {
         struct sockaddr_storage ss;
         struct addr peer;
@@ -315,39 +243,39 @@ static void dialling_again_takes_the_next_address(void **state)
     assert_int_equal(d.why.code, ECONNREFUSED);
     assert_non_null(strstr(d.why.text, "refused 4"));
     dial_stop(&d.dial);
-    server_close(&s);
+    names_close(&s);
 }
 
 static void a_name_that_is_not_found_fails(void **state)
 {
     (void)state;
-    struct server s;
+    struct names s;
     struct addr to = rig_addr("none.example", 80);
     struct dialled d;
-    server_open(&s);
+    names_open(&s);
     dialled_init(&d, &s.rig, SOCK_STREAM);
     dial_start(&d.dial, &to, DIAL_AS_IS);
-    RIG_UNTIL(&s.rig, (server_answer(&s, 0), d.calls));
+    RIG_UNTIL(&s.rig, (names_answer(&s, 0), d.calls));
     assert_int_equal(d.fd, -1);
     assert_int_equal(d.why.code, EHOSTUNREACH);
     dial_stop(&d.dial);
-    server_close(&s);
+    names_close(&s);
 }
 
 static void a_stopped_dial_calls_nobody(void **state)
 {
     (void)state;
-    struct server s;
+    struct names s;
     struct addr to = rig_addr("localhost", 80);
     struct dialled d;
-    server_open(&s);
+    names_open(&s);
     dialled_init(&d, &s.rig, SOCK_STREAM);
     dial_start(&d.dial, &to, DIAL_AS_IS);
     dial_stop(&d.dial);
     dial_stop(&d.dial);
     rig_turn(&s.rig);
     assert_int_equal(d.calls, 0);
-    server_close(&s);
+    names_close(&s);
 }
 
 static void the_socket_is_bound_to_the_configured_source(void **state)
