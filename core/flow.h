@@ -48,6 +48,7 @@ struct flow {
     bool left[2];
     struct pipe pipes[2]; /* pipes[i] leads to ends[i] */
     bool packets;         /* a buf is a datagram; never joined or split */
+    bool carrier;         /* many flows lie on it: its sockets find a dead peer fast */
     uint64_t pieces; /* sealed pieces on the busier way of side 0's or 1's codec; 0: no codec */
     const struct policy *policy;
     ev_timer idle;

@@ -115,6 +115,8 @@ static void accepted_flow(struct accepted *a, struct meta *m, const struct polic
         return;
     }
     dispatch(in->in.dispatcher, f);
+    if (f->carrier)
+        stream_prepare_carrier(&a->conn.stream);
     conn_start(&a->conn, more, len);
 }
 
@@ -126,7 +128,6 @@ static void accepted_greeted(struct accepted *a, struct meta *m, uint8_t *more, 
         return;
     }
     a->conn.hold = true;
-    stream_prepare_carrier(&a->conn.stream);
     accepted_flow(a, m, m->user && m->user->policy ? m->user->policy : a->inbound->policy, more,
                   len);
 }

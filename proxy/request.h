@@ -13,7 +13,7 @@ struct request_to {
     const struct addr *from; /* sendThrough; outlives the flow */
     enum dial_family family;
     const struct traffic *traffic;
-    bool carrier; /* it may carry many flows */
+    bool carrier; /* it carries many flows */
 };
 
 /* Takes the flow's second end. Takes codec, which may be NULL. */

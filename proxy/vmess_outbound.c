@@ -23,7 +23,7 @@ static void vmess_outbound_open(struct outbound *out, struct flow *f)
                              .from = v->send_through,
                              .family = DIAL_AS_IS,
                              .traffic = v->traffic,
-                             .carrier = true};
+                             .carrier = f->carrier};
     struct codec *codec =
         vmess_request_new(user, f->meta.net, &f->meta.target, (int64_t)time(NULL));
     struct err why;

@@ -16,11 +16,10 @@ enum {
     CONTROL_SESSION = 1, /* the only id under which a portal may open its control stream */
 };
 
-static const double ANSWER = 10; /* seconds until the portal's first frame */
-static const double COMPLAINT =
-    30; /* seconds between warnings about a portal that does not answer */
-static const double GAP = 0.05;    /* seconds between two attempts, at least */
-static const double GAP_MANY = 10; /* ... with LINKS_MAX links */
+static const double ANSWER = 10;    /* seconds until the portal's first frame */
+static const double COMPLAINT = 30; /* seconds between warnings about a silent portal */
+static const double GAP = 0.05;     /* seconds between two attempts, at least */
+static const double GAP_MANY = 10;  /* ... with LINKS_MAX links */
 
 struct bridge {
     struct inbound in;
@@ -259,6 +258,7 @@ static void bridge_dial(struct bridge *b)
         bridge_schedule(b, ANSWER);
         return;
     }
+    f->carrier = true;
     k->bridge = b;
     link_list(k);
     dispatch(b->in.dispatcher, f);

@@ -63,6 +63,7 @@ static void mux_outbound_open(struct outbound *out, struct flow *f)
         c->next->link = &c->next;
     o->carriers = c;
     mux_init(&c->mux, &carrier_ops, false, NULL, -1);
+    f->carrier = true;
     flow_join(f, &c->mux.end, &mux_end_ops);
 }
 

@@ -262,6 +262,7 @@ static void portal_carrier(struct portal *p, struct flow *f)
     c->portal = p;
     c->from = f->meta.source;
     mux_init(&c->mux, &carrier_ops, true, &p->conf->traffic, p->conf->visitors_slot);
+    f->carrier = true;
     flow_join(f, &c->mux.end, &mux_end_ops);
     carrier_list(c);
     ev_timer_init(&c->beat, on_beat, BEAT, BEAT);
