@@ -401,6 +401,26 @@ static void ids_are_given_out_once_and_then_no_more(void **state)
     assert_got(last, "x", 1);
 }
 
+static void a_peer_that_reads_no_answers_loses_its_carrier(void **state)
+{
+    struct test *t = *state;
+    struct far *wire = peer_wire(&t->rig, &t->server);
+    t->rig.policy.buffer_size = 4096;
+    wire->flow->pipes[1].limit = 4096;
+    wire->refuses = true;
+    t->server.refuses = true;
+    size_t most = 0;
+    for (unsigned i = 0; i < 200000 && !t->server.closed; i++) {
+        say_new(wire, (uint16_t)i, NET_TCP, "");
+        if (i % 1000 == 0)
+            rig_turn(&t->rig);
+        if (!t->server.closed && end_waiting(&wire->end) > most)
+            most = end_waiting(&wire->end);
+    }
+    assert_true(t->server.closed && most < 2000000);
+    assert_int_equal(t->server.why, ENOBUFS);
+}
+
 /* --- datagrams --- */
 
 static void datagrams_keep_their_borders(void **state)
@@ -675,6 +695,7 @@ int main(void)
         LAW(a_client_drops_a_new_with_its_data),
         LAW(keepalive_data_belongs_to_no_stream),
         LAW(ids_are_given_out_once_and_then_no_more),
+        LAW(a_peer_that_reads_no_answers_loses_its_carrier),
         LAW(datagrams_keep_their_borders),
         LAW(large_datagrams_reach_v2c_peers_only),
         LAW(datagrams_beyond_the_queue_are_dropped_and_the_link_goes_on),
