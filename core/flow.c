@@ -172,8 +172,14 @@ static void flow_log_end(const struct flow *f)
              f->meta.inbound_tag, f->meta.source.type ? addr_text(&f->meta.source, from) : "-",
              f->packets ? "udp" : "tcp", addr_text(&f->meta.target, to), f->meta.outbound_tag,
              (unsigned long long)f->pipes[1].total, (unsigned long long)f->pipes[0].total,
-             (loop_steady() - f->born) * 1000,
-             f->why_code ? (f->why ? f->why : "error") : "eof");
+             (loop_steady() - f->born) * 1000, f->why_code ? (f->why ? f->why : "error") : "eof");
+}
+
+static void pipe_clear(struct flow *f, struct pipe *p)
+{
+    if (f->packets)
+        f->loop->datagrams -= p->q.count;
+    bufq_free(&p->q, &f->loop->bufs);
 }
 
 static void flow_free(struct flow *f)
@@ -181,8 +187,8 @@ static void flow_free(struct flow *f)
     struct loop *l = f->loop;
     ev_timer_stop(l->ev, &f->idle);
     flow_log_end(f);
-    bufq_free(&f->pipes[0].q, &l->bufs);
-    bufq_free(&f->pipes[1].q, &l->bufs);
+    pipe_clear(f, &f->pipes[0]);
+    pipe_clear(f, &f->pipes[1]);
     flow_unlist(f);
     stat_add(l->counters, STAT_flows_live, -1);
     if (f->why_code)
@@ -197,7 +203,7 @@ static void flow_leave(struct flow *f, uint8_t side, const struct err *why)
         loop_unready(f->loop, &f->ends[side]->task);
     f->ends[side] = NULL;
     f->left[side] = true;
-    bufq_free(&f->pipes[side].q, &f->loop->bufs);
+    pipe_clear(f, &f->pipes[side]);
     f->pipes[!side].eof = true;
     if (why && why->code)
         flow_fail(f, why);
@@ -263,10 +269,12 @@ void end_put(struct end *e, struct buf *b)
         buf_free(&f->loop->bufs, b);
         return;
     }
-    if (f->packets)
+    if (f->packets) {
         bufq_put(&pipe_out(e)->q, b);
-    else
+        f->loop->datagrams++;
+    } else {
         bufq_put_joined(&pipe_out(e)->q, &f->loop->bufs, b);
+    }
     end_moved(e, len);
 }
 
@@ -286,6 +294,8 @@ struct buf *end_take(struct end *e)
     struct buf *b = bufq_take(&p->q);
     if (b)
         e->flow->active = loop_steady();
+    if (b && e->flow->packets)
+        e->flow->loop->datagrams--;
     /* Telling the putter at half full, not at every buf, halves the wake-ups of a slow reader. */
     if (p->starved && p->q.bytes <= p->limit / 2) {
         p->starved = false;
@@ -296,10 +306,13 @@ struct buf *end_take(struct end *e)
 
 void end_untake(struct end *e, struct buf *b)
 {
-    if (b->len)
-        bufq_unget(&pipe_in(e)->q, b);
-    else
+    if (!b->len) {
         buf_free(&e->flow->loop->bufs, b);
+        return;
+    }
+    bufq_unget(&pipe_in(e)->q, b);
+    if (e->flow->packets)
+        e->flow->loop->datagrams++;
 }
 
 size_t end_waiting(const struct end *e)

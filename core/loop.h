@@ -38,6 +38,7 @@ struct loop {
     struct counter *counters; /* one per slot; written here, read anywhere */
     uint32_t next_flow;
     struct flow *flows; /* all that live */
+    size_t datagrams;    /* that wait in the flows */
     struct loner *loners;
     struct ares_state *ares; /* transport/resolve.c, made at the first look-up */
 

@@ -11,6 +11,7 @@ enum {
     PEERS_MAX = 4096, /* sources that one listener serves at once */
     BUCKETS = 1024,   /* of its table */
     DATAGRAMS_PER_TURN = 64,
+    DATAGRAMS_MAX = 4096,     /* 66 MiB: that wait in all flows of a loop */
     DATAGRAM_MAX = 16 * 1024, /* what fits into a buf */
 };
 
@@ -131,9 +132,16 @@ static struct buf *udp_receive(struct loop *l, int fd, struct sockaddr_storage *
     return b;
 }
 
+/* Sources are strangers and may be many: together they fill no more than DATAGRAMS_MAX bufs, and one each. */
+static bool udp_has_room(struct end *e)
+{
+    bool first = !e->flow->pipes[!e->side].q.head;
+    return end_room(e) && (first || end_loop(e)->datagrams < DATAGRAMS_MAX);
+}
+
 static void udp_put(struct end *e, struct buf *b, bool cut)
 {
-    if (!cut && end_room(e)) {
+    if (!cut && udp_has_room(e)) {
         end_put(e, b);
         return;
     }
