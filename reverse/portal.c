@@ -108,6 +108,8 @@ static void carrier_open_control(struct carrier *c)
 static void on_control_refused(struct mux *m)
 {
     struct carrier *c = container_of(m, struct carrier, mux);
+    if (m->frame.status != MUX_END)
+        carrier_end(c, m->frame.id);
     c->name++;
     carrier_open_control(c);
 }
