@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -110,7 +111,7 @@ void rig_leave(struct rig_end *e, const struct err *why)
     const struct flow *f = e->end.flow;
     e->failed = end_failed(&e->end);
     if (f->why)
-        strncpy(e->why, f->why, sizeof e->why - 1);
+        snprintf(e->why, sizeof e->why, "%s", f->why);
     e->left = true;
     end_leave(&e->end, why);
 }

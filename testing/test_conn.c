@@ -1,5 +1,6 @@
 #include "testing/rig.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -565,7 +566,7 @@ static void line_connect(struct line *l, const struct addr *to)
 static bool on_retry(struct conn *c, struct err *why)
 {
     struct line *l = container_of(c, struct line, conn);
-    strncpy(l->reason, why->text, sizeof l->reason - 1);
+    snprintf(l->reason, sizeof l->reason, "%s", why->text);
     return l->retries++ > 0;
 }
 
