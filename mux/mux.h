@@ -52,7 +52,7 @@ struct mux {
     struct buf *in;             /* taken from the carrier, not yet used up */
     uint8_t head[MUX_HEAD_MAX]; /* of a frame that lies in several bufs */
     size_t head_len;
-    struct mux_frame frame;      /* the one whose data is being read */
+    struct mux_frame frame;      /* the one being read; callbacks may look at it */
     size_t left;                 /* bytes of its data still to come */
     struct buf *whole;           /* data that must be whole: datagrams, control, link messages */
     struct mux_session *stalled; /* its flow has no room: nothing is read until it has */
