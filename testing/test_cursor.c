@@ -14,9 +14,9 @@ static void integers_are_big_endian(void **state)
 {
     (void)state;
     struct cursor c = cur_of(WIRE, sizeof WIRE);
-    uint8_t a;
-    uint16_t b;
-    uint32_t d;
+    uint8_t a = 0;
+    uint16_t b = 0;
+    uint32_t d = 0;
     assert_true(cur_u8(&c, &a) && cur_be16(&c, &b) && cur_be32(&c, &d));
     assert_int_equal(a, 1);
     assert_int_equal(b, 0x0203);
@@ -29,8 +29,8 @@ static void the_highest_bits_survive(void **state)
     (void)state;
     static const uint8_t high[] = {0xff, 0xfe, 0xfd, 0xfc};
     struct cursor c = cur_of(high, sizeof high), d = c;
-    uint16_t b;
-    uint32_t v;
+    uint16_t b = 0;
+    uint32_t v = 0;
     assert_true(cur_be16(&c, &b) && cur_be32(&d, &v));
     assert_int_equal(b, 0xfffe);
     assert_true(v == 0xfffefdfcU);
@@ -78,9 +78,9 @@ static void a_sub_cursor_ends_where_it_was_told(void **state)
 static void a_writer_writes_what_a_cursor_reads(void **state)
 {
     (void)state;
-    uint8_t mem[10], to[3], a;
-    uint16_t b;
-    uint32_t d;
+    uint8_t mem[10], to[3], a = 0;
+    uint16_t b = 0;
+    uint32_t d = 0;
     struct writer w = wr_of(mem, sizeof mem);
     wr_u8(&w, 0x81), wr_be16(&w, 0x8283), wr_be32(&w, 0x84858687U), wr_bytes(&w, "abc", 3);
     assert_false(w.overflow);
