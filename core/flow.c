@@ -65,13 +65,20 @@ void flows_abort(struct loop *l, const struct err *why)
 
 /* --- idle time --- */
 
-static const double PACKETS_IDLE = 120; /* seconds: nothing says when datagrams end */
+/* Seconds; nothing says when datagrams end. Who was never answered may be a forged source. */
+static const double PACKETS_IDLE = 120, PACKETS_UNANSWERED = 30;
+
+static double flow_packets_idle(const struct flow *f)
+{
+    double most = f->pipes[0].total ? PACKETS_IDLE : PACKETS_UNANSWERED;
+    return f->policy->conn_idle < most ? f->policy->conn_idle : most;
+}
 
 static double flow_idle_limit(const struct flow *f)
 {
     bool client_ended = f->pipes[1].eof, target_ended = f->pipes[0].eof;
-    if (f->packets && f->policy->conn_idle > PACKETS_IDLE)
-        return PACKETS_IDLE;
+    if (f->packets)
+        return flow_packets_idle(f);
     if (client_ended == target_ended)
         return f->policy->conn_idle;
     return client_ended ? f->policy->downlink_only : f->policy->uplink_only;
@@ -318,6 +325,11 @@ void end_untake(struct end *e, struct buf *b)
 size_t end_waiting(const struct end *e)
 {
     return pipe_in(e)->q.bytes;
+}
+
+bool end_has(const struct end *e)
+{
+    return pipe_in(e)->q.head != NULL;
 }
 
 size_t end_unread(const struct end *e)

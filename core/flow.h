@@ -76,11 +76,12 @@ struct buf *end_take(struct end *e);                         /* caller frees; NU
 void end_untake(struct end *e, struct buf *b); /* gives the rest of a taken buf back; takes b */
 size_t end_waiting(const struct end *e);       /* bytes that end_take() has for us */
 size_t end_unread(const struct end *e);        /* bytes we put that the peer has not taken */
-bool end_at_eof(const struct end *e);          /* the peer ended its side and all is taken */
-void end_eof(struct end *e);                   /* half-close: the other way stays open */
-bool end_sent_eof(const struct end *e);        /* we said end_eof() */
-bool end_peer_left(const struct end *e);       /* nobody takes what we put any more */
-bool end_failed(const struct end *e);          /* the flow ended abnormally: reset, do not close */
+bool end_has(const struct end *e);       /* end_take() has something, be it an empty datagram */
+bool end_at_eof(const struct end *e);    /* the peer ended its side and all is taken */
+void end_eof(struct end *e);             /* half-close: the other way stays open */
+bool end_sent_eof(const struct end *e);  /* we said end_eof() */
+bool end_peer_left(const struct end *e); /* nobody takes what we put any more */
+bool end_failed(const struct end *e);    /* the flow ended abnormally: reset, do not close */
 void end_leave(struct end *e, const struct err *why); /* why NULL or code 0: ended well */
 void end_wake(struct end *e);                         /* queues our own wake() */
 /* Gives this seat to another end, with all that waits in the pipes; e is then out of the flow. */

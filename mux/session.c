@@ -156,12 +156,12 @@ static bool session_pump(struct mux_session *s)
     struct buf *b;
     for (int i = 0; i < TURN_BUFS; i++) {
         if (!end_room(&s->mux->end))
-            return end_waiting(&s->end) > 0 || end_at_eof(&s->end);
+            return end_has(&s->end) || end_at_eof(&s->end);
         if (!(b = end_take(&s->end)))
             break;
         session_put(s, b);
     }
-    if (end_waiting(&s->end))
+    if (end_has(&s->end))
         return true;
     if (end_at_eof(&s->end))
         session_say_eof(s);

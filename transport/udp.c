@@ -1,6 +1,8 @@
 #include "transport/udp.h"
 
+#include <netinet/in.h>
 #include <sodium.h>
+#include <stdalign.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,11 +17,19 @@ enum {
     DATAGRAM_MAX = 16 * 1024, /* what fits into a buf */
 };
 
+/* To which of the host's addresses a datagram came: the answer must come from there. In the kernel's form,
+ * for IPv4 and IPv6; empty when the socket is bound to one address. */
+struct udp_here {
+    size_t len;
+    alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+};
+
 struct udp_peer {
     struct end end;
     struct udp_listener *listener;
     struct udp_peer *next, **link; /* in its bucket */
     struct addr from;
+    struct udp_here here;
 };
 
 struct udp_listener {
@@ -108,9 +118,29 @@ static void udp_drop(struct loop *l)
     stat_add(l->counters, STAT_datagrams_dropped, 1);
 }
 
+/* Only the address is kept of what the kernel tells: the way back may lead through another interface. */
+static void here_set(struct udp_here *here, struct msghdr *msg)
+{
+    struct in6_pktinfo v6;
+    struct in_pktinfo v4;
+    here->len = msg->msg_controllen;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+        if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+            memcpy(&v6, CMSG_DATA(c), sizeof v6);
+            v6.ipi6_ifindex = 0;
+            memcpy(CMSG_DATA(c), &v6, sizeof v6);
+        } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+            memcpy(&v4, CMSG_DATA(c), sizeof v4);
+            v4.ipi_ifindex = 0;
+            memcpy(CMSG_DATA(c), &v4, sizeof v4);
+        }
+    }
+}
+
 /* Reads one datagram into a buf; NULL: none there, or an error (errno), or no memory (ENOMEM). `cut`: it
  * is longer than a buf. */
-static struct buf *udp_receive(struct loop *l, int fd, struct sockaddr_storage *from, bool *cut)
+static struct buf *udp_receive(struct loop *l, int fd, struct sockaddr_storage *from,
+                               struct udp_here *here, bool *cut)
 {
     struct buf *b = buf_new(&l->bufs);
     if (!b) {
@@ -118,8 +148,12 @@ static struct buf *udp_receive(struct loop *l, int fd, struct sockaddr_storage *
         return NULL;
     }
     struct iovec iov = {b->data, DATAGRAM_MAX};
-    struct msghdr msg = {
-        .msg_name = from, .msg_namelen = from ? sizeof *from : 0, .msg_iov = &iov, .msg_iovlen = 1};
+    struct msghdr msg = {.msg_name = from,
+                         .msg_namelen = from ? sizeof *from : 0,
+                         .msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = here ? here->control : NULL,
+                         .msg_controllen = here ? sizeof here->control : 0};
     ssize_t n = recvmsg(fd, &msg, 0);
     if (n < 0) {
         int saved = errno;
@@ -128,6 +162,8 @@ static struct buf *udp_receive(struct loop *l, int fd, struct sockaddr_storage *
         return NULL;
     }
     b->len = (size_t)n;
+    if (here)
+        here_set(here, &msg);
     *cut = msg.msg_flags & MSG_TRUNC;
     return b;
 }
@@ -150,14 +186,14 @@ static void udp_put(struct end *e, struct buf *b, bool cut)
 }
 
 /* Sends what the flow brought; what the socket does not take is lost, as datagrams are. */
-static int udp_flush(struct end *e, int fd, const struct addr *to, int slot)
+static int udp_flush(struct end *e, int fd, struct msghdr *msg, int slot)
 {
-    struct sockaddr_storage ss;
-    socklen_t len = to ? addr_to_sockaddr(to, &ss) : 0;
     struct buf *b;
     while ((b = end_take(e))) {
-        ssize_t n =
-            sendto(fd, b->data, b->len, MSG_NOSIGNAL, to ? (struct sockaddr *)&ss : NULL, len);
+        struct iovec iov = {b->data, b->len};
+        msg->msg_iov = &iov;
+        msg->msg_iovlen = 1;
+        ssize_t n = sendmsg(fd, msg, MSG_NOSIGNAL);
         buf_free(&end_loop(e)->bufs, b);
         stat_add(end_loop(e)->counters, slot, n > 0 ? n : 0);
         if (n >= 0)
@@ -171,11 +207,21 @@ static int udp_flush(struct end *e, int fd, const struct addr *to, int slot)
 
 /* --- listener --- */
 
+static void udp_answer(struct udp_peer *p)
+{
+    struct sockaddr_storage to;
+    struct msghdr msg = {.msg_name = &to,
+                         .msg_namelen = addr_to_sockaddr(&p->from, &to),
+                         .msg_control = p->here.len ? p->here.control : NULL,
+                         .msg_controllen = p->here.len};
+    udp_flush(&p->end, p->listener->fd, &msg, p->listener->traffic->down);
+}
+
 static void on_peer_wake(struct end *e)
 {
     struct udp_peer *p = container_of(e, struct udp_peer, end);
     if (!end_failed(e))
-        udp_flush(e, p->listener->fd, &p->from, p->listener->traffic->down);
+        udp_answer(p);
     if (!end_peer_left(e) && !end_failed(e))
         return;
     end_leave(e, NULL);
@@ -188,8 +234,9 @@ static bool udp_read_one(struct udp_listener *u)
 {
     struct sockaddr_storage ss;
     struct addr from;
+    struct udp_here here;
     bool cut;
-    struct buf *b = udp_receive(u->loop, u->fd, &ss, &cut);
+    struct buf *b = udp_receive(u->loop, u->fd, &ss, &here, &cut);
     if (!b)
         return errno == ECONNREFUSED || errno == EINTR; /* an error of an earlier reply: go on */
     addr_from_sockaddr(&from, (struct sockaddr *)&ss);
@@ -198,6 +245,7 @@ static bool udp_read_one(struct udp_listener *u)
     if (!p)
         p = udp_peer_new(u, &from);
     if (p) {
+        p->here = here;
         udp_put(&p->end, b, cut);
         return true;
     }
@@ -211,6 +259,13 @@ static void on_datagram(struct ev_loop *ev, ev_io *w, int events)
     (void)ev, (void)events;
     for (int i = 0; i < DATAGRAMS_PER_TURN && udp_read_one(w->data); i++)
         ;
+}
+
+static void tell_here(int fd)
+{
+    int on = 1;
+    if (setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on) < 0)
+        setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on); /* a host without IPv6 */
 }
 
 struct udp_listener *udp_listen(struct loop *l, const struct addr *at, bool shared,
@@ -228,6 +283,8 @@ struct udp_listener *udp_listen(struct loop *l, const struct addr *at, bool shar
         free(u);
         return NULL;
     }
+    if (at->type == ADDR_NONE)
+        tell_here(u->fd);
     crypto_shorthash_keygen(u->key);
     ev_io_init(&u->io, on_datagram, u->fd, EV_READ);
     u->io.data = u;
@@ -273,9 +330,10 @@ static void udp_request_fail(struct udp_request *r, const char *what)
 static void on_request_wake(struct end *e)
 {
     struct udp_request *r = container_of(e, struct udp_request, end);
+    struct msghdr msg = {0}; /* the socket is connected */
     if (end_failed(e))
         udp_request_end(r, NULL);
-    else if (r->fd >= 0 && udp_flush(e, r->fd, NULL, r->traffic->up) < 0)
+    else if (r->fd >= 0 && udp_flush(e, r->fd, &msg, r->traffic->up) < 0)
         udp_request_fail(r, "send");
     else if (end_peer_left(e) && (r->fd >= 0 || end_at_eof(e)))
         udp_request_end(r, NULL);
@@ -289,7 +347,7 @@ static void on_reply(struct ev_loop *ev, ev_io *w, int events)
     struct udp_request *r = w->data;
     for (int i = 0; i < DATAGRAMS_PER_TURN; i++) {
         bool cut;
-        struct buf *b = udp_receive(r->loop, r->fd, NULL, &cut);
+        struct buf *b = udp_receive(r->loop, r->fd, NULL, NULL, &cut);
         if (b) {
             stat_add(r->loop->counters, r->traffic->down, (int64_t)b->len);
             udp_put(&r->end, b, cut);

@@ -1,6 +1,7 @@
 /* transport/udp.h -- datagrams as ends of flows: a listening socket with one flow per source, and a
  * connected socket per flow.
- * Thread: its loop. Traffic pointers outlive listener and flows. A datagram that does not fit is dropped and counted, never waited for. */
+ * Thread: its loop. Traffic pointers are never NULL and outlive listener and flows. A
+ * datagram that does not fit is dropped and counted, never waited for. */
 #ifndef V2C_TRANSPORT_UDP_H
 #define V2C_TRANSPORT_UDP_H
 
