@@ -224,3 +224,20 @@ def test_datagrams_of_many_sources_fill_no_memory(run):
     assert program.rss() - before < (240 if SANITIZED else 120) * MB
     for s in sources:
         s.close()
+
+
+@pytest.mark.quick
+@pytest.mark.v2c
+def test_datagrams_are_answered_from_where_they_came_to(run, datagrams):
+    """Bound to every address, the kernel chose the source of an answer; a connected client dropped it."""
+    port = free_port()
+    door = {**dokodemo("door", port, datagrams.port, network="udp"), "listen": "0.0.0.0"}
+    run("v2c", {**server_config(free_port(), door), "routing": {}})
+    for here in ("127.0.0.1", "127.0.0.2", "127.9.9.9"):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.settimeout(10)
+            s.connect((here, port))
+            s.send(b"question")
+            question, asker = datagrams.s.recvfrom(100)
+            datagrams.s.sendto(b"answer", asker)
+            assert (question, s.recv(100)) == (b"question", b"answer")
