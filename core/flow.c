@@ -59,8 +59,8 @@ static void flow_abort(struct flow *f, const struct err *why)
 
 void flows_abort(struct loop *l, const struct err *why)
 {
-    for (struct flow *f = l->flows; f; f = f->next)
-        flow_abort(f, why);
+    for (struct list_item *i = list_first(&l->flows); i; i = list_next(&l->flows, i))
+        flow_abort(container_of(i, struct flow, item), why);
 }
 
 /* --- idle time --- */
@@ -123,22 +123,6 @@ static void flow_seat(struct flow *f, struct end *e, const struct end_ops *ops, 
     f->ends[side] = e;
 }
 
-static void flow_list(struct flow *f)
-{
-    f->next = f->loop->flows;
-    f->link = &f->loop->flows;
-    if (f->next)
-        f->next->link = &f->next;
-    f->loop->flows = f;
-}
-
-static void flow_unlist(struct flow *f)
-{
-    *f->link = f->next;
-    if (f->next)
-        f->next->link = f->link;
-}
-
 struct flow *flow_new(struct loop *l, struct end *inbound_end, const struct end_ops *ops,
                       const struct meta *m, const struct policy *p)
 {
@@ -157,7 +141,7 @@ struct flow *flow_new(struct loop *l, struct end *inbound_end, const struct end_
     ev_init(&f->idle, on_idle);
     f->idle.data = f;
     flow_arm_idle(f);
-    flow_list(f);
+    list_push(&l->flows, &f->item);
     stat_add(l->counters, STAT_flows_opened, 1);
     stat_add(l->counters, STAT_flows_live, 1);
     return f;
@@ -196,7 +180,7 @@ static void flow_free(struct flow *f)
     flow_log_end(f);
     pipe_clear(f, &f->pipes[0]);
     pipe_clear(f, &f->pipes[1]);
-    flow_unlist(f);
+    list_remove(&f->item);
     stat_add(l->counters, STAT_flows_live, -1);
     if (f->why_code)
         stat_add(l->counters, STAT_flows_failed, 1);
@@ -207,7 +191,7 @@ static void flow_free(struct flow *f)
 static void flow_leave(struct flow *f, uint8_t side, const struct err *why)
 {
     if (f->ends[side])
-        loop_unready(f->loop, &f->ends[side]->task);
+        loop_unready(&f->ends[side]->task);
     f->ends[side] = NULL;
     f->left[side] = true;
     pipe_clear(f, &f->pipes[side]);
@@ -235,7 +219,7 @@ void end_leave(struct end *e, const struct err *why)
 
 void end_reseat(struct end *e, struct end *to, const struct end_ops *ops)
 {
-    loop_unready(e->flow->loop, &e->task);
+    loop_unready(&e->task);
     flow_seat(e->flow, to, ops, e->side);
     end_wake(to);
 }

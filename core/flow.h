@@ -41,8 +41,8 @@ struct pipe {
 
 struct flow {
     struct loop *loop;
-    struct flow *next, **link; /* in the loop's list */
-    uint32_t id;               /* for logs; unique within a loop for a long time */
+    struct list_item item; /* in the loop's list */
+    uint32_t id;           /* for logs; unique within a loop for a long time */
     struct meta meta;
     struct end *ends[2]; /* NULL: not yet there, or left */
     bool left[2];

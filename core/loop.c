@@ -15,34 +15,36 @@ double loop_steady(void)
 
 void loop_ready(struct loop *l, struct task *t)
 {
-    if (t->link)
-        return;
-    t->next = NULL;
-    t->link = l->ready_end;
-    *l->ready_end = t;
-    l->ready_end = &t->next;
+    if (!list_holds(&t->queued))
+        list_append(&l->ready, &t->queued);
 }
 
-void loop_unready(struct loop *l, struct task *t)
+void loop_unready(struct task *t)
 {
-    if (!t->link)
-        return;
-    *t->link = t->next;
-    if (t->next)
-        t->next->link = t->link;
-    else
-        l->ready_end = t->link;
-    t->link = NULL;
+    list_remove(&t->queued);
+}
+
+bool loop_is_busy(const struct loop *l)
+{
+    return list_first(&l->ready) != NULL;
+}
+
+/* NULL: the queue is empty. */
+static struct task *task_take(struct list *queue)
+{
+    struct list_item *first = list_first(queue);
+    if (!first)
+        return NULL;
+    list_remove(first);
+    return container_of(first, struct task, queued);
 }
 
 static void loop_run_ready(struct loop *l)
 {
-    for (int i = 0; l->ready && i < READY_BUDGET; i++) {
-        struct task *t = l->ready;
-        loop_unready(l, t);
+    struct task *t;
+    for (int i = 0; i < READY_BUDGET && (t = task_take(&l->ready)); i++)
         t->run(t);
-    }
-    if (l->ready)
+    if (loop_is_busy(l))
         ev_idle_start(l->ev, &l->busy);
     else
         ev_idle_stop(l->ev, &l->busy);
@@ -62,31 +64,26 @@ static void on_busy(struct ev_loop *ev, ev_idle *w, int events)
 void loop_post(struct loop *l, struct task *t)
 {
     pthread_mutex_lock(&l->inbox_lock);
-    t->next = NULL;
-    *l->inbox_end = t;
-    l->inbox_end = &t->next;
+    if (!list_holds(&t->queued))
+        list_append(&l->inbox, &t->queued);
     pthread_mutex_unlock(&l->inbox_lock);
     ev_async_send(l->ev, &l->bell);
 }
 
-static struct task *loop_take_inbox(struct loop *l)
+static struct task *loop_take_posted(struct loop *l)
 {
     pthread_mutex_lock(&l->inbox_lock);
-    struct task *first = l->inbox;
-    l->inbox = NULL;
-    l->inbox_end = &l->inbox;
+    struct task *t = task_take(&l->inbox);
     pthread_mutex_unlock(&l->inbox_lock);
-    return first;
+    return t;
 }
 
 static void on_bell(struct ev_loop *ev, ev_async *w, int events)
 {
     (void)ev, (void)events;
-    struct task *next;
-    for (struct task *t = loop_take_inbox(w->data); t; t = next) {
-        next = t->next;
+    struct task *t;
+    while ((t = loop_take_posted(w->data)))
         t->run(t);
-    }
 }
 
 static void loop_watch(struct loop *l)
@@ -103,8 +100,6 @@ static void loop_watch(struct loop *l)
 int loop_init(struct loop *l, unsigned index, unsigned slots, struct err *e)
 {
     *l = (struct loop){.index = index, .next_flow = randombytes_random()};
-    l->ready_end = &l->ready;
-    l->inbox_end = &l->inbox;
     pthread_mutex_init(&l->inbox_lock, NULL);
     l->ev = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
     l->scratch = malloc(LOOP_SCRATCH);
@@ -130,33 +125,25 @@ void loop_fini(struct loop *l)
 
 void loop_settle(struct loop *l)
 {
-    while (l->ready)
+    while (loop_is_busy(l))
         loop_run_ready(l);
 }
 
 void loop_adopt(struct loop *l, struct loner *n)
 {
-    n->next = l->loners;
-    n->link = &l->loners;
-    if (n->next)
-        n->next->link = &n->next;
-    l->loners = n;
+    list_push(&l->loners, &n->item);
 }
 
 void loop_disown(struct loner *n)
 {
-    if (!n->link)
-        return;
-    *n->link = n->next;
-    if (n->next)
-        n->next->link = n->link;
-    n->link = NULL;
+    list_remove(&n->item);
 }
 
 void loop_drop_loners(struct loop *l)
 {
-    while (l->loners) {
-        struct loner *n = l->loners;
+    struct list_item *i;
+    while ((i = list_first(&l->loners))) {
+        struct loner *n = container_of(i, struct loner, item);
         loop_disown(n);
         n->drop(n);
     }

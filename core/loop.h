@@ -12,18 +12,19 @@
 
 #include "core/buf.h"
 #include "core/err.h"
+#include "core/list.h"
 #include "core/stats.h"
 
 /* Something to run on the loop: embedded in its owner, queued at most once. */
 struct task {
     void (*run)(struct task *t);
-    struct task *next, **link; /* link: where the pointer to this task lies; NULL when not queued */
+    struct list_item queued;
 };
 
 /* Something that lives on the loop and in nothing else: dropped when the loop ends. */
 struct loner {
     void (*drop)(struct loner *n);
-    struct loner *next, **link; /* link NULL: not listed */
+    struct list_item item;
 };
 
 enum {
@@ -37,17 +38,17 @@ struct loop {
     uint8_t *scratch;         /* LOOP_SCRATCH bytes, valid within one callback */
     struct counter *counters; /* one per slot; written here, read anywhere */
     uint32_t next_flow;
-    struct flow *flows; /* all that live */
-    size_t datagrams;    /* that wait in the flows */
-    struct loner *loners;
+    struct list flows; /* all that live */
+    size_t datagrams;  /* that wait in them */
+    struct list loners;
     struct ares_state *ares; /* transport/resolve.c, made at the first look-up */
 
-    struct task *ready, **ready_end;
+    struct list ready;
     ev_prepare before_poll;
     ev_idle busy; /* runs while the ready queue is not empty: the poll must not wait */
 
     pthread_mutex_t inbox_lock;
-    struct task *inbox, **inbox_end;
+    struct list inbox;
     ev_async bell;
 };
 
@@ -59,13 +60,15 @@ void loop_stop(struct loop *l); /* on the loop's own thread */
 
 /* Queues a task for the end of this turn; once, however often it is called. */
 void loop_ready(struct loop *l, struct task *t);
-void loop_unready(struct loop *l, struct task *t);
+void loop_unready(struct task *t);
+bool loop_is_busy(const struct loop *l); /* something is ready */
 /* Runs what is ready until nothing is; for the end of a loop. */
 void loop_settle(struct loop *l);
 void loop_adopt(struct loop *l, struct loner *n);
 void loop_disown(struct loner *n);
 void loop_drop_loners(struct loop *l);
-/* From any thread: the task runs on the loop, later. The task must stay valid until then. */
+/* From any thread: the task runs on the loop, later. The task must stay valid until then;
+ * posted again before, it runs once. */
 void loop_post(struct loop *l, struct task *t);
 
 /* Seconds of a clock that is never set, to measure how long something took. */
@@ -76,7 +79,5 @@ static inline ev_tstamp loop_now(struct loop *l)
 {
     return ev_now(l->ev);
 }
-
-#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 #endif

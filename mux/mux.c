@@ -19,7 +19,6 @@ void mux_init(struct mux *m, const struct mux_ops *ops, bool client, const struc
                       .sessions_slot = sessions_slot,
                       .control_id = -1,
                       .datagram_max = OLD_DATAGRAM_MAX};
-    m->waiting_end = &m->waiting;
 }
 
 bool mux_send(struct mux *m, const struct mux_frame *f, const void *data)

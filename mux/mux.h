@@ -60,7 +60,7 @@ struct mux {
     uint64_t stall_mark; /* what had reached that flow when it stalled */
 
     /* writing */
-    struct mux_session *waiting, **waiting_end; /* have data; the carrier had no room for it */
+    struct list waiting; /* sessions that have data; the carrier had no room for it */
 };
 
 /* Memory of the owner, zeroed. Joins nothing: the owner gives m->end its seat with mux_end_ops, then calls

@@ -47,25 +47,8 @@ struct mux_session *session_new(struct mux *m, uint16_t id)
 
 static void session_wait(struct mux_session *s)
 {
-    struct mux *m = s->mux;
-    if (s->link)
-        return;
-    s->next = NULL;
-    s->link = m->waiting_end;
-    *m->waiting_end = s;
-    m->waiting_end = &s->next;
-}
-
-static void session_unwait(struct mux_session *s)
-{
-    if (!s->link)
-        return;
-    *s->link = s->next;
-    if (s->next)
-        s->next->link = s->link;
-    else
-        s->mux->waiting_end = s->link;
-    s->link = NULL;
+    if (!list_holds(&s->waits))
+        list_append(&s->mux->waiting, &s->waits);
 }
 
 /* --- the end of a session --- */
@@ -73,7 +56,7 @@ static void session_unwait(struct mux_session *s)
 void session_end(struct mux_session *s, const struct err *why)
 {
     struct mux *m = s->mux;
-    session_unwait(s);
+    list_remove(&s->waits);
     session_forget(s);
     end_leave(&s->end, why);
     if (m->stalled == s)
@@ -170,9 +153,10 @@ static bool session_pump(struct mux_session *s)
 
 void sessions_pump(struct mux *m)
 {
-    while (m->waiting && end_room(&m->end)) {
-        struct mux_session *s = m->waiting;
-        session_unwait(s);
+    struct list_item *i;
+    while ((i = list_first(&m->waiting)) && end_room(&m->end)) {
+        struct mux_session *s = container_of(i, struct mux_session, waits);
+        list_remove(i);
         if (session_pump(s))
             session_wait(s);
     }
@@ -192,11 +176,11 @@ static void on_wake(struct end *e)
         session_close(s, &why);
         return;
     }
-    if (s->link)
+    if (list_holds(&s->waits))
         return;          /* its turn comes */
     if (session_pump(s)) /* else it may be gone */
         session_wait(s);
-    if (m->waiting)
+    if (list_first(&m->waiting))
         end_wake(&m->end);
 }
 

@@ -8,7 +8,7 @@
 struct mux_session {
     struct end end;
     struct mux *mux;
-    struct mux_session *next, **link; /* in the mux's waiting list; link NULL: not in it */
+    struct list_item waits; /* in the mux's list of those that have data */
     uint16_t id;
     bool said_eof, heard_eof; /* MUX_EOF */
 };

@@ -14,33 +14,29 @@ enum {
 struct accepted {
     struct conn conn;
     struct accept_inbound *inbound;
-    struct accepted *next, **link; /* in the inbound's greeting list; link NULL: not in it */
+    struct list_item greets; /* in the inbound's list */
     struct addr from;
     size_t swallow; /* bytes still to read and drop after a failed greeting */
 };
 
+static struct accepted *oldest_greeting(const struct accept_inbound *in)
+{
+    struct list_item *first = list_first(&in->greeting);
+    return first ? container_of(first, struct accepted, greets) : NULL;
+}
+
 static void accepted_unlist(struct accepted *a)
 {
-    if (!a->link)
-        return;
-    *a->link = a->next;
-    if (a->next)
-        a->next->link = a->link;
-    else
-        a->inbound->greeting_end = a->link;
-    a->link = NULL;
-    a->inbound->greeting_count--;
+    a->inbound->greeting_count -= list_holds(&a->greets);
+    list_remove(&a->greets);
 }
 
 static void accepted_list(struct accepted *a)
 {
     struct accept_inbound *in = a->inbound;
     if (in->greeting_count >= GREETINGS)
-        conn_drop(&in->greeting->conn, false);
-    a->next = NULL;
-    a->link = in->greeting_end;
-    *in->greeting_end = a;
-    in->greeting_end = &a->next;
+        conn_drop(&oldest_greeting(in)->conn, false);
+    list_append(&in->greeting, &a->greets);
     in->greeting_count++;
 }
 
@@ -221,7 +217,6 @@ int accept_start(struct accept_inbound *a, const struct listen_at *at, struct er
 {
     struct addr here = *at->addr;
     size_t count = (size_t)(at->last_port - at->first_port) + 1;
-    a->greeting_end = &a->greeting;
     a->listeners = calloc(count, sizeof *a->listeners);
     if (!a->listeners)
         return err_set(e, ENOMEM, "out of memory");
@@ -243,6 +238,7 @@ void accept_stop(struct accept_inbound *a)
     free(a->listeners);
     a->listeners = NULL;
     a->listener_count = 0;
-    while (a->greeting)
-        conn_drop(&a->greeting->conn, false);
+    struct accepted *stranger;
+    while ((stranger = oldest_greeting(a)))
+        conn_drop(&stranger->conn, false);
 }

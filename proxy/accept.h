@@ -10,8 +10,6 @@
 #include "proxy/conn.h"
 #include "transport/listen.h"
 
-struct accepted;
-
 struct accept_inbound {
     struct inbound in;
     struct listener *listeners; /* one per port */
@@ -23,7 +21,7 @@ struct accept_inbound {
     struct codec *(*new_codec)(struct accept_inbound *a);
     void (*greeting_failed)(struct accept_inbound *a, const struct codec *c); /* may be NULL */
     struct addr target;
-    struct accepted *greeting, **greeting_end; /* who has not authenticated, the oldest first */
+    struct list greeting; /* who has not authenticated, the oldest first */
     unsigned greeting_count;
     struct log_limit complained;
 };

@@ -134,6 +134,19 @@ static int conn_fin(struct conn *c, struct err *why)
     return 0;
 }
 
+/* What a read answered: 1 that it brought bytes, 0 that it did not, -1 that the connection broke. */
+static int conn_read_said(struct conn *c, ssize_t n, struct err *why)
+{
+    if (n == STREAM_AGAIN)
+        return 0;
+    if (n == STREAM_ERROR)
+        return err_sys(why, "read");
+    if (n == 0)
+        return conn_fin(c, why);
+    conn_count_read(c, n);
+    return 1;
+}
+
 static void conn_note_pieces(struct conn *c)
 {
     const struct codec *k = c->codec;
@@ -202,13 +215,9 @@ static int conn_fill_sealed(struct conn *c, struct err *why)
     uint8_t *mem = c->stream.loop->scratch;
     struct iovec iov = {mem + c->rest_len, LOOP_SCRATCH - c->rest_len};
     ssize_t n = stream_readv(&c->stream, &iov, 1);
-    if (n == STREAM_AGAIN)
-        return 0;
-    if (n == STREAM_ERROR)
-        return err_sys(why, "read");
-    if (n == 0)
-        return conn_fin(c, why);
-    conn_count_read(c, n);
+    int bytes = conn_read_said(c, n, why);
+    if (bytes <= 0)
+        return bytes;
     if (c->rest_len)
         memcpy(mem, c->rest, c->rest_len);
     return conn_feed(c, mem, c->rest_len + (size_t)n, why);
@@ -247,14 +256,7 @@ static int conn_fill_plain(struct conn *c, struct err *why)
         return err_set(why, ENOMEM, "out of memory");
     ssize_t n = stream_readv(&c->stream, iov, count);
     conn_put_bufs(c, bufs, count, n > 0 ? (size_t)n : 0);
-    if (n == STREAM_AGAIN)
-        return 0;
-    if (n == STREAM_ERROR)
-        return err_sys(why, "read");
-    if (n == 0)
-        return conn_fin(c, why);
-    conn_count_read(c, n);
-    return 0;
+    return conn_read_said(c, n, why) < 0 ? -1 : 0;
 }
 
 static int conn_fill(struct conn *c, struct err *why)

@@ -26,7 +26,7 @@ struct bridge {
     const struct bridge_conf *conf;
     const struct policy *policy;
     char domain[ADDR_NAME_MAX + 1]; /* normal form */
-    struct link *links;
+    struct list links;
     unsigned link_count;
     ev_timer redial;
     ev_tstamp dialled;    /* when it last did */
@@ -39,7 +39,7 @@ struct bridge {
 struct link {
     struct mux mux;
     struct bridge *bridge;
-    struct link *next, **link;
+    struct list_item item; /* in the bridge's links */
     ev_timer answer;
     bool up;       /* the portal has spoken */
     bool draining; /* it wants no new streams here; another link takes its place */
@@ -67,7 +67,8 @@ static unsigned bridge_active(const struct bridge *b, unsigned *streams)
 {
     unsigned active = 0;
     *streams = 0;
-    for (const struct link *k = b->links; k; k = k->next) {
+    for (struct list_item *i = list_first(&b->links); i; i = list_next(&b->links, i)) {
+        const struct link *k = container_of(i, struct link, item);
         active += !k->draining;
         *streams += k->draining ? 0 : k->mux.sessions;
     }
@@ -185,9 +186,7 @@ static void link_complain(struct link *k, const struct err *why)
 static void link_unlist(struct link *k)
 {
     struct bridge *b = k->bridge;
-    *k->link = k->next;
-    if (k->next)
-        k->next->link = k->link;
+    list_remove(&k->item);
     b->link_count--;
     if (k->up)
         stat_add(b->in.loop->counters, b->conf->carriers_slot, -1);
@@ -195,9 +194,11 @@ static void link_unlist(struct link *k)
 
 static bool bridge_is_up(const struct bridge *b)
 {
-    for (const struct link *k = b->links; k; k = k->next)
+    for (struct list_item *i = list_first(&b->links); i; i = list_next(&b->links, i)) {
+        const struct link *k = container_of(i, struct link, item);
         if (k->up && !k->draining)
             return true;
+    }
     return false;
 }
 
@@ -232,11 +233,7 @@ static void on_no_answer(struct ev_loop *ev, ev_timer *w, int events)
 static void link_list(struct link *k)
 {
     struct bridge *b = k->bridge;
-    k->next = b->links;
-    k->link = &b->links;
-    if (k->next)
-        k->next->link = &k->next;
-    b->links = k;
+    list_push(&b->links, &k->item);
     b->link_count++;
     ev_timer_init(&k->answer, on_no_answer, ANSWER, 0);
     k->answer.data = k;
@@ -270,8 +267,9 @@ static void bridge_free(struct inbound *in)
     struct bridge *b = container_of(in, struct bridge, in);
     b->stopping = true;
     ev_timer_stop(b->in.loop->ev, &b->redial);
-    while (b->links)
-        mux_close(&b->links->mux, NULL);
+    struct list_item *i;
+    while ((i = list_first(&b->links)))
+        mux_close(&container_of(i, struct link, item)->mux, NULL);
     free(b);
 }
 

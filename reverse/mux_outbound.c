@@ -8,13 +8,13 @@
 struct mux_outbound {
     struct outbound out;
     struct dispatcher *dispatcher;
-    struct client_carrier *carriers;
+    struct list carriers;
 };
 
 struct client_carrier {
     struct mux mux;
     struct mux_outbound *outbound;
-    struct client_carrier *next, **link;
+    struct list_item item;
 };
 
 static bool on_opened(struct mux *m, const struct mux_frame *f)
@@ -38,9 +38,7 @@ static void on_closed(struct mux *m, const struct err *why)
 {
     (void)why;
     struct client_carrier *c = container_of(m, struct client_carrier, mux);
-    *c->link = c->next;
-    if (c->next)
-        c->next->link = c->link;
+    list_remove(&c->item);
     free(c);
 }
 
@@ -57,11 +55,7 @@ static void mux_outbound_open(struct outbound *out, struct flow *f)
         return;
     }
     c->outbound = o;
-    c->next = o->carriers;
-    c->link = &o->carriers;
-    if (c->next)
-        c->next->link = &c->next;
-    o->carriers = c;
+    list_push(&o->carriers, &c->item);
     mux_init(&c->mux, &carrier_ops, false, NULL, -1);
     f->carrier = true;
     flow_join(f, &c->mux.end, &mux_end_ops);
@@ -70,8 +64,9 @@ static void mux_outbound_open(struct outbound *out, struct flow *f)
 static void mux_outbound_free(struct outbound *out)
 {
     struct mux_outbound *o = container_of(out, struct mux_outbound, out);
-    while (o->carriers)
-        mux_close(&o->carriers->mux, NULL);
+    struct list_item *i;
+    while ((i = list_first(&o->carriers)))
+        mux_close(&container_of(i, struct client_carrier, item)->mux, NULL);
     free(o);
 }
 

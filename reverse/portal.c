@@ -24,8 +24,7 @@ struct portal {
     const struct portal_conf *conf;
     char domain[ADDR_NAME_MAX + 1];  /* normal form */
     char control[ADDR_NAME_MAX + 1]; /* controlDomain, normal form; "" */
-    struct carrier *carriers;
-    struct waiter *waiting, **waiting_end;
+    struct list carriers, waiting;   /* waiting: the first that came first */
     unsigned waiting_count;
     struct log_limit carrier_complaints, name_complaints, empty_complaints;
 };
@@ -33,7 +32,7 @@ struct portal {
 struct carrier {
     struct mux mux;
     struct portal *portal;
-    struct carrier *next, **link;
+    struct list_item item; /* in the portal's carriers */
     struct addr from;
     ev_timer beat;
     size_t name; /* index of the control name in use, see carrier_control_name() */
@@ -44,9 +43,19 @@ struct carrier {
 struct waiter {
     struct end end;
     struct portal *portal;
-    struct waiter *next, **link;
+    struct list_item item; /* in the portal's waiting */
     ev_timer patience;
 };
+
+static struct carrier *carrier_of(struct list_item *i)
+{
+    return container_of(i, struct carrier, item);
+}
+
+static struct waiter *waiter_of(struct list_item *i)
+{
+    return container_of(i, struct waiter, item);
+}
 
 static void portal_count(struct portal *p, int slot, int n)
 {
@@ -179,9 +188,7 @@ static void on_beat(struct ev_loop *ev, ev_timer *w, int events)
 
 static void carrier_unlist(struct carrier *c)
 {
-    *c->link = c->next;
-    if (c->next)
-        c->next->link = c->link;
+    list_remove(&c->item);
     portal_count(c->portal, c->portal->conf->carriers_slot, -1);
 }
 
@@ -240,11 +247,7 @@ static void portal_seat_waiting(struct portal *p);
 static void carrier_list(struct carrier *c)
 {
     struct portal *p = c->portal;
-    c->next = p->carriers;
-    c->link = &p->carriers;
-    if (c->next)
-        c->next->link = &c->next;
-    p->carriers = c;
+    list_push(&p->carriers, &c->item); /* at a tie the newest is picked: it has just proven alive */
     portal_count(p, p->conf->carriers_slot, 1);
 }
 
@@ -282,7 +285,8 @@ static void portal_carrier(struct portal *p, struct flow *f)
 static struct carrier *portal_pick(struct portal *p)
 {
     struct carrier *best = NULL;
-    for (struct carrier *c = p->carriers; c; c = c->next) {
+    for (struct list_item *i = list_first(&p->carriers); i; i = list_next(&p->carriers, i)) {
+        struct carrier *c = carrier_of(i);
         if (!mux_ids_left(&c->mux) || mux_is_ending(&c->mux))
             continue;
         if (!best || c->draining < best->draining ||
@@ -305,11 +309,7 @@ static bool portal_place(struct portal *p, struct flow *f)
 static void waiter_unlist(struct waiter *w)
 {
     struct portal *p = w->portal;
-    *w->link = w->next;
-    if (w->next)
-        w->next->link = w->link;
-    else
-        p->waiting_end = w->link;
+    list_remove(&w->item);
     p->waiting_count--;
     ev_timer_stop(p->out.loop->ev, &w->patience);
 }
@@ -350,9 +350,7 @@ static void portal_wait(struct portal *p, struct flow *f)
         return;
     }
     w->portal = p;
-    w->link = p->waiting_end;
-    *p->waiting_end = w;
-    p->waiting_end = &w->next;
+    list_append(&p->waiting, &w->item);
     p->waiting_count++;
     flow_join(f, &w->end, &waiter_ops);
     ev_timer_init(&w->patience, on_impatient, WAIT, 0);
@@ -362,8 +360,9 @@ static void portal_wait(struct portal *p, struct flow *f)
 
 static void portal_seat_waiting(struct portal *p)
 {
-    while (p->waiting) {
-        struct waiter *w = p->waiting;
+    struct list_item *i;
+    while ((i = list_first(&p->waiting))) {
+        struct waiter *w = waiter_of(i);
         struct carrier *c = portal_pick(p);
         if (!c || !mux_take_over(&c->mux, &w->end))
             return;
@@ -400,11 +399,12 @@ static void portal_free(struct outbound *out)
 {
     struct portal *p = container_of(out, struct portal, out);
     struct err why;
+    struct list_item *i;
     err_set(&why, ECANCELED, "the portal stops");
-    while (p->waiting)
-        waiter_leave(p->waiting, &why);
-    while (p->carriers)
-        mux_close(&p->carriers->mux, NULL);
+    while ((i = list_first(&p->waiting)))
+        waiter_leave(waiter_of(i), &why);
+    while ((i = list_first(&p->carriers)))
+        mux_close(&carrier_of(i)->mux, NULL);
     free(p);
 }
 
@@ -427,7 +427,6 @@ struct outbound *portal_new(struct loop *l, const struct portal_conf *conf)
         return NULL;
     p->out = (struct outbound){.ops = &portal_ops, .loop = l, .tag = conf->tag};
     p->conf = conf;
-    p->waiting_end = &p->waiting;
     normal_name(p->domain, conf->domain);
     normal_name(p->control, conf->control_domain);
     return &p->out;

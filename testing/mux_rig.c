@@ -22,7 +22,7 @@ void rig_init(struct rig *r)
 /* With `busy` running, each pass returns at once. */
 void rig_turn(struct rig *r)
 {
-    for (int i = 0; i < 2 || r->loop.ready; i++)
+    for (int i = 0; i < 2 || loop_is_busy(&r->loop); i++)
         ev_run(r->loop.ev, EVRUN_NOWAIT);
 }
 
@@ -38,7 +38,7 @@ bool rig_fini(struct rig *r)
         if (f->flow && !f->left)
             far_leave(f, ECANCELED);
     rig_turn(r);
-    bool clean = rig_stat(r, STAT_flows_live) == 0 && !r->loop.flows;
+    bool clean = rig_stat(r, STAT_flows_live) == 0 && !list_first(&r->loop.flows);
     while (r->fars) {
         struct far *f = r->fars;
         r->fars = f->next;

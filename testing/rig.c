@@ -27,7 +27,7 @@ void rig_open(struct rig *r)
 void rig_close(struct rig *r)
 {
     rig_turn(r);
-    assert_null(r->loop.flows);
+    assert_null(list_first(&r->loop.flows));
     assert_int_equal(rig_stat(r, STAT_flows_live), 0);
     ev_timer_stop(r->loop.ev, &r->tick);
     loop_drop_loners(&r->loop);
@@ -41,9 +41,9 @@ int64_t rig_stat(struct rig *r, int slot)
 
 void rig_turn(struct rig *r)
 {
-    for (int i = 0; i < 1000 && (i < 3 || r->loop.ready); i++)
+    for (int i = 0; i < 1000 && (i < 3 || loop_is_busy(&r->loop)); i++)
         ev_run(r->loop.ev, EVRUN_NOWAIT);
-    assert_null(r->loop.ready);
+    assert_false(loop_is_busy(&r->loop));
 }
 
 void rig_step(struct rig *r)

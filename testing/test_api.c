@@ -74,9 +74,9 @@ static int rig_open(void **state)
 /* Loops until nothing is queued: with `busy` running, each pass returns at once. */
 static void rig_turn(struct rig *r)
 {
-    for (int i = 0; i < 1000 && (i < 2 || r->loop.ready); i++)
+    for (int i = 0; i < 1000 && (i < 2 || loop_is_busy(&r->loop)); i++)
         ev_run(r->loop.ev, EVRUN_NOWAIT);
-    assert_null(r->loop.ready);
+    assert_false(loop_is_busy(&r->loop));
 }
 
 static void rig_flow(struct rig *r, enum net net)

@@ -27,7 +27,7 @@ struct udp_here {
 struct udp_peer {
     struct end end;
     struct udp_listener *listener;
-    struct udp_peer *next, **link; /* in its bucket */
+    struct list_item item; /* in its bucket */
     struct addr from;
     struct udp_here here;
 };
@@ -42,12 +42,12 @@ struct udp_listener {
     bool closing;
     unsigned peers;
     uint8_t key[crypto_shorthash_KEYBYTES]; /* sources are chosen by strangers */
-    struct udp_peer *buckets[BUCKETS];
+    struct list buckets[BUCKETS];
 };
 
 /* --- the sources of a listener --- */
 
-static struct udp_peer **udp_bucket(struct udp_listener *u, const struct addr *from)
+static struct list *udp_bucket(struct udp_listener *u, const struct addr *from)
 {
     uint8_t in[18] = {0}, out[crypto_shorthash_BYTES];
     uint16_t index;
@@ -60,21 +60,13 @@ static struct udp_peer **udp_bucket(struct udp_listener *u, const struct addr *f
 
 static struct udp_peer *udp_find(struct udp_listener *u, const struct addr *from)
 {
-    struct udp_peer *p = *udp_bucket(u, from);
-    while (p && !addr_equal(&p->from, from))
-        p = p->next;
-    return p;
-}
-
-static void udp_link(struct udp_listener *u, struct udp_peer *p)
-{
-    struct udp_peer **head = udp_bucket(u, &p->from);
-    p->next = *head;
-    p->link = head;
-    if (p->next)
-        p->next->link = &p->next;
-    *head = p;
-    u->peers++;
+    struct list *bucket = udp_bucket(u, from);
+    for (struct list_item *i = list_first(bucket); i; i = list_next(bucket, i)) {
+        struct udp_peer *p = container_of(i, struct udp_peer, item);
+        if (addr_equal(&p->from, from))
+            return p;
+    }
+    return NULL;
 }
 
 static void udp_listener_gone(struct udp_listener *u)
@@ -89,9 +81,7 @@ static void udp_listener_gone(struct udp_listener *u)
 static void udp_peer_free(struct udp_peer *p)
 {
     struct udp_listener *u = p->listener;
-    *p->link = p->next;
-    if (p->next)
-        p->next->link = p->link;
+    list_remove(&p->item);
     u->peers--;
     free(p);
     udp_listener_gone(u);
@@ -104,7 +94,8 @@ static struct udp_peer *udp_peer_new(struct udp_listener *u, const struct addr *
         return NULL;
     p->listener = u;
     p->from = *from;
-    udp_link(u, p);
+    list_push(udp_bucket(u, from), &p->item);
+    u->peers++;
     if (u->arrived(u->owner, &p->end, from))
         return p;
     udp_peer_free(p);

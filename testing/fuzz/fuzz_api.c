@@ -44,7 +44,7 @@ static const struct end_ops client_ops = {.wake = client_wake};
 
 static void turn(struct loop *l)
 {
-    while (l->ready)
+    while (loop_is_busy(l))
         ev_run(l->ev, EVRUN_NOWAIT);
 }
 

@@ -49,17 +49,26 @@ def wait_for(check, seconds, what):
 # ----------------------------------------------------------------------------------------------- ports
 
 
+_given_ports = collections.deque(maxlen=4096)
+
+
 def free_ports(count, udp=False):
-    """Ports the kernel chose, all different: every socket stays bound until the last is known."""
+    """Ports the kernel chose, none of which was given before: who asked may not have bound it yet."""
     kind = socket.SOCK_DGRAM if udp else socket.SOCK_STREAM
-    sockets = [socket.socket(socket.AF_INET, kind) for _ in range(count)]
+    ports, sockets = [], []
     try:
-        for s in sockets:
+        while len(ports) < count:
+            s = socket.socket(socket.AF_INET, kind)
+            sockets.append(s)  # stays bound until the last is known
             s.bind((HOST, 0))
-        return [s.getsockname()[1] for s in sockets]
+            port = s.getsockname()[1]
+            if port not in _given_ports:
+                ports.append(port)
     finally:
         for s in sockets:
             s.close()
+    _given_ports.extend(ports)
+    return ports
 
 
 def free_port(udp=False):
