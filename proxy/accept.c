@@ -27,8 +27,10 @@ static struct accepted *oldest_greeting(const struct accept_inbound *in)
 
 static void accepted_unlist(struct accepted *a)
 {
-    a->inbound->greeting_count -= list_holds(&a->greets);
+    if (!list_holds(&a->greets))
+        return; /* it has greeted, and may outlive the inbound */
     list_remove(&a->greets);
+    a->inbound->greeting_count--;
 }
 
 static void accepted_list(struct accepted *a)
