@@ -10,6 +10,7 @@ enum {
 struct buf *buf_new(struct buf_pool *pool)
 {
     struct buf *b = pool->free;
+    pool->used = true;
     if (b) {
         pool->free = b->next;
         pool->kept--;
@@ -37,14 +38,14 @@ void buf_free(struct buf_pool *pool, struct buf *b)
     pool->kept++;
 }
 
-void buf_pool_fini(struct buf_pool *pool)
+void buf_pool_shrink(struct buf_pool *pool, size_t keep)
 {
-    while (pool->free) {
+    while (pool->kept > keep) {
         struct buf *b = pool->free;
         pool->free = b->next;
+        pool->kept--;
         free(b);
     }
-    pool->kept = 0;
 }
 
 void bufq_put(struct bufq *q, struct buf *b)

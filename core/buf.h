@@ -30,11 +30,14 @@ struct buf {
 struct buf_pool {
     struct buf *free;
     size_t kept;
+    bool used; /* since somebody last looked */
 };
+
+enum { BUF_POOL_REST = 4 }; /* bufs that an idle pool keeps */
 
 struct buf *buf_new(struct buf_pool *pool);
 void buf_free(struct buf_pool *pool, struct buf *b);
-void buf_pool_fini(struct buf_pool *pool);
+void buf_pool_shrink(struct buf_pool *pool, size_t keep);
 
 /* Bytes that may be appended without touching the room kept for tags and padding. */
 static inline size_t buf_room(const struct buf *b)

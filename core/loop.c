@@ -1,10 +1,14 @@
 #include "core/loop.h"
 
+#include <malloc.h>
 #include <sodium.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 
 enum { READY_BUDGET = 4096 }; /* ends that run before sockets are looked at again */
+
+static const double REST = 0.5; /* seconds */
 
 double loop_steady(void)
 {
@@ -50,10 +54,28 @@ static void loop_run_ready(struct loop *l)
         ev_idle_stop(l->ev, &l->busy);
 }
 
+/* A pool that nobody used for a whole period is given back, but for what control messages need. */
+static void on_rest(struct ev_loop *ev, ev_timer *w, int events)
+{
+    (void)events;
+    struct loop *l = w->data;
+    bool used = l->bufs.used;
+    l->bufs.used = false;
+    if (used)
+        return;
+    buf_pool_shrink(&l->bufs, BUF_POOL_REST);
+    madvise(l->scratch, LOOP_SCRATCH, MADV_DONTNEED);
+    malloc_trim(0);
+    ev_timer_stop(ev, w);
+}
+
 static void on_before_poll(struct ev_loop *ev, ev_prepare *w, int events)
 {
-    (void)ev, (void)events;
-    loop_run_ready(w->data);
+    (void)events;
+    struct loop *l = w->data;
+    loop_run_ready(l);
+    if (l->bufs.kept > BUF_POOL_REST && !ev_is_active(&l->rest))
+        ev_timer_again(ev, &l->rest);
 }
 
 static void on_busy(struct ev_loop *ev, ev_idle *w, int events)
@@ -91,10 +113,20 @@ static void loop_watch(struct loop *l)
     ev_prepare_init(&l->before_poll, on_before_poll);
     l->before_poll.data = l;
     ev_prepare_start(l->ev, &l->before_poll);
+    ev_timer_init(&l->rest, on_rest, 0, REST);
+    l->rest.data = l;
     ev_idle_init(&l->busy, on_busy);
     ev_async_init(&l->bell, on_bell);
     l->bell.data = l;
     ev_async_start(l->ev, &l->bell);
+}
+
+/* Pages of its own, which a resting loop can give back. */
+static uint8_t *scratch_new(void)
+{
+    void *mem =
+        mmap(NULL, LOOP_SCRATCH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return mem == MAP_FAILED ? NULL : mem;
 }
 
 int loop_init(struct loop *l, unsigned index, unsigned slots, struct err *e)
@@ -102,7 +134,7 @@ int loop_init(struct loop *l, unsigned index, unsigned slots, struct err *e)
     *l = (struct loop){.index = index, .next_flow = randombytes_random()};
     pthread_mutex_init(&l->inbox_lock, NULL);
     l->ev = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
-    l->scratch = malloc(LOOP_SCRATCH);
+    l->scratch = scratch_new();
     l->counters = calloc(slots, sizeof *l->counters);
     if (!l->ev || !l->scratch || !l->counters) {
         loop_fini(l);
@@ -116,8 +148,9 @@ void loop_fini(struct loop *l)
 {
     if (l->ev)
         ev_loop_destroy(l->ev);
-    buf_pool_fini(&l->bufs);
-    free(l->scratch);
+    buf_pool_shrink(&l->bufs, 0);
+    if (l->scratch)
+        munmap(l->scratch, LOOP_SCRATCH);
     free(l->counters);
     pthread_mutex_destroy(&l->inbox_lock);
     *l = (struct loop){0};

@@ -45,7 +45,8 @@ struct loop {
 
     struct list ready;
     ev_prepare before_poll;
-    ev_idle busy; /* runs while the ready queue is not empty: the poll must not wait */
+    ev_timer rest; /* gives memory back when nothing has moved for a while */
+    ev_idle busy;  /* runs while the ready queue is not empty: the poll must not wait */
 
     pthread_mutex_t inbox_lock;
     struct list inbox;

@@ -49,7 +49,7 @@ static void a_new_buf_is_empty_with_room_on_both_sides(void **state)
     assert_null(again->next);
     buf_free(&pool, again);
     buf_free(&pool, NULL);
-    buf_pool_fini(&pool);
+    buf_pool_shrink(&pool, 0);
 }
 
 static void push_and_pull_move_the_start(void **state)
@@ -67,7 +67,7 @@ static void push_and_pull_move_the_start(void **state)
     assert_memory_equal(b->data, "world", 5);
     assert_int_equal(b->len, 5);
     buf_free(&pool, b);
-    buf_pool_fini(&pool);
+    buf_pool_shrink(&pool, 0);
 }
 
 static void a_full_buf_has_its_tail_untouched(void **state)
@@ -78,7 +78,7 @@ static void a_full_buf_has_its_tail_untouched(void **state)
     assert_int_equal(buf_room(b), 0);
     assert_int_equal(b->mem + BUF_BYTES - (b->data + b->len), BUF_TAIL);
     buf_free(&pool, b);
-    buf_pool_fini(&pool);
+    buf_pool_shrink(&pool, 0);
 }
 
 static void the_pool_keeps_no_more_than_its_bound(void **state)
@@ -99,7 +99,7 @@ static void the_pool_keeps_no_more_than_its_bound(void **state)
     assert_null(pool.free);
     for (size_t i = 0; i < kept; i++)
         buf_free(&pool, bufs[i]);
-    buf_pool_fini(&pool);
+    buf_pool_shrink(&pool, 0);
     assert_int_equal(pool.kept, 0);
 }
 
@@ -121,7 +121,7 @@ static void a_queue_gives_in_the_order_of_putting(void **state)
     bufq_put(&q, buf_with(&pool, 1, 'y'));
     assert_int_equal(bufq_drain(&q, &pool, got), 2);
     assert_memory_equal(got, "xy", 2);
-    buf_pool_fini(&pool);
+    buf_pool_shrink(&pool, 0);
 }
 
 static void small_bufs_are_joined_large_ones_are_not(void **state)
@@ -143,7 +143,7 @@ static void small_bufs_are_joined_large_ones_are_not(void **state)
         assert_int_equal(got[i], i / 100);
     assert_int_equal(got[1000], 77);
     assert_int_equal(got[1000 + BUF_DATA], 78);
-    buf_pool_fini(&pool);
+    buf_pool_shrink(&pool, 0);
 }
 
 static void appending_splits_what_is_larger_than_a_buf(void **state)
@@ -163,7 +163,7 @@ static void appending_splits_what_is_larger_than_a_buf(void **state)
     assert_memory_equal(got + 10, from, len);
     free(from);
     free(got);
-    buf_pool_fini(&pool);
+    buf_pool_shrink(&pool, 0);
 }
 
 /* The queue against an array of bytes. */
@@ -217,7 +217,7 @@ static void any_sequence_of_operations_keeps_every_byte(void **state)
     }
     free(model);
     free(from);
-    buf_pool_fini(&pool);
+    buf_pool_shrink(&pool, 0);
 }
 
 int main(void)

@@ -312,6 +312,25 @@ static void counters_start_at_zero_and_are_the_loops_own(void **state)
     assert_null(l[0].ev);
 }
 
+static void a_resting_loop_gives_its_bufs_back(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct buf *bufs[20];
+    rig_open(&r);
+    for (int i = 0; i < 20; i++)
+        bufs[i] = buf_new(&r.loop.bufs);
+    for (int i = 0; i < 20; i++)
+        buf_free(&r.loop.bufs, bufs[i]);
+    assert_int_equal(r.loop.bufs.kept, 20);
+    memset(r.loop.scratch, 1, LOOP_SCRATCH);
+    RIG_UNTIL(&r, r.loop.bufs.kept == BUF_POOL_REST);
+    assert_int_equal(r.loop.scratch[LOOP_SCRATCH - 1], 0); /* its pages too */
+    rig_turn(&r);
+    assert_false(ev_is_active(&r.loop.rest)); /* and nothing wakes it any more */
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -326,6 +345,7 @@ int main(void)
         cmocka_unit_test(a_ready_task_may_stop_the_loop),
         cmocka_unit_test(loners_are_dropped_once_unless_disowned),
         cmocka_unit_test(counters_start_at_zero_and_are_the_loops_own),
+        cmocka_unit_test(a_resting_loop_gives_its_bufs_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
