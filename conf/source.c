@@ -102,12 +102,12 @@ static int source_fill(struct source *s, int fd, struct err *e)
 
 struct source *source_read(const char *name, struct err *e)
 {
-    struct source *s = source_new(name);
+    bool standard_input = strcmp(name, "stdin:") == 0;
+    struct source *s = source_new(standard_input ? "stdin" : name);
     if (!s) {
         err_set(e, ENOMEM, "out of memory");
         return NULL;
     }
-    bool standard_input = strcmp(name, "stdin:") == 0;
     int fd = standard_input ? STDIN_FILENO : source_open(s, e);
     int rc = fd < 0 ? -1 : source_fill(s, fd, e);
     if (fd >= 0 && !standard_input)
