@@ -50,24 +50,35 @@ def wait_for(check, seconds, what):
 
 
 _given_ports = collections.deque(maxlen=4096)
+_held_ports = collections.deque()
+
+
+def _hold(s):
+    """Keeps a port from being chosen for somebody's outgoing connection until its program has bound it. A
+    listener with SO_REUSEADDR, as all of ours are, may bind beside a socket that does not listen."""
+    _held_ports.append(s)
+    if len(_held_ports) > 256:
+        _held_ports.popleft().close()
 
 
 def free_ports(count, udp=False):
     """Ports the kernel chose, none of which was given before: who asked may not have bound it yet."""
-    kind = socket.SOCK_DGRAM if udp else socket.SOCK_STREAM
-    ports, sockets = [], []
-    try:
-        while len(ports) < count:
-            s = socket.socket(socket.AF_INET, kind)
-            sockets.append(s)  # stays bound until the last is known
-            s.bind((HOST, 0))
-            port = s.getsockname()[1]
-            if port not in _given_ports:
-                ports.append(port)
-    finally:
-        for s in sockets:
-            s.close()
-    _given_ports.extend(ports)
+    ports, closing = [], []
+    while len(ports) < count:
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0 if udp else 1)
+        s.bind((HOST, 0))
+        port = s.getsockname()[1]
+        fresh = port not in _given_ports
+        if fresh:
+            ports.append(port)
+            _given_ports.append(port)
+        if fresh and not udp:
+            _hold(s)
+        else:
+            closing.append(s)  # stays bound until all are known
+    for s in closing:
+        s.close()
     return ports
 
 
