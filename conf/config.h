@@ -41,7 +41,7 @@ struct outbound_conf {
     const char *tag;
     const char *pointer;
     struct addr send_through; /* ADDR_NONE: the system chooses */
-    const struct policy *policy;
+    const struct policy *policy; /* freedom, vmess: of its level; else NULL */
     struct traffic traffic;
     union {
         struct freedom_conf freedom;

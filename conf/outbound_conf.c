@@ -118,7 +118,6 @@ void outbound_conf_init(struct build *b, const struct node *at, const char *tag,
     char pointer[NODE_POINTER_MAX];
     out->tag = build_text(b, tag);
     out->pointer = build_text(b, node_pointer(at, pointer));
-    out->policy = build_policy(b, 0, 0);
     out->traffic = (struct traffic){-1, -1};
 }
 

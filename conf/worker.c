@@ -41,6 +41,7 @@ static int worker_make_outbounds(struct worker *w, struct err *e)
         w->outbounds[i] = outbound_make(w, &c->outbounds[i]);
         if (!w->outbounds[i])
             return err_set(e, ENOMEM, "outbound \"%s\": out of memory", c->outbounds[i].tag);
+        w->outbounds[i]->policy = c->outbounds[i].policy;
     }
     w->dispatcher.fallback = c->has_default ? w->outbounds[0] : NULL;
     return 0;

@@ -153,6 +153,14 @@ void flow_join(struct flow *f, struct end *outbound_end, const struct end_ops *o
     end_wake(outbound_end);
 }
 
+void flow_limit(struct flow *f, const struct policy *p)
+{
+    if (!p || p->conn_idle >= f->policy->conn_idle)
+        return;
+    f->policy = p;
+    flow_arm_idle(f);
+}
+
 static void flow_log_end(const struct flow *f)
 {
     char from[ADDR_TEXT_MAX], to[ADDR_TEXT_MAX];

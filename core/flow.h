@@ -62,6 +62,8 @@ struct flow *flow_new(struct loop *l, struct end *inbound_end, const struct end_
                       const struct meta *m, const struct policy *p);
 /* The outbound takes side 1; to be done once, before or after the other end has left. */
 void flow_join(struct flow *f, struct end *outbound_end, const struct end_ops *ops);
+/* Another policy's times hold from now on, where its connIdle is the shorter one. */
+void flow_limit(struct flow *f, const struct policy *p);
 /* Ends a flow that found no outbound: as if one had joined and left with this error. */
 void flow_refuse(struct flow *f, const struct err *why);
 

@@ -16,7 +16,8 @@ struct outbound_ops {
 struct outbound {
     const struct outbound_ops *ops;
     struct loop *loop;
-    const char *tag; /* config's; "" when untagged */
+    const char *tag;             /* config's; "" when untagged */
+    const struct policy *policy; /* its flows idle no longer than this says; NULL: no matter */
 };
 
 #endif

@@ -38,5 +38,6 @@ void dispatch(struct dispatcher *d, struct flow *f)
     f->meta.outbound_tag = out->tag;
     log_access(&f->meta, out->tag, NULL);
     log_debug(f->id, "to outbound \"%s\"%s", out->tag, f->meta.by_rule ? "" : " (default)");
+    flow_limit(f, out->policy);
     out->ops->open(out, f);
 }

@@ -117,10 +117,30 @@ static void the_mux_name_is_for_users_only(void **state)
     }
 }
 
+static void the_shorter_idle_time_holds(void **state)
+{
+    (void)state;
+    struct policy shorter = POLICY_DEFAULT, longer = POLICY_DEFAULT;
+    shorter.conn_idle = 5;
+    longer.conn_idle = 5000;
+    struct junction j;
+    junction_open(&j);
+    j.outs[1].out.policy = &shorter;
+    struct flow *f = junction_send(&j, &(struct meta){.net = NET_TCP, .inbound_tag = "door"});
+    assert_ptr_equal(f->policy, &shorter);
+    junction_close(&j);
+    junction_open(&j);
+    j.outs[1].out.policy = &longer;
+    f = junction_send(&j, &(struct meta){.net = NET_TCP, .inbound_tag = "door"});
+    assert_ptr_equal(f->policy, &j.rig.policy);
+    junction_close(&j);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_rule_that_matches_chooses_its_outbound),
+        cmocka_unit_test(the_shorter_idle_time_holds),
         cmocka_unit_test(what_no_rule_matches_takes_the_default),
         cmocka_unit_test(without_a_default_it_is_refused),
         cmocka_unit_test(the_mux_name_is_for_users_only),
