@@ -144,7 +144,7 @@ static void worker_clear(struct worker *w)
         w->dispatcher.mux->ops->free(w->dispatcher.mux);
     flows_abort(&w->loop, &why);
     loop_settle(&w->loop);
-    loop_drop_loners(&w->loop);
+    loop_drop_stragglers(&w->loop);
     resolve_stop(&w->loop);
     free(w->outbounds);
     free(w->inbounds);

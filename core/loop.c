@@ -162,21 +162,21 @@ void loop_settle(struct loop *l)
         loop_run_ready(l);
 }
 
-void loop_adopt(struct loop *l, struct loner *n)
+void loop_adopt(struct loop *l, struct straggler *n)
 {
-    list_push(&l->loners, &n->item);
+    list_push(&l->stragglers, &n->item);
 }
 
-void loop_disown(struct loner *n)
+void loop_disown(struct straggler *n)
 {
     list_remove(&n->item);
 }
 
-void loop_drop_loners(struct loop *l)
+void loop_drop_stragglers(struct loop *l)
 {
     struct list_item *i;
-    while ((i = list_first(&l->loners))) {
-        struct loner *n = container_of(i, struct loner, item);
+    while ((i = list_first(&l->stragglers))) {
+        struct straggler *n = container_of(i, struct straggler, item);
         loop_disown(n);
         n->drop(n);
     }

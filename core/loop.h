@@ -22,8 +22,8 @@ struct task {
 };
 
 /* Something that lives on the loop and in nothing else: dropped when the loop ends. */
-struct loner {
-    void (*drop)(struct loner *n);
+struct straggler {
+    void (*drop)(struct straggler *n);
     struct list_item item;
 };
 
@@ -40,7 +40,7 @@ struct loop {
     uint32_t next_flow;
     struct list flows; /* all that live */
     size_t datagrams;  /* that wait in them */
-    struct list loners;
+    struct list stragglers;
     struct ares_state *ares; /* transport/resolve.c, made at the first look-up */
 
     struct list ready;
@@ -65,9 +65,9 @@ void loop_unready(struct task *t);
 bool loop_is_busy(const struct loop *l); /* something is ready */
 /* Runs what is ready until nothing is; for the end of a loop. */
 void loop_settle(struct loop *l);
-void loop_adopt(struct loop *l, struct loner *n);
-void loop_disown(struct loner *n);
-void loop_drop_loners(struct loop *l);
+void loop_adopt(struct loop *l, struct straggler *n);
+void loop_disown(struct straggler *n);
+void loop_drop_stragglers(struct loop *l);
 /* From any thread: the task runs on the loop, later. The task must stay valid until then;
  * posted again before, it runs once. */
 void loop_post(struct loop *l, struct task *t);

@@ -34,7 +34,7 @@ void conn_drop(struct conn *c, bool well)
 {
     struct loop *l = c->stream.loop;
     ev_timer_stop(l->ev, &c->deadline);
-    loop_disown(&c->loner);
+    loop_disown(&c->straggler);
     if (well)
         stream_close(&c->stream);
     else
@@ -82,16 +82,16 @@ static void on_lingering(struct stream *s, bool readable, bool writable)
         conn_drop(c, true);
 }
 
-static void on_loop_end(struct loner *n)
+static void on_loop_end(struct straggler *n)
 {
-    conn_drop(container_of(n, struct conn, loner), true);
+    conn_drop(container_of(n, struct conn, straggler), true);
 }
 
 static void conn_linger(struct conn *c)
 {
     end_leave(&c->end, NULL);
-    c->loner.drop = on_loop_end;
-    loop_adopt(c->stream.loop, &c->loner);
+    c->straggler.drop = on_loop_end;
+    loop_adopt(c->stream.loop, &c->straggler);
     c->alone = true;
     stream_shut(&c->stream);
     c->stream.ready = on_lingering;

@@ -30,7 +30,7 @@ void rig_close(struct rig *r)
     assert_null(list_first(&r->loop.flows));
     assert_int_equal(rig_stat(r, STAT_flows_live), 0);
     ev_timer_stop(r->loop.ev, &r->tick);
-    loop_drop_loners(&r->loop);
+    loop_drop_stragglers(&r->loop);
     loop_fini(&r->loop);
 }
 

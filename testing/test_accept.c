@@ -72,7 +72,7 @@ static void porch_close(struct porch *p)
     err_set(&why, ECANCELED, "stops");
     flows_abort(&p->rig.loop, &why);
     loop_settle(&p->rig.loop);
-    loop_drop_loners(&p->rig.loop);
+    loop_drop_stragglers(&p->rig.loop);
     for (size_t i = 0; i < p->out.count; i++)
         rig_end_free(&p->ends[i]);
     assert_int_equal(p->freed, p->made);

@@ -75,7 +75,7 @@ static void line_close(struct line *l)
     loop_settle(&l->rig.loop);
     if (!l->far.left)
         rig_leave(&l->far, NULL);
-    loop_drop_loners(&l->rig.loop);
+    loop_drop_stragglers(&l->rig.loop);
     assert_true(l->released);
     assert_int_equal(l->freed, l->conn.codec != NULL);
     if (l->peer >= 0)
@@ -275,7 +275,7 @@ static void lingering_conns_go_with_the_loop(void **state)
     rig_leave(&l.far, NULL);
     rig_turn(&l.rig);
     assert_false(l.released);
-    loop_drop_loners(&l.rig.loop);
+    loop_drop_stragglers(&l.rig.loop);
     assert_true(l.released);
     line_close(&l);
 }

@@ -39,7 +39,7 @@ static void exit_close(struct exit_rig *x)
     if (!x->in.left)
         rig_leave(&x->in, NULL);
     rig_turn(&x->rig);
-    loop_drop_loners(&x->rig.loop);
+    loop_drop_stragglers(&x->rig.loop);
     rig_end_free(&x->in);
     rig_close(&x->rig);
 }

@@ -263,19 +263,19 @@ static void a_ready_task_may_stop_the_loop(void **state)
     rig_close(&r);
 }
 
-/* --- loners --- */
+/* --- stragglers --- */
 
 struct hermit {
-    struct loner loner;
+    struct straggler straggler;
     unsigned dropped;
 };
 
-static void hermit_drop(struct loner *n)
+static void hermit_drop(struct straggler *n)
 {
-    container_of(n, struct hermit, loner)->dropped++;
+    container_of(n, struct hermit, straggler)->dropped++;
 }
 
-static void loners_are_dropped_once_unless_disowned(void **state)
+static void stragglers_are_dropped_once_unless_disowned(void **state)
 {
     (void)state;
     for (int out = 0; out < 3; out++) {
@@ -283,13 +283,13 @@ static void loners_are_dropped_once_unless_disowned(void **state)
         struct hermit h[3] = {0};
         rig_open(&r);
         for (int i = 0; i < 3; i++) {
-            h[i].loner.drop = hermit_drop;
-            loop_adopt(&r.loop, &h[i].loner);
+            h[i].straggler.drop = hermit_drop;
+            loop_adopt(&r.loop, &h[i].straggler);
         }
-        loop_disown(&h[out].loner);
-        loop_disown(&h[out].loner);
-        loop_drop_loners(&r.loop);
-        loop_drop_loners(&r.loop);
+        loop_disown(&h[out].straggler);
+        loop_disown(&h[out].straggler);
+        loop_drop_stragglers(&r.loop);
+        loop_drop_stragglers(&r.loop);
         for (int i = 0; i < 3; i++)
             assert_int_equal(h[i].dropped, i != out);
         rig_close(&r);
@@ -343,7 +343,7 @@ int main(void)
         cmocka_unit_test(a_posted_task_may_post_itself_again),
         cmocka_unit_test(a_stop_posted_before_the_run_ends_it),
         cmocka_unit_test(a_ready_task_may_stop_the_loop),
-        cmocka_unit_test(loners_are_dropped_once_unless_disowned),
+        cmocka_unit_test(stragglers_are_dropped_once_unless_disowned),
         cmocka_unit_test(counters_start_at_zero_and_are_the_loops_own),
         cmocka_unit_test(a_resting_loop_gives_its_bufs_back),
     };

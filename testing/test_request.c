@@ -44,7 +44,7 @@ static void trip_close(struct trip *t)
     if (!t->in.left)
         rig_leave(&t->in, NULL);
     rig_turn(rig_of(t));
-    loop_drop_loners(&rig_of(t)->loop);
+    loop_drop_stragglers(&rig_of(t)->loop);
     rig_end_free(&t->in);
     names_close(&t->names);
 }
