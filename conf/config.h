@@ -40,7 +40,7 @@ struct outbound_conf {
     enum outbound_kind kind;
     const char *tag;
     const char *pointer;
-    struct addr send_through; /* ADDR_NONE: the system chooses */
+    struct addr send_through;    /* ADDR_NONE: the system chooses */
     const struct policy *policy; /* freedom, vmess: of its level; else NULL */
     struct traffic traffic;
     union {
