@@ -26,24 +26,6 @@ const struct node *node_get(const struct node *object, const char *key)
     return found;
 }
 
-struct node *node_take(struct node *object, const char *key)
-{
-    const struct node *wanted = node_get(object, key);
-    struct node *before = NULL;
-    if (!wanted || wanted->type == NODE_NULL)
-        return NULL;
-    for (struct node *n = object->first; n; before = n, n = n->next) {
-        if (n != wanted)
-            continue;
-        *(before ? &before->next : &object->first) = n->next;
-        if (object->last == n)
-            object->last = before;
-        n->next = NULL;
-        return n;
-    }
-    return NULL;
-}
-
 bool node_is(const struct node *n, enum node_type type)
 {
     return n && n->type == type;

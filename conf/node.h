@@ -40,8 +40,6 @@ enum { NODE_POINTER_MAX = 256 };
 
 /* Puts child behind the children of `list`; keeps its parent and so its pointer. */
 void node_append(struct node *list, struct node *child);
-/* Takes the member out of the object; NULL when it has none, or null. */
-struct node *node_take(struct node *object, const char *key);
 const struct node *node_get(const struct node *object, const char *key);
 bool node_is(const struct node *n, enum node_type type); /* false for NULL */
 /* null, false, 0, "", {} or []: what a key that is not there would mean. */
