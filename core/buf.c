@@ -18,6 +18,7 @@ struct buf *buf_new(struct buf_pool *pool)
         b = malloc(sizeof *b);
         if (!b)
             return NULL;
+        budget_add(pool->budget, sizeof *b);
     }
     b->next = NULL;
     b->data = b->mem + BUF_HEAD;
@@ -25,12 +26,18 @@ struct buf *buf_new(struct buf_pool *pool)
     return b;
 }
 
+static void buf_destroy(struct buf_pool *pool, struct buf *b)
+{
+    budget_add(pool->budget, -(ptrdiff_t)sizeof *b);
+    free(b);
+}
+
 void buf_free(struct buf_pool *pool, struct buf *b)
 {
     if (!b)
         return;
     if (pool->kept >= POOL_KEEPS) {
-        free(b);
+        buf_destroy(pool, b);
         return;
     }
     b->next = pool->free;
@@ -44,7 +51,7 @@ void buf_pool_shrink(struct buf_pool *pool, size_t keep)
         struct buf *b = pool->free;
         pool->free = b->next;
         pool->kept--;
-        free(b);
+        buf_destroy(pool, b);
     }
 }
 

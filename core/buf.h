@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "core/budget.h"
+
 enum {
     BUF_DATA = 16 * 1024,     /* what is read from a socket into one buf */
     BUF_HEAD = 64,            /* before it: lengths and frame headers */
@@ -30,7 +32,8 @@ struct buf {
 struct buf_pool {
     struct buf *free;
     size_t kept;
-    bool used; /* since somebody last looked */
+    struct budget *budget; /* counts the bufs that there are; NULL: nobody does */
+    bool used;             /* since somebody last looked */
 };
 
 enum { BUF_POOL_REST = 4 }; /* bufs that an idle pool keeps */

@@ -357,3 +357,16 @@ bool end_failed(const struct end *e)
 {
     return e->flow->why_code != 0;
 }
+
+void end_opened(struct end *e)
+{
+    if (e->flow->opened)
+        return;
+    e->flow->opened = true;
+    end_wake_peer(e);
+}
+
+bool end_is_opened(const struct end *e)
+{
+    return e->flow->opened;
+}

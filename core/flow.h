@@ -49,6 +49,7 @@ struct flow {
     struct pipe pipes[2]; /* pipes[i] leads to ends[i] */
     bool packets;         /* a buf is a datagram; never joined or split */
     bool carrier;         /* many flows lie on it: its sockets find a dead peer fast */
+    bool opened;          /* the target was reached, see end_opened() */
     uint64_t pieces; /* sealed pieces on the busier way of side 0's or 1's codec; 0: no codec */
     const struct policy *policy;
     ev_timer idle;
@@ -84,6 +85,10 @@ void end_eof(struct end *e);             /* half-close: the other way stays open
 bool end_sent_eof(const struct end *e);  /* we said end_eof() */
 bool end_peer_left(const struct end *e); /* nobody takes what we put any more */
 bool end_failed(const struct end *e);    /* the flow ended abnormally: reset, do not close */
+/* Side 1: the target was reached, or what stands for it. Until then a flow has not begun: if it fails, its
+ * first bytes may be tried elsewhere. */
+void end_opened(struct end *e);
+bool end_is_opened(const struct end *e);
 void end_leave(struct end *e, const struct err *why); /* why NULL or code 0: ended well */
 void end_wake(struct end *e);                         /* queues our own wake() */
 /* Gives this seat to another end, with all that waits in the pipes; e is then out of the flow. */

@@ -10,6 +10,9 @@ struct dispatcher;
 struct inbound;
 
 struct inbound_ops {
+    /* Makes no new flows from here on, and tells peers so: they go elsewhere. NULL: nothing
+     * to do before free. */
+    void (*drain)(struct inbound *in);
     void (*free)(struct inbound *in); /* stops making flows and frees; the open ones live on */
 };
 

@@ -10,6 +10,9 @@ struct outbound;
 struct outbound_ops {
     /* Becomes the flow's second end (flow_join) or refuses it (flow_refuse); now or never. */
     void (*open)(struct outbound *out, struct flow *f);
+    /* Tells peers to go elsewhere; what is open goes on, new flows are still taken where nobody else can.
+     * NULL: nothing to tell. */
+    void (*drain)(struct outbound *out);
     void (*free)(struct outbound *out); /* the open flows live on */
 };
 

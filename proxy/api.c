@@ -323,6 +323,7 @@ static void api_open(struct outbound *out, struct flow *f)
     }
     a->view = api->view;
     flow_join(f, &a->end, &api_end_ops);
+    end_opened(&a->end);
 }
 
 static void api_free(struct outbound *out)

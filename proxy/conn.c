@@ -402,12 +402,18 @@ static void conn_broke(struct conn *c, struct err *why)
     conn_fail(c, why);
 }
 
+static void conn_connected(struct conn *c)
+{
+    ev_timer_stop(c->stream.loop->ev, &c->deadline);
+    end_opened(&c->end);
+}
+
 static bool conn_check_connect(struct conn *c)
 {
     struct err why;
     int error = stream_connected(&c->stream);
     if (!error) {
-        ev_timer_stop(c->stream.loop->ev, &c->deadline);
+        conn_connected(c);
         return true;
     }
     err_set(&why, error, "%s", strerror(error));
@@ -441,7 +447,7 @@ static void conn_pass(struct conn *c, bool readable)
         return;
     }
     if (was_connecting && !c->stream.connecting)
-        ev_timer_stop(c->stream.loop->ev, &c->deadline);
+        conn_connected(c);
     conn_finish(c);
 }
 

@@ -10,7 +10,10 @@ struct bridge_conf {
     const char *tag;    /* acts as an inbound tag */
     const char *domain; /* as configured: sent byte for byte, peers compare it exactly */
     struct traffic traffic;
-    int carriers_slot; /* gauge: carriers up now */
+    int carriers_slot;     /* gauge: carriers up now */
+    unsigned connections;  /* links to keep to each portal, 1..64, over all loops */
+    const size_t *portals; /* outbounds, as the rules number them, one for each portal; */
+    size_t portal_count;   /* 0: the rules find the portal */
 };
 
 struct portal_conf {

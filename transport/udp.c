@@ -361,6 +361,7 @@ static void on_udp_dialled(void *owner, int fd, const struct err *why)
     ev_io_init(&r->io, on_reply, fd, EV_READ);
     r->io.data = r;
     ev_io_start(r->loop->ev, &r->io);
+    end_opened(&r->end);
     end_wake(&r->end);
 }
 

@@ -1,0 +1,30 @@
+/* core/budget.h -- how much memory the bufs of all loops may take together: one for the process, shared.
+ * Thread: any. Units: bytes. Errors: none; nobody is refused memory here. Who would queue more asks how
+ * scarce it is and holds back: see memory in v2c.json(5). */
+#ifndef V2C_CORE_BUDGET_H
+#define V2C_CORE_BUDGET_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct budget {
+    _Atomic size_t used;
+    size_t limit; /* 0: none */
+};
+
+/* n bytes more, or less. */
+static inline void budget_add(struct budget *b, ptrdiff_t n)
+{
+    if (b)
+        atomic_fetch_add_explicit(&b->used, (size_t)n, memory_order_relaxed);
+}
+
+/* More than this many hundredths of the limit are in use. b may be NULL: no limit. */
+static inline bool budget_above(const struct budget *b, unsigned percent)
+{
+    return b && b->limit &&
+           atomic_load_explicit(&b->used, memory_order_relaxed) > b->limit / 100 * percent;
+}
+
+#endif
