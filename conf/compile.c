@@ -127,6 +127,7 @@ bool compile(struct build *b, const struct root *root)
 {
     struct reverse_lists reverse;
     struct node_list bridges = {0}, portals = {0};
+    process_conf_build(b, root);
     log_conf_build(b, root->log);
     stats_check(b, root->stats);
     policy_conf_build(b, root->policy);
@@ -143,6 +144,8 @@ bool compile(struct build *b, const struct root *root)
     outbounds_build(b, root, &portals);
     names_seal(&b->outbound_tags);
     names_report_doubles(&b->outbound_tags, b->report, "outbound, portal or api with tag");
+    for (size_t i = 0; i < b->config->bridge_count; i++)
+        bridge_portals_build(b, bridges.items[i], &b->config->bridges[i]);
     routing_conf_build(b, root->routing);
     if (root->inbounds.count == 0 && bridges.count == 0 && b->report->errors == 0)
         report_warn(b->report, root->at, "nothing to do: neither inbounds nor bridges");

@@ -27,6 +27,7 @@ struct reverse_lists {
 /* Compiles the merged files. True when memory sufficed; mistakes are in the report. */
 bool compile(struct build *b, const struct root *root);
 
+void process_conf_build(struct build *b, const struct root *root);
 void log_conf_build(struct build *b, const struct node *at);
 void policy_conf_build(struct build *b, const struct node *at);
 void inbound_conf_build(struct build *b, const struct node *at, struct inbound_conf *in);
@@ -38,6 +39,8 @@ void outbound_conf_build(struct build *b, const struct node *at, struct outbound
 void api_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);
 void portal_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);
 void bridge_conf_build(struct build *b, const struct node *at, struct bridge_conf *bridge);
+/* Once the outbounds are known: those that its links take. */
+void bridge_portals_build(struct build *b, const struct node *at, struct bridge_conf *bridge);
 void routing_conf_build(struct build *b, const struct node *at);
 void dns_conf_check(struct build *b, const struct node *at);
 void transport_conf_check(struct build *b, const struct node *at);

@@ -59,6 +59,9 @@ struct policy_level {
 
 struct config {
     struct log_conf log;
+    unsigned workers;            /* threads, 1..64 */
+    size_t memory;               /* bytes that the bufs of all workers may take together */
+    double drain;                /* seconds that open visitors get at the end */
     struct policy_level *levels; /* sorted; levels not listed have POLICY_DEFAULT */
     size_t level_count;
     struct policy default_policy;

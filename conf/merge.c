@@ -71,6 +71,9 @@ void merge_roots(struct report *r, struct arena *a, struct root *all, const stru
     take(&all->api, later->api);
     take(&all->dns, later->dns);
     take(&all->transport, later->transport);
+    take(&all->workers, later->workers);
+    take(&all->memory, later->memory);
+    take(&all->drain, later->drain);
     warn_replaced(r, &all->inbounds, &later->inbounds, later->inbound_array);
     warn_replaced(r, &all->outbounds, &later->outbounds, later->outbound_array);
     merge_list(a, &all->inbounds, &later->inbounds, false);

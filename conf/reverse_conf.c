@@ -72,11 +72,15 @@ void portal_conf_build(struct build *b, const struct node *at, struct outbound_c
 
 struct bridge_keys {
     const char *tag, *domain;
+    int64_t connections;
+    const struct node *portals;
 };
 
 const struct field bridge_fields[] = {
     FIELD_TEXT("tag", struct bridge_keys, tag, ""),
     FIELD_TEXT("domain", struct bridge_keys, domain, ""),
+    FIELD_NUMBER("connections", struct bridge_keys, connections, 1, 64, 2),
+    FIELD_NODE("portals", struct bridge_keys, portals, "tags"),
     FIELD_END,
 };
 
@@ -91,8 +95,54 @@ void bridge_conf_build(struct build *b, const struct node *at, struct bridge_con
     bridge->tag = build_text(b, keys.tag);
     bridge->domain = build_text(b, keys.domain);
     check_domain(b, at, bridge->domain);
+    bridge->connections = (unsigned)keys.connections;
     bridge->traffic = build_traffic(b, "bridge", bridge->tag, true, true);
     bridge->carriers_slot = build_slot(b, "bridge", bridge->tag, "carriers");
+}
+
+static bool leads_out(enum outbound_kind kind)
+{
+    return kind == OUT_FREEDOM || kind == OUT_VMESS;
+}
+
+static bool holds(const size_t *items, size_t count, size_t item)
+{
+    for (size_t i = 0; i < count; i++)
+        if (items[i] == item)
+            return true;
+    return false;
+}
+
+static void bridge_portal_build(struct build *b, const struct text_item *item, size_t *portals,
+                                size_t *count)
+{
+    const struct name *name = names_find(&b->outbound_tags, item->text);
+    if (!name && !b->partial)
+        report_error(b->report, item->at, "no outbound has the tag \"%.64s\"", item->text);
+    if (!name)
+        return;
+    if (!leads_out(b->config->outbounds[name->index].kind))
+        report_error(b->report, item->at, "no portal is reached through \"%.64s\"", item->text);
+    else if (holds(portals, *count, name->index))
+        report_error(b->report, item->at, "\"%.64s\" stands here twice", item->text);
+    else
+        portals[(*count)++] = name->index;
+}
+
+void bridge_portals_build(struct build *b, const struct node *at, struct bridge_conf *bridge)
+{
+    const struct node *tags = node_get(at, "portals");
+    struct text_list list;
+    if (!tags || tags->type == NODE_NULL || !value_texts(b->report, b->scratch, tags, &list))
+        return;
+    if (list.count == 0)
+        report_error(b->report, tags,
+                     "want at least one tag; leave \"portals\" out to let rules "
+                     "find the portal");
+    size_t *portals = arena_array(b->config->strings, list.count, sizeof *portals);
+    bridge->portals = portals;
+    for (size_t i = 0; portals && i < list.count; i++)
+        bridge_portal_build(b, &list.items[i], portals, &bridge->portal_count);
 }
 
 const struct field reverse_fields[] = {

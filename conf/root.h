@@ -7,6 +7,7 @@
 
 struct root {
     const struct node *log, *routing, *reverse, *policy, *stats, *api, *dns, *transport;
+    const struct node *workers, *memory, *drain;
     const struct node *inbound_array, *outbound_array;
     /* the names of before V2Ray 4: see legacy.h */
     const struct node *inbound, *outbound, *inbound_detour, *outbound_detour, *port;

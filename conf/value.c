@@ -28,6 +28,19 @@ bool value_host(struct report *r, const struct node *at, struct addr *host)
     return false;
 }
 
+bool value_integer(struct report *r, const struct node *at, int64_t min, int64_t max, int64_t *to)
+{
+    char want[64];
+    if (!at || at->type == NODE_NULL)
+        return true;
+    if (at->type == NODE_INTEGER && at->integer >= min && at->integer <= max) {
+        *to = at->integer;
+        return true;
+    }
+    snprintf(want, sizeof want, "a whole number %" PRId64 "..%" PRId64, min, max);
+    return fail_type(r, at, want);
+}
+
 bool value_port(struct report *r, const struct node *at, uint16_t *port)
 {
     if (at->type != NODE_INTEGER || at->integer < 1 || at->integer > UINT16_MAX)

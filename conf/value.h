@@ -26,6 +26,8 @@ struct text_list {
 
 /* An IP or a name; the port stays. */
 bool value_host(struct report *r, const struct node *at, struct addr *host);
+/* A whole number of a range; at NULL leaves it as it is. */
+bool value_integer(struct report *r, const struct node *at, int64_t min, int64_t max, int64_t *to);
 /* A port as a number, 1..65535. */
 bool value_port(struct report *r, const struct node *at, uint16_t *port);
 /* 1080, "1080", "1080-1090" or "env:NAME", all from 1 to 65535. */
