@@ -190,9 +190,9 @@ static void answered(struct load *l, struct visitor *v)
     if (!bulk(l))
         tally_latency(&l->tally, now - v->due);
     v->state = IDLE;
-    if (l->mode == ASK && l->fresh)
+    if ((l->mode == ASK && l->fresh) || (l->mode == DOWNLOAD && l->stopped))
         drop(l, v);
-    else if (l->mode == DOWNLOAD && !l->stopped)
+    else if (l->mode == DOWNLOAD)
         ask(l, v, now);
 }
 

@@ -1,0 +1,195 @@
+#!/usr/bin/python3
+"""Measures v2c beside V2Ray, HAProxy and a bare multiplexer.
+
+    bench.py run --v2c build/v2c --tools build/testing/bench [--bench NAMES] [--rounds N]
+    bench.py report results.json [--full]
+    bench.py list
+
+docs/BENCHMARKS.md says what the figures mean. `make bench` calls `run`.
+"""
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import report
+from scenarios import SCENARIOS
+from subjects import all_subjects
+from system import NotMeasured, Stage, describe_machine, first_line, machine_seconds, raise_descriptor_limit
+from world import World
+
+QUIET_SECONDS = 0.1
+QUIET_TRIES = 20
+LONGEST_SAMPLE = 900
+
+
+def arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="measure; print Markdown, write results.json and report.md")
+    run.add_argument("--v2c", required=True, help="the program")
+    run.add_argument("--tools", required=True, help="folder of the compiled helpers")
+    run.add_argument("--other", action="append", default=[], metavar="NAME=PATH", help="another v2c beside it")
+    run.add_argument("--bench", default="", help="scenarios, with commas; default: all")
+    run.add_argument("--subjects", default="", help="subjects, with commas; default: all")
+    run.add_argument("--rounds", type=int, default=3)
+    run.add_argument("--seconds", type=float, default=2, help="length of a measuring window")
+    run.add_argument("--retries", type=int, default=1, help="how often a noisy sample is taken again")
+    run.add_argument("--slow", action="store_true", help="with what takes V2Ray minutes")
+    run.add_argument("--out", default="bench-results")
+    show = commands.add_parser("report", help="print Markdown from results.json, to be pasted")
+    show.add_argument("results")
+    show.add_argument("--full", action="store_true", help="with every figure and its range")
+    commands.add_parser("list", help="print the scenarios")
+    return parser.parse_args()
+
+
+def chosen(text, known):
+    names = [name for name in text.replace(",", " ").split() if name != "all"] or list(known)
+    wrong = [name for name in names if name not in known]
+    if wrong:
+        sys.exit(f"bench: {', '.join(wrong)}: not one of {', '.join(known)}")
+    return names
+
+
+def wait_quiet():
+    """Waits, not for long, for a moment in which others rest."""
+    for _ in range(QUIET_TRIES):
+        before = machine_seconds()[0]
+        time.sleep(QUIET_SECONDS)
+        if (machine_seconds()[0] - before) / (QUIET_SECONDS * os.cpu_count()) <= report.NOISY:
+            return
+
+
+def too_long(*_):
+    raise NotMeasured(f"it took more than {LONGEST_SAMPLE} s")
+
+
+class Run:
+    """One run of the benchmark: takes samples, and remembers what could not be taken."""
+
+    def __init__(self, options):
+        self.options = options
+        self.subjects = all_subjects(os.path.abspath(options.v2c), options.other)
+        self.names = chosen(options.subjects, self.subjects)
+        self.scenarios = chosen(options.bench, SCENARIOS)
+        self.tools = os.path.abspath(options.tools)
+        self.samples, self.missing = [], []
+        self.begin = time.monotonic()
+
+    def miss(self, scenario, subject, why):
+        line = f"{scenario}, {subject}: {why}"
+        if line not in self.missing:
+            self.missing.append(line)
+            print(f"not measured: {line}", file=sys.stderr, flush=True)
+
+    def runs(self, scenario, subject, number):
+        """Whether this scenario says something about this subject in this round."""
+        s = SCENARIOS[scenario]
+        if number >= s.rounds or subject in s.without:
+            return False
+        if s.role not in self.subjects[subject].roles and not (s.role == "far" and subject == "direct"):
+            return False
+        why = dict(s.slow).get(subject)
+        if why and not self.options.slow:
+            self.miss(scenario, subject, f"only with SLOW=1: {why}")
+        return not why or self.options.slow
+
+    def all(self, world):
+        for number in range(self.options.rounds):
+            order = self.names if number % 2 == 0 else self.names[::-1]
+            for scenario in self.scenarios:
+                for subject in order:
+                    if self.runs(scenario, subject, number):
+                        self.one(world, scenario, subject, number)
+
+    def one(self, world, scenario, subject, number):
+        """The quietest of a few tries."""
+        best = None
+        for _ in range(1 + self.options.retries):
+            wait_quiet()
+            try:
+                sample = self.sample(world, scenario, subject, number)
+            except (NotMeasured, OSError, subprocess.SubprocessError) as error:
+                self.miss(scenario, subject, str(error))
+                return
+            if best is None or sample["others"] < best["others"]:
+                best = sample
+            if best["others"] <= report.NOISY:
+                break
+        self.samples.append(best)
+        shown = ", ".join(f"{m} {v:,.4g}" for m, v in best["metrics"].items() if v is not None)
+        print(f"{number + 1} {scenario:15} {subject:10} {shown}; others {best['others']:.0%}", file=sys.stderr, flush=True)
+
+    def sample(self, world, scenario, subject, number):
+        signal.alarm(LONGEST_SAMPLE)
+        try:
+            with Stage(self.tools) as stage:
+                metrics = SCENARIOS[scenario].measure(world, stage, self.subjects[subject])
+                return {"round": number, "scenario": scenario, "subject": subject, "metrics": metrics,
+                        "others": stage.others}  # fmt: skip
+        finally:
+            signal.alarm(0)
+
+    def document(self):
+        o = self.options
+        version = first_line(os.path.abspath(o.v2c), "version")
+        names = " BENCH=" + ",".join(self.scenarios) if o.bench else ""
+        return {
+            "version": version,
+            "date": time.strftime("%Y-%m-%d"),
+            "machine": describe_machine(),
+            "command": f"make bench{names} ROUNDS={o.rounds}" + (" SLOW=1" if o.slow else ""),
+            "rounds": o.rounds,
+            "seconds": o.seconds,
+            "took": time.monotonic() - self.begin,
+            "scenarios": self.scenarios,
+            "samples": self.samples,
+            "missing": self.missing,
+            "summary": report.summarise(self.samples),
+            "ratios_to_v2ray": report.ratios(self.samples, "v2ray"),
+            "goals": report.judge(self.samples),
+        }
+
+
+def run(options):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGALRM, too_long)
+    raise_descriptor_limit()
+    r = Run(options)
+    with Stage(r.tools) as stage:
+        r.all(World(stage, options.seconds))
+    document = r.document()
+    os.makedirs(options.out, exist_ok=True)
+    with open(os.path.join(options.out, "results.json"), "w", encoding="utf-8") as file:
+        json.dump(document, file, indent=1)
+    with open(os.path.join(options.out, "report.md"), "w", encoding="utf-8") as file:
+        file.write(report.markdown(document, full=True))
+    print(report.markdown(document))
+    return 0 if r.samples else 1
+
+
+def main():
+    options = arguments()
+    if options.command == "list":
+        for name, scenario in SCENARIOS.items():
+            print(f"{name:15} {scenario.title}")
+        return 0
+    if options.command == "report":
+        with open(options.results, encoding="utf-8") as file:
+            print(report.markdown(json.load(file), options.full))
+        return 0
+    try:
+        return run(options)
+    except NotMeasured as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""From samples to medians, ratios and Markdown. No I/O: everything here is a function of the results."""
+from statistics import median
+
+from scenarios import GOALS, METRICS, SCENARIOS
+
+NOISY = 0.10
+ORDER = ["v2ray", "haproxy", "direct", "limit-mux"]  # the columns before v2c
+MINUS = "–"
+
+
+def collect(samples):
+    """{(scenario, subject, metric): {round: value}}"""
+    found = {}
+    for sample in samples:
+        for metric, value in sample["metrics"].items():
+            if value is not None:
+                key = sample["scenario"], sample["subject"], metric
+                found.setdefault(key, {})[sample["round"]] = value
+    return found
+
+
+def goodness(metric, value, base):
+    """How many times as good as `base`; None when that cannot be said."""
+    if METRICS[metric].better == "low":
+        value, base = base, value
+    return value / base if METRICS[metric].better and base > 0 else None
+
+
+def ratio(metric, ours, base):
+    """The median of the ratios of the same round: both saw the same machine. {round: value} each."""
+    found = [goodness(metric, ours[r], base[r]) for r in ours if r in base]
+    found = [value for value in found if value is not None]
+    return median(found) if found else None
+
+
+def summarise(samples):
+    """{scenario: {subject: {metric: {median, low, high, count}}}}"""
+    summary = {}
+    for (scenario, subject, metric), by_round in collect(samples).items():
+        values = list(by_round.values())
+        entry = {"median": median(values), "low": min(values), "high": max(values), "count": len(values)}
+        summary.setdefault(scenario, {}).setdefault(subject, {})[metric] = entry
+    return summary
+
+
+def ratios(samples, base):
+    """{scenario: {subject: {metric: how many times as good as `base`}}}"""
+    found = collect(samples)
+    result = {}
+    for (scenario, subject, metric), ours in found.items():
+        other = found.get((scenario, base, metric))
+        if subject != base and other:
+            result.setdefault(scenario, {}).setdefault(subject, {})[metric] = ratio(metric, ours, other)
+    return result
+
+
+def judge(samples, subject="v2c"):
+    """One dict for each goal that was measured or should have been:
+    scenario, metric, goal, value, ratio (to the goal's subject), reached (None: not known)."""
+    found = collect(samples)
+    rows = []
+    for scenario, metric, goal in GOALS:
+        ours = found.get((scenario, subject, metric))
+        row = {"scenario": scenario, "metric": metric, "goal": goal.text, "value": None, "ratio": None, "reached": None}
+        if ours:
+            row["value"] = median(ours.values())
+            if goal.subject:
+                base = found.get((scenario, goal.subject, metric), {})
+                row["ratio"] = ratio(metric, ours, base)
+                row["reached"] = None if row["ratio"] is None else row["ratio"] >= goal.factor
+            elif goal.text:
+                less = METRICS[metric].better == "low"
+                row["reached"] = row["value"] <= goal.value if less else row["value"] >= goal.value
+        rows.append(row)
+    return rows
+
+
+# ----------------------------------------------------------------------------------------- Markdown
+
+
+def number(metric, value):
+    return MINUS if value is None else f"{value:,.{METRICS[metric].digits}f}"
+
+
+def table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "| " + " | ".join("---" for _ in head) + " |"]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
+
+
+def times(value):
+    return "" if value is None else f" (×{value:.2f})"
+
+
+def word(reached):
+    return {True: "yes", False: "**no**", None: MINUS}[reached]
+
+
+def goals_table(document):
+    """Each goal: what the others reach, what v2c does, and whether that is enough."""
+    summary, verdicts = summarise(document["samples"]), judge(document["samples"])
+    to_v2ray = ratios(document["samples"], "v2ray")
+    rows = []
+    for v in verdicts:
+        scenario, metric = v["scenario"], v["metric"]
+        if scenario not in document["scenarios"]:
+            continue
+        cells = []
+        for name in ORDER:
+            entry = summary.get(scenario, {}).get(name, {}).get(metric)
+            cells.append(number(metric, entry and entry["median"]))
+        gain = to_v2ray.get(scenario, {}).get("v2c", {}).get(metric)
+        goal = "" if not v["goal"] else v["goal"] + times(v["ratio"])
+        rows.append(
+            [f"{SCENARIOS[scenario].title}: {METRICS[metric].label}", *cells, f"**{number(metric, v['value'])}**",
+             MINUS if gain is None else f"{gain:.2f}", goal, word(v["reached"]) if v["goal"] else ""]
+        )  # fmt: skip
+    head = ["what", *ORDER, "v2c", "× v2ray", "goal (v2c × that)", "reached"]
+    return table(head, rows)
+
+
+def cell(metric, entry, gain):
+    text = number(metric, entry["median"])
+    if entry["count"] > 1:
+        text += f" [{number(metric, entry['low'])} to {number(metric, entry['high'])}]"
+    return text + times(gain)
+
+
+def scenario_table(document, scenario, summary, gains):
+    by_subject = summary[scenario]
+    metrics = [m for m in METRICS if any(m in entries for entries in by_subject.values())]
+    rows = []
+    for subject, entries in by_subject.items():
+        gain = gains.get(scenario, {}).get(subject, {})
+        cells = [cell(m, entries[m], gain.get(m)) if m in entries else MINUS for m in metrics]
+        rows.append([subject, *cells])
+    return f"### {SCENARIOS[scenario].title} (`{scenario}`)\n\n" + table(
+        ["", *(METRICS[m].label for m in metrics)], rows
+    )
+
+
+def markdown(document, full=False):
+    """The report. `full`: with ranges of every figure of every subject."""
+    samples = document["samples"]
+    noisy = [s for s in samples if s["others"] > NOISY]
+    machine = "; ".join(f"{name}: {value}" for name, value in document["machine"].items())
+    parts = [
+        f"{machine}.\n",
+        f"{document['version']}, {document['date']}; up to {document['rounds']} interleaved rounds, windows of "
+        f"{document['seconds']:g} s, {document['took'] / 60:.0f} min: `{document['command']}`. Medians; ratios are "
+        "medians of same-round ratios, above 1 is better.\n",
+        f"{len(noisy)} of {len(samples)} samples saw others use more than {NOISY:.0%} of the machine"
+        + (f" (at most {max(s['others'] for s in noisy):.0%})" if noisy else "")
+        + ".\n",
+        goals_table(document),
+    ]
+    if full:
+        summary, gains = summarise(samples), ratios(samples, "v2ray")
+        parts += [scenario_table(document, name, summary, gains) for name in summary]
+    if document["missing"]:
+        parts.append("Not measured:\n")
+        parts.append("\n".join(f"- {line}" for line in document["missing"]) + "\n")
+    return "\n".join(parts)

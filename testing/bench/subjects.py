@@ -1,0 +1,191 @@
+"""What is measured: v2c, V2Ray and HAProxy as tunnels of two processes, the yardstick, no tunnel at all."""
+import json
+import socket
+import time
+import uuid
+from dataclasses import dataclass
+
+from system import HOST, NotMeasured, find_program, free_port
+
+DOMAIN = "tunnel.example"
+SECURITY = "aes-128-gcm"
+SERVED_SECONDS = 30
+
+
+@dataclass
+class Tunnel:
+    """Where visitors go, and who carries them."""
+
+    port: int
+    portal: object = None
+    bridge: object = None
+    link_port: int = 0
+    host: str = HOST
+
+    @property
+    def address(self):
+        return f"{self.host}:{self.port}"
+
+    @property
+    def processes(self):
+        return [child for child in (self.portal, self.bridge) if child]
+
+
+def wait_served(port, question, answer_start, seconds=SERVED_SECONDS):
+    """Returns when a visitor of this port gets an answer."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            with socket.create_connection((HOST, port), 1) as s:
+                s.sendall(question)
+                if s.recv(4096).startswith(answer_start):
+                    return
+        except OSError:
+            pass
+        time.sleep(0.005)
+    raise NotMeasured(f"no visitor was served within {seconds} s")
+
+
+class Direct:
+    """Visitors reach the origin without anything between."""
+
+    name, roles = "direct", {"tunnel"}
+
+    def tunnel(self, _stage, origin, **_):
+        return Tunnel(origin)
+
+
+class V2Like:
+    """A program that reads V2Ray's configuration."""
+
+    def __init__(self, name, command):
+        self.name, self.command = name, command
+        self.roles = {"tunnel", "hop", "portal", "restart", "far"}
+        self.user = str(uuid.uuid4())
+
+    def start(self, stage, name, config, space=None):
+        config["log"] = {"loglevel": "error", "access": "none"}
+        path = stage.write(name + ".json", json.dumps(config, indent=1))
+        listens = [inbound["port"] for inbound in config.get("inbounds", [])]
+        command = [find_program(self.command[0]), *self.command[1:], path]
+        return stage.run(name, command, listens, space)
+
+    @staticmethod
+    def rule(inbound, outbound, **conditions):
+        return {"type": "field", "inboundTag": [inbound], "outboundTag": outbound, **conditions}
+
+    def portal(self, stage, visitors, link, name="portal", host=HOST, space=None, **more):
+        """Takes visitors on one port and the bridge on another. `more`: keys of the top level."""
+        door = {"address": HOST, "port": 80, "network": "tcp"}
+        clients = {"clients": [{"id": self.user, "alterId": 0}]}
+        config = {
+            "reverse": {"portals": [{"tag": "portal", "domain": DOMAIN}]},
+            "inbounds": [
+                {"tag": "visitors", "listen": HOST, "port": visitors, "protocol": "dokodemo-door", "settings": door},
+                {"tag": "link", "listen": host, "port": link, "protocol": "vmess", "settings": clients},
+            ],
+            "routing": {"rules": [self.rule("visitors", "portal"), self.rule("link", "portal")]},
+            **more,
+        }
+        return self.start(stage, name, config, space)
+
+    def bridge(self, stage, links, origin, name="bridge", host=HOST, space=None, **more):
+        """Dials the portals at the ports `links` and leads their visitors to the origin."""
+        user = {"id": self.user, "alterId": 0, "security": SECURITY}
+        web = {"tag": "web", "protocol": "freedom", "settings": {"redirect": f"{HOST}:{origin}"}}
+        config = {"reverse": {"bridges": []}, "outbounds": [web], "routing": {"rules": []}, **more}
+        for number, link in enumerate(links):
+            bridge, out = f"bridge{number}", f"link{number}"
+            vnext = [{"address": host, "port": link, "users": [user]}]
+            config["reverse"]["bridges"].append({"tag": bridge, "domain": DOMAIN})
+            config["outbounds"].append({"tag": out, "protocol": "vmess", "settings": {"vnext": vnext}})
+            config["routing"]["rules"] += [
+                self.rule(bridge, out, domain=["full:" + DOMAIN]),
+                self.rule(bridge, "web"),
+            ]
+        return self.start(stage, name, config, space)
+
+    def tunnel(self, stage, origin, portal_keys=None, bridge_keys=None):
+        t = Tunnel(free_port(), link_port=free_port())
+        t.portal = self.portal(stage, t.port, t.link_port, **(portal_keys or {}))
+        t.bridge = self.bridge(stage, [t.link_port], origin, **(bridge_keys or {}))
+        return t
+
+    def far_tunnel(self, stage, origin, near, far, spaces):
+        """The portal at the address `near`, the bridge and the origin in the other namespace."""
+        t = Tunnel(free_port(), link_port=free_port())
+        t.portal = self.portal(stage, t.port, t.link_port, host=near, space=spaces[0])
+        t.bridge = self.bridge(stage, [t.link_port], origin, host=near, space=spaces[1])
+        return t
+
+    def hop(self, stage, origin):
+        """dokodemo-door to freedom: no tunnel."""
+        t = Tunnel(free_port())
+        door = {"address": HOST, "port": origin, "network": "tcp"}
+        config = {
+            "inbounds": [{"listen": HOST, "port": t.port, "protocol": "dokodemo-door", "settings": door}],
+            "outbounds": [{"protocol": "freedom", "settings": {}}],
+        }
+        t.portal = self.start(stage, "hop", config)
+        return t
+
+
+class Haproxy:
+    """Plain TCP over two processes where portal and bridge stand: what relaying costs without a tunnel."""
+
+    name, roles = "haproxy", {"tunnel", "hop", "restart", "far"}
+
+    def start(self, stage, name, listen, to, space=None):
+        path = stage.write(name + ".cfg", f"""
+global
+    nbthread 1
+    maxconn 9000
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+listen hop
+    bind {listen} backlog 4096
+    server next {to}
+""")
+        port = int(listen.rpartition(":")[2])
+        return stage.run(name, [find_program("haproxy"), "-db", "-f", path], [port], space)
+
+    def tunnel(self, stage, origin, **_):
+        t = Tunnel(free_port(), link_port=free_port())
+        t.bridge = self.start(stage, "bridge", f"{HOST}:{t.link_port}", f"{HOST}:{origin}")
+        t.portal = self.start(stage, "portal", t.address, f"{HOST}:{t.link_port}")
+        return t
+
+    def far_tunnel(self, stage, origin, _near, far, spaces):
+        t = Tunnel(free_port(), link_port=free_port())
+        t.bridge = self.start(stage, "bridge", f"{far}:{t.link_port}", f"{HOST}:{origin}", spaces[1])
+        t.portal = self.start(stage, "portal", t.address, f"{far}:{t.link_port}", spaces[0])
+        return t
+
+    def hop(self, stage, origin):
+        t = Tunnel(free_port())
+        t.portal = self.start(stage, "hop", t.address, f"{HOST}:{origin}")
+        return t
+
+
+class LimitMux:
+    """The yardstick, limit_mux.c."""
+
+    name, roles = "limit-mux", {"tunnel"}
+
+    def tunnel(self, stage, origin, **_):
+        t = Tunnel(free_port(), link_port=free_port())
+        program = stage.tools + "/limit_mux"
+        t.portal = stage.run("portal", [program, "portal", str(t.port), str(t.link_port)], [t.port, t.link_port])
+        t.bridge = stage.run("bridge", [program, "bridge", str(t.link_port), str(origin)])
+        return t
+
+
+def all_subjects(v2c, others):
+    """Every subject by name; `others` are more programs that run like v2c, as NAME=PATH."""
+    found = [V2Like("v2c", [v2c, "run", "-c"])]
+    found += [V2Like(name, [path, "run", "-c"]) for name, path in (o.split("=", 1) for o in others)]
+    found += [V2Like("v2ray", ["v2ray", "-config"]), Haproxy(), LimitMux(), Direct()]
+    return {subject.name: subject for subject in found}
