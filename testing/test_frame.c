@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <sodium.h>
 
 #include "mux/frame.h"
 #include "testing/vectors.h"
@@ -17,12 +18,14 @@ struct sample {
     struct mux_frame frame;
 };
 
-static void sample_target(struct vectors *v, int i, struct addr *a)
+/* which: what the keys of this address begin with. */
+static void sample_address(struct vectors *v, int i, const char *which, struct addr *a)
 {
     uint8_t bytes[ADDR_NAME_MAX];
-    size_t len = vectors_bytes(v, bytes, sizeof bytes, "good.%d.address", i);
-    a->type = (uint8_t)vectors_number(v, "good.%d.address_type", i);
-    a->port = (uint16_t)vectors_number(v, "good.%d.port", i);
+    size_t len = vectors_bytes(v, bytes, sizeof bytes, "good.%d.%saddress", i, which);
+    bool target = *which == '\0';
+    a->type = (uint8_t)vectors_number(v, "good.%d.%stype", i, target ? "address_" : which);
+    a->port = (uint16_t)vectors_number(v, "good.%d.%sport", i, which);
     if (a->type == ADDR_NAME) {
         memcpy(a->name, bytes, len);
         a->name[len] = '\0';
@@ -44,7 +47,9 @@ static void sample_read(struct vectors *v, int i, struct sample *s)
     if (s->frame.status != MUX_NEW)
         return;
     s->frame.net = (uint8_t)vectors_number(v, "good.%d.network", i);
-    sample_target(v, i, &s->frame.target);
+    sample_address(v, i, "", &s->frame.target);
+    if (vectors_has(v, "good.%d.source_type", i))
+        sample_address(v, i, "source_", &s->frame.source);
 }
 
 static void assert_frame(const struct mux_frame *f, const struct mux_frame *wanted)
@@ -57,6 +62,9 @@ static void assert_frame(const struct mux_frame *f, const struct mux_frame *want
     assert_int_equal(f->target.type, wanted->target.type);
     if (wanted->target.type)
         assert_true(addr_equal(&f->target, &wanted->target));
+    assert_int_equal(f->source.type, wanted->source.type);
+    if (wanted->source.type)
+        assert_true(addr_equal(&f->source, &wanted->source));
 }
 
 static void each_sample(void (*law)(const struct sample *s))
@@ -184,12 +192,41 @@ static void unknown_options_are_kept_and_do_no_harm(void **state)
     }
 }
 
+/* Whatever others append to New, and wherever it is cut, the target is read and the frame ends where its
+ * length says. */
+static void any_extension_behind_the_target_is_harmless(void **state)
+{
+    (void)state;
+    uint8_t wire[MUX_HEAD_MAX] = {0, 0, 0, 1, MUX_NEW, 0, NET_TCP, 0, 80, 1, 10, 9, 8, 7};
+    for (unsigned round = 0; round < 20000; round++) {
+        size_t more = randombytes_uniform(40);
+        uint8_t *exact = test_malloc(14 + more);
+        struct mux_frame f;
+        struct err e;
+        randombytes_buf(wire + 14, more);
+        if (more && randombytes_uniform(2))
+            wire[14] = NET_TCP;
+        if (more > 3)
+            wire[17] %= 5;
+        wire[1] = (uint8_t)(12 + more), wire[6] = round % 2 ? NET_TCP : NET_UDP;
+        memcpy(exact, wire, 14 + more);
+        struct cursor c = cur_of(exact, 14 + more);
+        assert_int_equal(mux_frame_read(&c, &f, &e), STEP_DONE);
+        assert_int_equal(cur_left(&c), 0);
+        assert_true(f.target.type == ADDR_IPV4 && f.target.port == 80);
+        assert_true(f.source.type == ADDR_NONE || (f.net == NET_TCP && wire[14] == NET_TCP));
+        assert_int_not_equal(f.source.type, ADDR_NAME);
+        test_free(exact);
+    }
+}
+
 static void the_longest_name_fits(void **state)
 {
     (void)state;
     struct mux_frame f = {.id = 7, .status = MUX_NEW, .net = NET_TCP}, again;
     f.target.type = ADDR_NAME;
     memset(f.target.name, 'a', ADDR_NAME_MAX);
+    f.source = (struct addr){.type = ADDR_IPV6, .port = 1};
     uint8_t wire[MUX_HEAD_MAX];
     struct writer w = wr_of(wire, sizeof wire);
     struct err e;
@@ -226,8 +263,9 @@ int main(void)
         cmocka_unit_test(every_bad_frame_fails_and_consumes_nothing),
         cmocka_unit_test(every_status_option_and_metadata_length_has_a_verdict),
         cmocka_unit_test(unknown_options_are_kept_and_do_no_harm),
+        cmocka_unit_test(any_extension_behind_the_target_is_harmless),
         cmocka_unit_test(the_longest_name_fits),
         cmocka_unit_test(a_keep_head_is_the_frame_written),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
 }

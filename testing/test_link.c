@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -11,112 +12,239 @@
 #include "mux/link.h"
 #include "testing/vectors.h"
 
+enum { ITEMS_MAX = LINK_MAX / 3, TEXT_MAX = 100 };
+
+struct message {
+    struct link_item items[ITEMS_MAX];
+    size_t count;
+    bool ours;
+};
+
 /* From memory of exactly that size. */
-static bool reads(const uint8_t *message, size_t len, struct link_hello *h)
+static struct message message_of(const uint8_t *bytes, size_t len)
 {
+    struct message m = {0};
     uint8_t *exact = test_malloc(len ? len : 1);
     if (len)
-        memcpy(exact, message, len);
-    bool hello = link_hello_read(cur_of(exact, len), h);
+        memcpy(exact, bytes, len);
+    struct cursor c = cur_of(exact, len);
+    m.ours = link_read_magic(&c);
+    while (m.ours && link_read(&c, &m.items[m.count]))
+        assert_true(++m.count < ITEMS_MAX);
     test_free(exact);
-    return hello;
+    return m;
 }
 
-static void what_we_write_is_the_first_vector(void **state)
+/* As the vectors have it: the type and its fields in order. */
+static void item_text(const struct link_item *i, char text[TEXT_MAX])
 {
-    (void)state;
-    struct vectors *v = vectors_open("link.txt");
-    uint8_t wanted[LINK_MAX], message[LINK_MAX];
-    size_t len = vectors_bytes(v, wanted, sizeof wanted, "good.0.message");
-    struct writer w = wr_of(message, sizeof message);
-    link_hello_write(&w, &(struct link_hello){.version = LINK_VERSION, .datagram_max = 16384});
-    assert_int_equal(wr_len(&w), len);
-    assert_memory_equal(message, wanted, len);
-    vectors_close(v);
+    const struct link_hello *h = &i->hello;
+    switch (i->type) {
+    case LINK_HELLO:
+        snprintf(text, TEXT_MAX, "HELLO %u %u %u %u %u %u %u", h->version, h->datagram_max,
+                 h->features, h->window, h->streams, h->shard, h->shards);
+        return;
+    case LINK_WINDOW:
+        snprintf(text, TEXT_MAX, "WINDOW %u %u", i->stream, i->credit);
+        return;
+    case LINK_BLOCKED:
+        snprintf(text, TEXT_MAX, "BLOCKED %u", i->stream);
+        return;
+    case LINK_OPENED:
+        snprintf(text, TEXT_MAX, "OPENED %u", i->stream);
+        return;
+    case LINK_REFUSED:
+        snprintf(text, TEXT_MAX, "REFUSED %u %u", i->stream, i->refusal);
+        return;
+    case LINK_PING:
+        snprintf(text, TEXT_MAX, "PING %llu", (unsigned long long)i->token);
+        return;
+    case LINK_PONG:
+        snprintf(text, TEXT_MAX, "PONG %llu", (unsigned long long)i->token);
+        return;
+    case LINK_GOAWAY:
+        snprintf(text, TEXT_MAX, "GOAWAY %u %u", i->going.reason, i->going.wait);
+        return;
+    default:
+        fail_msg("type %u was read", i->type);
+    }
 }
 
-static void hello_is_found_among_unknown_items_and_longer_values(void **state)
+static size_t message_write(const struct message *m, uint8_t bytes[LINK_MAX])
 {
-    (void)state;
+    struct writer w = wr_of(bytes, LINK_MAX);
+    link_write_magic(&w);
+    for (size_t i = 0; i < m->count; i++)
+        link_write(&w, &m->items[i]);
+    assert_false(w.overflow);
+    return wr_len(&w);
+}
+
+static void assert_same_items(const struct message *a, const struct message *b)
+{
+    char one[TEXT_MAX], other[TEXT_MAX];
+    assert_int_equal(a->count, b->count);
+    for (size_t i = 0; i < a->count; i++) {
+        item_text(&a->items[i], one), item_text(&b->items[i], other);
+        assert_string_equal(one, other);
+    }
+}
+
+static void each_good(void (*law)(struct vectors *v, int i, const uint8_t *bytes, size_t len))
+{
     struct vectors *v = vectors_open("link.txt");
     for (int i = 0; i < vectors_number(v, "good.count"); i++) {
-        uint8_t message[LINK_MAX];
-        struct link_hello h;
-        size_t len = vectors_bytes(v, message, sizeof message, "good.%d.message", i);
-        assert_true(reads(message, len, &h));
-        assert_int_equal(h.version, vectors_number(v, "good.%d.version", i));
-        assert_int_equal(h.datagram_max, vectors_number(v, "good.%d.datagram_max", i));
+        uint8_t bytes[LINK_MAX];
+        size_t len = vectors_bytes(v, bytes, sizeof bytes, "good.%d.message", i);
+        law(v, i, bytes, len);
     }
     vectors_close(v);
 }
 
-static void the_frame_around_a_message_is_a_keepalive_of_session_0(void **state)
+static void reads_as_told(struct vectors *v, int i, const uint8_t *bytes, size_t len)
 {
-    (void)state;
-    struct vectors *v = vectors_open("link.txt");
-    for (int i = 0; i < vectors_number(v, "good.count"); i++) {
-        uint8_t wire[LINK_MAX], message[LINK_MAX];
-        struct mux_frame f;
-        struct err e;
-        size_t len = vectors_bytes(v, wire, sizeof wire, "good.%d.frame", i);
-        size_t inner = vectors_bytes(v, message, sizeof message, "good.%d.message", i);
-        struct cursor c = cur_of(wire, len);
-        assert_int_equal(mux_frame_read(&c, &f, &e), STEP_DONE);
-        assert_int_equal(f.status, MUX_KEEPALIVE);
-        assert_int_equal(f.id, 0);
-        assert_int_equal(f.data_len, inner);
-        assert_int_equal(cur_left(&c), inner);
-        assert_memory_equal(c.p, message, inner);
+    struct message m = message_of(bytes, len);
+    assert_true(m.ours);
+    assert_int_equal(m.count, vectors_number(v, "good.%d.items", i));
+    for (size_t j = 0; j < m.count; j++) {
+        char text[TEXT_MAX];
+        item_text(&m.items[j], text);
+        assert_string_equal(text, vectors_text(v, "good.%d.item.%zu", i, j));
     }
-    vectors_close(v);
 }
 
-static void what_is_not_ours_is_no_hello(void **state)
+static void every_message_reads_as_its_vector_says(void **state)
+{
+    (void)state;
+    each_good(reads_as_told);
+}
+
+static void writes_the_same(struct vectors *v, int i, const uint8_t *bytes, size_t len)
+{
+    uint8_t again[LINK_MAX];
+    struct message m = message_of(bytes, len);
+    size_t wrote = message_write(&m, again);
+    if (vectors_number(v, "good.%d.exact", i)) {
+        assert_int_equal(wrote, len);
+        assert_memory_equal(again, bytes, len);
+    }
+    struct message read = message_of(again, wrote);
+    assert_same_items(&m, &read);
+}
+
+static void what_was_read_writes_as_the_same_bytes(void **state)
+{
+    (void)state;
+    each_good(writes_the_same);
+}
+
+static void the_frame_is_ours(struct vectors *v, int i, const uint8_t *bytes, size_t len)
+{
+    uint8_t wire[LINK_MAX + 8];
+    struct mux_frame f;
+    struct err e;
+    struct cursor c = cur_of(wire, vectors_bytes(v, wire, sizeof wire, "good.%d.frame", i));
+    assert_int_equal(mux_frame_read(&c, &f, &e), STEP_DONE);
+    assert_int_equal(f.status, MUX_KEEPALIVE);
+    assert_int_equal(f.id, 0);
+    assert_int_equal(f.data_len, len);
+    assert_int_equal(cur_left(&c), len);
+    assert_memory_equal(c.p, bytes, len);
+}
+
+static void the_frame_around_a_message_is_a_keepalive_of_stream_0(void **state)
+{
+    (void)state;
+    each_good(the_frame_is_ours);
+}
+
+/* How many items lie whole within the first `cut` bytes, known or not. */
+static size_t whole_items(const uint8_t *bytes, size_t cut)
+{
+    size_t at = 4, count = 0;
+    while (at + 3 <= cut && (at += 3u + (size_t)(bytes[at + 1] << 8 | bytes[at + 2])) <= cut)
+        count++;
+    return count;
+}
+
+static void cut_it_has_the_items_that_are_whole(struct vectors *v, int i, const uint8_t *bytes,
+                                                size_t len)
+{
+    (void)v, (void)i;
+    struct message all = message_of(bytes, len);
+    bool only_known = whole_items(bytes, len) == all.count;
+    for (size_t cut = 0; cut < len; cut++) {
+        struct message part = message_of(bytes, cut);
+        assert_int_equal(part.ours, cut >= 4);
+        assert_true(part.count <= all.count);
+        if (only_known && cut >= 4)
+            assert_int_equal(part.count, whole_items(bytes, cut));
+        struct message same = all;
+        same.count = part.count;
+        assert_same_items(&part, &same);
+    }
+}
+
+static void a_message_cut_anywhere_has_the_items_that_are_whole(void **state)
+{
+    (void)state;
+    each_good(cut_it_has_the_items_that_are_whole);
+}
+
+static void an_item_is_read_only_when_it_is_long_enough(void **state)
+{
+    (void)state;
+    static const size_t shortest[] = {
+        [LINK_HELLO] = 3,   [LINK_WINDOW] = 6, [LINK_BLOCKED] = 2, [LINK_OPENED] = 2,
+        [LINK_REFUSED] = 3, [LINK_PING] = 8,   [LINK_PONG] = 8,    [LINK_GOAWAY] = 5};
+    for (unsigned type = 0; type < 256; type++)
+        for (uint8_t len = 0; len < 40; len++) {
+            uint8_t bytes[50] = {'v', '2', 'c', '1', (uint8_t)type, 0, len, 1};
+            bool known = type >= LINK_HELLO && type <= LINK_GOAWAY;
+            struct message m = message_of(bytes, 7u + len);
+            assert_int_equal(m.count, known && len >= shortest[type]);
+        }
+}
+
+static void what_is_not_ours_has_no_items(void **state)
 {
     (void)state;
     struct vectors *v = vectors_open("link.txt");
     for (int i = 0; i < vectors_number(v, "bad.count"); i++) {
-        uint8_t message[LINK_MAX];
-        struct link_hello h;
-        size_t len = vectors_bytes(v, message, sizeof message, "bad.%d.message", i);
-        assert_false(reads(message, len, &h));
+        uint8_t bytes[LINK_MAX];
+        size_t len = vectors_bytes(v, bytes, sizeof bytes, "bad.%d.message", i);
+        assert_false(message_of(bytes, len).ours);
     }
     vectors_close(v);
-}
-
-static void a_hello_cut_anywhere_is_none(void **state)
-{
-    (void)state;
-    uint8_t message[LINK_MAX];
-    struct link_hello h;
-    struct writer w = wr_of(message, sizeof message);
-    link_hello_write(&w, &(struct link_hello){.version = LINK_VERSION, .datagram_max = 4096});
-    for (size_t cut = 0; cut < wr_len(&w); cut++)
-        assert_false(reads(message, cut, &h));
-    assert_true(reads(message, wr_len(&w), &h));
 }
 
 static void any_bytes_behind_the_magic_are_harmless(void **state)
 {
     (void)state;
-    uint8_t message[LINK_MAX] = {'v', '2', 'c', '1'};
-    struct link_hello h;
+    uint8_t bytes[LINK_MAX] = {'v', '2', 'c', '1'}, again[LINK_MAX];
     for (int i = 0; i < 5000; i++) {
-        size_t len = randombytes_uniform(sizeof message - 4);
-        randombytes_buf(message + 4, len);
-        if (reads(message, 4 + len, &h))
-            assert_true(h.version >= LINK_VERSION);
+        size_t len = randombytes_uniform(sizeof bytes - 4);
+        randombytes_buf(bytes + 4, len);
+        for (size_t at = 4; at + 2 < 4 + len; at += randombytes_uniform(12))
+            bytes[at] %= 10, bytes[at + 1] = 0, bytes[at + 2] %= 15;
+        struct message m = message_of(bytes, 4 + len);
+        for (size_t j = 0; j < m.count; j++) {
+            struct message one = {.items = {m.items[j]}, .count = 1}, read;
+            read = message_of(again, message_write(&one, again));
+            assert_same_items(&one, &read);
+        }
     }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_we_write_is_the_first_vector),
-        cmocka_unit_test(hello_is_found_among_unknown_items_and_longer_values),
-        cmocka_unit_test(the_frame_around_a_message_is_a_keepalive_of_session_0),
-        cmocka_unit_test(what_is_not_ours_is_no_hello),
-        cmocka_unit_test(a_hello_cut_anywhere_is_none),
+        cmocka_unit_test(every_message_reads_as_its_vector_says),
+        cmocka_unit_test(what_was_read_writes_as_the_same_bytes),
+        cmocka_unit_test(the_frame_around_a_message_is_a_keepalive_of_stream_0),
+        cmocka_unit_test(a_message_cut_anywhere_has_the_items_that_are_whole),
+        cmocka_unit_test(an_item_is_read_only_when_it_is_long_enough),
+        cmocka_unit_test(what_is_not_ours_has_no_items),
         cmocka_unit_test(any_bytes_behind_the_magic_are_harmless),
     };
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
