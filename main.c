@@ -129,6 +129,7 @@ static struct config *load(int argc, char **argv, FILE *report)
 struct process {
     struct config *config;
     struct worker *workers;
+    struct portal_shards **shards;
     unsigned count;
     struct api_view view;
     struct api_watch *watches;
@@ -187,11 +188,12 @@ static int process_start(struct process *p, struct err *e)
     p->watches = calloc(c->bridge_count + c->outbound_count + 1, sizeof *p->watches);
     p->counters = calloc(p->count, sizeof *p->counters);
     p->workers = calloc(p->count, sizeof *p->workers);
-    if (!p->watches || !p->counters || !p->workers)
+    p->shards = worker_shards_new(c, p->count);
+    if (!p->watches || !p->counters || !p->workers || !p->shards)
         return err_set(e, ENOMEM, "out of memory");
     process_watch(p);
     for (unsigned i = 0; i < p->count; i++) {
-        if (worker_init(&p->workers[i], i, p->count, c, &p->view, e) < 0)
+        if (worker_init(&p->workers[i], i, p->count, c, p->shards, &p->view, e) < 0)
             return -1;
         p->counters[i] = p->workers[i].loop.counters;
     }
@@ -257,6 +259,7 @@ static void process_free(struct process *p)
     for (unsigned i = 0; p->workers && i < p->count; i++)
         if (p->workers[i].loop.ev)
             worker_fini(&p->workers[i]);
+    worker_shards_free(p->shards, p->config);
     free(p->workers);
     free(p->counters);
     free(p->watches);

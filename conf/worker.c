@@ -22,7 +22,7 @@ static struct outbound *outbound_make(struct worker *w, const struct outbound_co
     case OUT_API:
         return api_new(l, o->tag, w->view);
     case OUT_PORTAL:
-        return portal_new(l, &o->portal);
+        return portal_new(l, &o->portal, w->shards[o - w->config->outbounds]);
     }
     return NULL;
 }
@@ -49,10 +49,30 @@ static int worker_make_outbounds(struct worker *w, struct err *e)
 
 static void on_stop(struct task *t);
 
-int worker_init(struct worker *w, unsigned index, unsigned count, const struct config *c,
-                const struct api_view *view, struct err *e)
+void worker_shards_free(struct portal_shards **shards, const struct config *c)
 {
-    *w = (struct worker){.config = c, .view = view, .count = count, .stop = {.run = on_stop}};
+    for (size_t i = 0; shards && i < c->outbound_count; i++)
+        portal_shards_free(shards[i]);
+    free(shards);
+}
+
+struct portal_shards **worker_shards_new(const struct config *c, unsigned workers)
+{
+    struct portal_shards **shards = calloc(c->outbound_count + 1, sizeof *shards);
+    for (size_t i = 0; shards && i < c->outbound_count; i++) {
+        if (c->outbounds[i].kind != OUT_PORTAL || (shards[i] = portal_shards_new(workers)))
+            continue;
+        worker_shards_free(shards, c);
+        return NULL;
+    }
+    return shards;
+}
+
+int worker_init(struct worker *w, unsigned index, unsigned count, const struct config *c,
+                struct portal_shards **shards, const struct api_view *view, struct err *e)
+{
+    *w = (struct worker){
+        .config = c, .shards = shards, .view = view, .count = count, .stop = {.run = on_stop}};
     if (loop_init(&w->loop, index, c->stats.count, e) < 0)
         return -1;
     if (worker_make_outbounds(w, e) == 0)
@@ -98,13 +118,16 @@ static struct inbound *inbound_make(struct worker *w, const struct inbound_conf 
     return NULL;
 }
 
-/* A bridge lives on one worker. */
+/* Each worker keeps its share of a bridge's links. */
 static int worker_make_bridges(struct worker *w, struct err *e)
 {
     const struct config *c = w->config;
-    for (size_t i = w->loop.index; i < c->bridge_count; i += w->count) {
+    for (size_t i = 0; i < c->bridge_count; i++) {
+        unsigned share = bridge_share(&c->bridges[i], w->loop.index, w->count);
+        if (!share)
+            continue;
         struct inbound *b =
-            bridge_new(&w->loop, &w->dispatcher, &c->bridges[i], config_policy(c, 0));
+            bridge_new(&w->loop, &w->dispatcher, &c->bridges[i], config_policy(c, 0), share);
         if (!b)
             return err_set(e, ENOMEM, "bridge \"%s\": out of memory", c->bridges[i].tag);
         w->inbounds[w->inbound_count++] = b;

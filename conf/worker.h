@@ -17,6 +17,7 @@ struct worker {
     const struct config *config;
     const struct api_view *view;
     unsigned count; /* of workers */
+    struct portal_shards **shards; /* by outbound; shared by all workers; NULL where it is no portal */
     struct dispatcher dispatcher;
     struct outbound **outbounds;
     struct inbound **inbounds; /* the configured ones, then the bridges */
@@ -26,7 +27,10 @@ struct worker {
 
 /* Makes the loop and its outbounds. */
 int worker_init(struct worker *w, unsigned index, unsigned count, const struct config *c,
-                const struct api_view *view, struct err *e);
+                struct portal_shards **shards, const struct api_view *view, struct err *e);
+/* What the portals of all workers share. NULL: out of memory. */
+struct portal_shards **worker_shards_new(const struct config *c, unsigned workers);
+void worker_shards_free(struct portal_shards **shards, const struct config *c);
 /* Opens its listeners and lets its bridges dial. */
 int worker_listen(struct worker *w, struct err *e);
 void worker_run(struct worker *w);  /* on its thread, until worker_stop() */

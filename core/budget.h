@@ -10,6 +10,8 @@
 
 struct budget {
     _Atomic size_t used;
+    _Atomic size_t
+        promised; /* what peers may send beyond what each may at least; half of the limit at most */
     size_t limit; /* 0: none */
 };
 
@@ -18,6 +20,23 @@ static inline void budget_add(struct budget *b, ptrdiff_t n)
 {
     if (b)
         atomic_fetch_add_explicit(&b->used, (size_t)n, memory_order_relaxed);
+}
+
+/* False: too much is promised already. b may be NULL: no limit. */
+static inline bool budget_promise(struct budget *b, size_t n)
+{
+    if (!b || !b->limit)
+        return true;
+    if (atomic_fetch_add_explicit(&b->promised, n, memory_order_relaxed) + n <= b->limit / 2)
+        return true;
+    atomic_fetch_sub_explicit(&b->promised, n, memory_order_relaxed);
+    return false;
+}
+
+static inline void budget_release(struct budget *b, size_t n)
+{
+    if (b && b->limit)
+        atomic_fetch_sub_explicit(&b->promised, n, memory_order_relaxed);
 }
 
 /* More than this many hundredths of the limit are in use. b may be NULL: no limit. */

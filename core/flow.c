@@ -59,6 +59,7 @@ static void flow_abort(struct flow *f, const struct err *why)
 
 void flows_abort(struct loop *l, const struct err *why)
 {
+    l->ends = true;
     for (struct list_item *i = list_first(&l->flows); i; i = list_next(&l->flows, i))
         flow_abort(container_of(i, struct flow, item), why);
 }
@@ -67,6 +68,8 @@ void flows_abort(struct loop *l, const struct err *why)
 
 /* Seconds; nothing says when datagrams end. Who was never answered may be a forged source. */
 static const double PACKETS_IDLE = 120, PACKETS_UNANSWERED = 30;
+
+static const double IDLE_ANSWER = 1; /* seconds, at most, that another loop has to answer */
 
 static double flow_packets_idle(const struct flow *f)
 {
@@ -84,12 +87,16 @@ static double flow_idle_limit(const struct flow *f)
     return client_ended ? f->policy->downlink_only : f->policy->uplink_only;
 }
 
+static void flow_arm(struct flow *f, double seconds)
+{
+    ev_timer_stop(f->loop->ev, &f->idle);
+    ev_timer_set(&f->idle, seconds > 0.001 ? seconds : 0.001, 0);
+    ev_timer_start(f->loop->ev, &f->idle);
+}
+
 static void flow_arm_idle(struct flow *f)
 {
-    double left = f->active + flow_idle_limit(f) - loop_steady();
-    ev_timer_stop(f->loop->ev, &f->idle);
-    ev_timer_set(&f->idle, left > 0.001 ? left : 0.001, 0);
-    ev_timer_start(f->loop->ev, &f->idle);
+    flow_arm(f, f->active + flow_idle_limit(f) - loop_steady());
 }
 
 /* A side ended: from now on the limit may be a shorter one. */
@@ -100,6 +107,16 @@ static void flow_half_closed(struct flow *f)
         flow_arm_idle(f);
 }
 
+/* An end may know of bytes that move elsewhere. */
+static bool flow_asks(struct flow *f)
+{
+    bool asks = false;
+    for (int side = 0; side < 2; side++)
+        if (f->ends[side] && f->ends[side]->ops->idle)
+            asks |= f->ends[side]->ops->idle(f->ends[side]);
+    return asks;
+}
+
 /* The timer is not moved with every byte; when it fires it looks how long nothing happened. */
 static void on_idle(struct ev_loop *ev, ev_timer *w, int events)
 {
@@ -108,6 +125,10 @@ static void on_idle(struct ev_loop *ev, ev_timer *w, int events)
     double limit = flow_idle_limit(f);
     if (loop_steady() - f->active < limit) {
         flow_arm_idle(f);
+        return;
+    }
+    if (flow_asks(f)) {
+        flow_arm(f, limit / 4 < IDLE_ANSWER ? limit / 4 : IDLE_ANSWER);
         return;
     }
     struct err why;
@@ -123,28 +144,51 @@ static void flow_seat(struct flow *f, struct end *e, const struct end_ops *ops, 
     f->ends[side] = e;
 }
 
+void flow_start(struct flow *f, struct loop *l, struct end *first, const struct end_ops *ops)
+{
+    f->loop = l;
+    f->pipes[0].limit = f->pipes[1].limit = f->policy->buffer_size;
+    f->born = f->active = loop_steady();
+    flow_seat(f, first, ops, 0);
+    ev_init(&f->idle, on_idle);
+    f->idle.data = f;
+    flow_arm_idle(f);
+    list_push(&l->flows, &f->item);
+    if (f->twin)
+        return;
+    stat_add(l->counters, STAT_flows_opened, 1);
+    stat_add(l->counters, STAT_flows_live, 1);
+}
+
 struct flow *flow_new(struct loop *l, struct end *inbound_end, const struct end_ops *ops,
                       const struct meta *m, const struct policy *p)
 {
     struct flow *f = calloc(1, sizeof *f);
     if (!f)
         return NULL;
-    f->loop = l;
     f->id = ++l->next_flow ? l->next_flow : ++l->next_flow;
     f->meta = *m;
     f->meta.outbound_tag = "";
     f->packets = m->net == NET_UDP;
     f->policy = p;
-    f->pipes[0].limit = f->pipes[1].limit = p->buffer_size;
-    f->born = f->active = loop_steady();
-    flow_seat(f, inbound_end, ops, 0);
-    ev_init(&f->idle, on_idle);
-    f->idle.data = f;
-    flow_arm_idle(f);
-    list_push(&l->flows, &f->item);
-    stat_add(l->counters, STAT_flows_opened, 1);
-    stat_add(l->counters, STAT_flows_live, 1);
+    flow_start(f, l, inbound_end, ops);
     return f;
+}
+
+struct flow *flow_twin(const struct flow *f)
+{
+    struct flow *t = calloc(1, sizeof *t);
+    if (!t)
+        return NULL;
+    t->id = f->id; /* what is logged of either belongs together */
+    t->meta = f->meta;
+    t->packets = f->packets;
+    t->carrier = f->carrier;
+    t->opened = f->opened;
+    t->tries = f->tries;
+    t->policy = f->policy;
+    t->twin = true;
+    return t;
 }
 
 void flow_join(struct flow *f, struct end *outbound_end, const struct end_ops *ops)
@@ -164,7 +208,7 @@ void flow_limit(struct flow *f, const struct policy *p)
 static void flow_log_end(const struct flow *f)
 {
     char from[ADDR_TEXT_MAX], to[ADDR_TEXT_MAX];
-    if (!log_on(LOG_INFO))
+    if (f->twin || !log_on(LOG_INFO))
         return;
     log_line(LOG_INFO, f->id,
              "flow ended in=%s from=%s to=%s:%s out=%s up=%llu down=%llu ms=%.0f end=%s",
@@ -189,9 +233,8 @@ static void flow_free(struct flow *f)
     pipe_clear(f, &f->pipes[0]);
     pipe_clear(f, &f->pipes[1]);
     list_remove(&f->item);
-    stat_add(l->counters, STAT_flows_live, -1);
-    if (f->why_code)
-        stat_add(l->counters, STAT_flows_failed, 1);
+    stat_add(l->counters, STAT_flows_live, f->twin ? 0 : -1);
+    stat_add(l->counters, STAT_flows_failed, !f->twin && f->why_code);
     free(f->why);
     free(f);
 }
@@ -244,8 +287,20 @@ size_t end_room(struct end *e)
     struct pipe *p = pipe_out(e);
     if (!pipe_full(e->flow, p))
         return p->limit - p->q.bytes;
-    p->starved = true;
+    end_call_at(e, p->limit / 2);
     return 0;
+}
+
+void end_call_at(struct end *e, size_t low)
+{
+    pipe_out(e)->low = low;
+    pipe_out(e)->starved = true;
+}
+
+void end_limit(struct end *e, size_t limit)
+{
+    if (limit < pipe_in(e)->limit)
+        pipe_in(e)->limit = limit;
 }
 
 static void end_moved(struct end *e, size_t len)
@@ -253,7 +308,7 @@ static void end_moved(struct end *e, size_t len)
     struct flow *f = e->flow;
     pipe_out(e)->total += len;
     f->active = loop_steady();
-    if (f->meta.user) {
+    if (f->meta.user && !f->twin) {
         const struct traffic *t = &f->meta.user->traffic;
         stat_add(f->loop->counters, e->side == 0 ? t->up : t->down, (int64_t)len);
     }
@@ -296,7 +351,7 @@ struct buf *end_take(struct end *e)
     if (b && e->flow->packets)
         e->flow->loop->datagrams--;
     /* Telling the putter at half full, not at every buf, halves the wake-ups of a slow reader. */
-    if (p->starved && p->q.bytes <= p->limit / 2) {
+    if (p->starved && p->q.bytes <= p->low) {
         p->starved = false;
         end_wake_peer(e);
     }
@@ -317,6 +372,11 @@ void end_untake(struct end *e, struct buf *b)
 size_t end_waiting(const struct end *e)
 {
     return pipe_in(e)->q.bytes;
+}
+
+uint64_t end_total(const struct end *e)
+{
+    return pipe_out(e)->total;
 }
 
 bool end_has(const struct end *e)

@@ -22,6 +22,9 @@ struct end;
 
 struct end_ops {
     void (*wake)(struct end *e); /* may leave; must not touch the end after that */
+    /* Nothing moved for too long. True: wait a little more; the end asks elsewhere, and sets
+     * flow->active if something moved there. Must not leave. NULL: there is nowhere to ask. */
+    bool (*idle)(struct end *e);
 };
 
 struct end {
@@ -36,7 +39,8 @@ struct pipe {
     size_t limit;
     uint64_t total; /* bytes that ever entered */
     bool eof;       /* nothing will be put any more */
-    bool starved;   /* the putter found no room and wants to know when there is */
+    size_t low;     /* for `starved` */
+    bool starved;   /* the putter wants to know when no more than `low` bytes wait */
 };
 
 struct flow {
@@ -50,6 +54,8 @@ struct flow {
     bool packets;         /* a buf is a datagram; never joined or split */
     bool carrier;         /* many flows lie on it: its sockets find a dead peer fast */
     bool opened;          /* the target was reached, see end_opened() */
+    uint8_t tries;        /* links that were tried in vain */
+    bool twin;            /* of a flow on another loop, where it is counted and logged */
     uint64_t pieces; /* sealed pieces on the busier way of side 0's or 1's codec; 0: no codec */
     const struct policy *policy;
     ev_timer idle;
@@ -61,6 +67,11 @@ struct flow {
 /* A flow with its first end, which owns side 0. NULL: out of memory. Copies meta. */
 struct flow *flow_new(struct loop *l, struct end *inbound_end, const struct end_ops *ops,
                       const struct meta *m, const struct policy *p);
+/* The same flow for another loop: core/cross.h. Without ends it belongs to the caller, who may free() it.
+ * NULL: out of memory. */
+struct flow *flow_twin(const struct flow *f);
+/* On its own loop: begins a flow that flow_twin() made. */
+void flow_start(struct flow *f, struct loop *l, struct end *first, const struct end_ops *ops);
 /* The outbound takes side 1; to be done once, before or after the other end has left. */
 void flow_join(struct flow *f, struct end *outbound_end, const struct end_ops *ops);
 /* Another policy's times hold from now on, where its connIdle is the shorter one. */
@@ -68,7 +79,8 @@ void flow_limit(struct flow *f, const struct policy *p);
 /* Ends a flow that found no outbound: as if one had joined and left with this error. */
 void flow_refuse(struct flow *f, const struct err *why);
 
-/* Fails all flows of a loop that ends; their ends leave when loop_settle() runs. */
+/* Fails all flows of a loop that ends; their ends leave when loop_settle() runs. No twins begin on the
+ * loop any more. */
 void flows_abort(struct loop *l, const struct err *why);
 
 /* --- one end's view --- */
@@ -79,6 +91,9 @@ struct buf *end_take(struct end *e);                         /* caller frees; NU
 void end_untake(struct end *e, struct buf *b); /* gives the rest of a taken buf back; takes b */
 size_t end_waiting(const struct end *e);       /* bytes that end_take() has for us */
 size_t end_unread(const struct end *e);        /* bytes we put that the peer has not taken */
+uint64_t end_total(const struct end *e);       /* bytes we ever put */
+void end_call_at(struct end *e, size_t low);   /* wakes us once end_unread() is no more than this */
+void end_limit(struct end *e, size_t limit); /* bytes that may wait for us, below the policy's */
 bool end_has(const struct end *e);       /* end_take() has something, be it an empty datagram */
 bool end_at_eof(const struct end *e);    /* the peer ended its side and all is taken */
 void end_eof(struct end *e);             /* half-close: the other way stays open */

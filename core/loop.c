@@ -100,12 +100,22 @@ static struct task *loop_take_posted(struct loop *l)
     return t;
 }
 
+/* False: there was nothing. */
+static bool loop_run_posted(struct loop *l)
+{
+    struct task *t;
+    bool any = false;
+    while ((t = loop_take_posted(l))) {
+        t->run(t);
+        any = true;
+    }
+    return any;
+}
+
 static void on_bell(struct ev_loop *ev, ev_async *w, int events)
 {
     (void)ev, (void)events;
-    struct task *t;
-    while ((t = loop_take_posted(w->data)))
-        t->run(t);
+    loop_run_posted(w->data);
 }
 
 static void loop_watch(struct loop *l)
@@ -160,6 +170,17 @@ void loop_settle(struct loop *l)
 {
     while (loop_is_busy(l))
         loop_run_ready(l);
+}
+
+bool loop_finish(struct loop *l)
+{
+    bool any = loop_is_busy(l);
+    loop_settle(l);
+    while (loop_run_posted(l)) {
+        loop_settle(l);
+        any = true;
+    }
+    return any;
 }
 
 void loop_adopt(struct loop *l, struct straggler *n)

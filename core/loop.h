@@ -40,6 +40,7 @@ struct loop {
     uint32_t next_flow;
     struct list flows; /* all that live */
     size_t datagrams;  /* that wait in them */
+    bool ends;         /* flows_abort() was called */
     struct list stragglers;
     struct ares_state *ares; /* transport/resolve.c, made at the first look-up */
 
@@ -65,6 +66,9 @@ void loop_unready(struct task *t);
 bool loop_is_busy(const struct loop *l); /* something is ready */
 /* Runs what is ready until nothing is; for the end of a loop. */
 void loop_settle(struct loop *l);
+/* The same with what was posted. For the end of loops that post to each other, when all their threads have
+ * ended: again for all, until none has anything. False: there was nothing. */
+bool loop_finish(struct loop *l);
 void loop_adopt(struct loop *l, struct straggler *n);
 void loop_disown(struct straggler *n);
 void loop_drop_stragglers(struct loop *l);

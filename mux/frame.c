@@ -2,6 +2,17 @@
 
 enum { META_MIN = 4 };
 
+/* What does not read as an address is somebody else's extension. */
+static void source_read(struct cursor *meta, struct mux_frame *f)
+{
+    uint8_t net;
+    struct err ignored;
+    struct addr source;
+    if (f->net == NET_TCP && cur_u8(meta, &net) && net == NET_TCP &&
+        addr_read_wire(meta, &source, &ignored) == STEP_DONE && source.type != ADDR_NAME)
+        f->source = source;
+}
+
 static enum step meta_read(struct cursor *meta, struct mux_frame *f, struct err *e)
 {
     cur_be16(meta, &f->id), cur_u8(meta, &f->status), cur_u8(meta, &f->option); /* META_MIN holds */
@@ -13,6 +24,7 @@ static enum step meta_read(struct cursor *meta, struct mux_frame *f, struct err 
         return step_fail(e, EPROTO, "mux network %u", f->net);
     switch (addr_read_wire(meta, &f->target, e)) {
     case STEP_DONE:
+        source_read(meta, f);
         return STEP_DONE;
     case STEP_MORE:
         return step_fail(e, EPROTO, "mux target cut off");
@@ -49,6 +61,10 @@ static void meta_write(struct writer *w, const struct mux_frame *f)
         return;
     wr_u8(w, f->net);
     addr_write_wire(w, &f->target);
+    if (f->source.type == ADDR_NONE)
+        return;
+    wr_u8(w, NET_TCP);
+    addr_write_wire(w, &f->source);
 }
 
 void mux_frame_write(struct writer *w, const struct mux_frame *f)

@@ -26,6 +26,7 @@ struct mux_frame {
     uint8_t status, option;
     uint8_t net;        /* New: enum net */
     struct addr target; /* New */
+    struct addr source; /* New: the visitor's address, see docs/link.md; ADDR_NONE: not told */
     uint16_t data_len;  /* 0 without the data bit */
 };
 

@@ -1,26 +1,78 @@
 /* mux/link.h -- what two v2c peers tell each other, in KeepAlive frames that every V2Ray reads and drops:
  *   magic "v2c1", then items: type(1) length(2) value
- * A peer that said HELLO understands half-close and datagrams above 2048 bytes. Unknown items are skipped.
- * Thread: any; pure. Format: docs/link.md. */
+ * Unknown items are skipped. Thread: any; pure. Format and meaning: docs/link.md. */
 #ifndef V2C_MUX_LINK_H
 #define V2C_MUX_LINK_H
 
 #include "core/cursor.h"
-#include "core/err.h"
 
-enum { LINK_MAX = 512 }; /* bytes of one message */
+enum {
+    LINK_MAX = 512, /* bytes of one message */
+    LINK_VERSION = 2,
+};
 
-enum link_item { LINK_HELLO = 1 };
+enum link_type {
+    LINK_HELLO = 1,
+    LINK_WINDOW = 2,
+    LINK_BLOCKED = 3,
+    LINK_OPENED = 4,
+    LINK_REFUSED = 5,
+    LINK_PING = 6,
+    LINK_PONG = 7,
+    LINK_GOAWAY = 8,
+};
 
-enum { LINK_VERSION = 1 };
+enum link_feature {
+    LINK_WINDOWS = 0x01,
+    LINK_ANSWERS = 0x02,
+    LINK_PINGS = 0x04,
+    LINK_GOAWAYS = 0x08,
+    LINK_ORIGIN = 0x10,
+    LINK_FEATURES = 0x1f, /* ours */
+};
+
+/* Why a stream was refused. */
+enum link_refusal {
+    REFUSED_TARGET = 1,  /* it refused, or did not answer */
+    REFUSED_RULES = 2,   /* not allowed here */
+    REFUSED_NO_ROOM = 3, /* another link may have some */
+    REFUSED_GOING = 4,
+};
+
+/* Why a link takes no more streams. */
+enum link_going { GOING_WORN = 1, GOING_STOPS = 2 };
 
 struct link_hello {
     uint8_t version;
     uint16_t datagram_max; /* the largest datagram that this side takes */
+    uint16_t features;
+    uint32_t window;       /* bytes of each TCP stream that may come without WINDOW */
+    uint16_t streams;      /* that this side takes at once */
+    uint8_t shard, shards; /* which worker has the link, from 1, of how many; 0: not said */
 };
 
-void link_hello_write(struct writer *w, const struct link_hello *h);
-/* True: the message is ours and holds a HELLO. Never fails: what is not ours is ignored. */
-bool link_hello_read(struct cursor in, struct link_hello *h);
+struct link_item {
+    uint8_t type;    /* enum link_type */
+    uint16_t stream; /* WINDOW, BLOCKED, OPENED, REFUSED */
+    union {
+        struct link_hello hello;
+        uint32_t credit; /* WINDOW: bytes */
+        uint64_t token;  /* PING, PONG */
+        uint8_t refusal; /* REFUSED: enum link_refusal, or one we do not know */
+        struct {
+            uint8_t reason; /* enum link_going, or one we do not know */
+            uint32_t wait;  /* milliseconds */
+        } going;            /* GOAWAY */
+    };
+};
+
+/* A message begins with the magic; items follow. */
+void link_write_magic(struct writer *w);
+void link_write(struct writer *w, const struct link_item *i);
+
+/* True: the message is ours; `in` then stands at its first item. */
+bool link_read_magic(struct cursor *in);
+/* The next item that we know. False: there is none. Never fails: what is not ours is ignored. */
+bool link_read(struct cursor *in, struct link_item *i);
 
 #endif

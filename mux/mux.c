@@ -23,28 +23,26 @@ void mux_init(struct mux *m, const struct mux_ops *ops, bool client, const struc
 
 bool mux_send(struct mux *m, const struct mux_frame *f, const void *data)
 {
-    struct buf_pool *pool = &m->end.flow->loop->bufs;
-    struct buf *b = buf_new(pool);
-    if (!b)
-        return false;
-    struct writer w = wr_of(b->data, BUF_ROOM);
+    uint8_t bytes[MUX_HEAD_MAX + MUX_CONTROL_MAX];
+    struct writer w = wr_of(bytes, sizeof bytes);
     mux_frame_write(&w, f);
     if (f->data_len)
         wr_bytes(&w, data, f->data_len);
-    b->len = wr_len(&w);
-    end_put(&m->end, b);
-    return true;
+    return end_write(&m->end, bytes, wr_len(&w));
 }
 
 void mux_start(struct mux *m)
 {
-    uint8_t hello[LINK_MAX];
-    struct writer w = wr_of(hello, sizeof hello);
-    link_hello_write(&w, &(struct link_hello){.version = LINK_VERSION, .datagram_max = BUF_DATA});
-    mux_send(m,
-             &(struct mux_frame){
-                 .status = MUX_KEEPALIVE, .option = MUX_DATA, .data_len = (uint16_t)wr_len(&w)},
-             hello);
+    struct link_item hello = {.type = LINK_HELLO,
+                              .hello = {.version = LINK_VERSION,
+                                        .datagram_max = BUF_DATA,
+                                        .features = LINK_FEATURES,
+                                        .window = WINDOW_FIRST,
+                                        .streams = MUX_STREAMS_MAX,
+                                        .shard = m->shard,
+                                        .shards = m->shards}};
+    mux_note(m, &hello);
+    liveness_start(m);
 }
 
 /* --- opening --- */
@@ -68,13 +66,16 @@ static struct mux_session *mux_next_session(struct mux *m)
     return s;
 }
 
-/* When memory is out here, the peer answers the stream's first data with an End. */
-static void mux_send_new(struct mux *m, const struct mux_session *s)
+/* When memory is out here, the peer answers the stream's first data with an End. The flow has its end. */
+static void mux_send_new(struct mux *m, struct mux_session *s)
 {
     const struct meta *meta = &s->end.flow->meta;
     struct mux_frame f = {
         .id = s->id, .status = MUX_NEW, .net = (uint8_t)meta->net, .target = meta->target};
+    if (m->features & LINK_ORIGIN && meta->net == NET_TCP)
+        f.source = meta->source;
     mux_send(m, &f, NULL);
+    session_seated(s);
 }
 
 bool mux_open(struct mux *m, struct flow *f)
@@ -104,8 +105,10 @@ struct flow *mux_accept(struct mux *m, const struct mux_frame *f, const struct m
     if (!s)
         return NULL;
     struct flow *flow = flow_new(m->end.flow->loop, &s->end, &mux_session_ops, meta, p);
-    if (flow)
+    if (flow) {
+        session_seated(s);
         return flow;
+    }
     session_forget(s);
     free(s);
     return NULL;
@@ -115,14 +118,16 @@ struct flow *mux_accept(struct mux *m, const struct mux_frame *f, const struct m
 
 bool mux_is_ending(const struct mux *m)
 {
-    return end_failed(&m->end) || end_peer_left(&m->end) || end_at_eof(&m->end);
+    return m->closing || end_failed(&m->end) || end_peer_left(&m->end) || end_at_eof(&m->end);
 }
 
+/* Streams that were never opened may still go another way. */
 static void mux_end_sessions(struct mux *m, const struct err *why)
 {
-    for (unsigned id = 0; id <= ID_MAX && m->sessions; id++) {
-        struct mux_session *s = session_find(m, (uint16_t)id);
-        if (s)
+    struct mux_session *s;
+    for (unsigned id = 0; (s = session_next(m, id)); id++) {
+        id = s->id;
+        if (!opening_give_back(s))
             session_end(s, why);
     }
 }
@@ -138,8 +143,11 @@ void mux_close(struct mux *m, const struct err *why)
     struct err cut;
     err_set(&cut, ECONNRESET, "the link ended%s%s", why && why->code ? ": " : "",
             why && why->code ? why->text : "");
+    m->closing = true;
     mux_end_sessions(m, &cut);
     mux_reader_fini(m);
+    liveness_stop(m);
+    ev_timer_stop(end_loop(&m->end)->ev, &m->answer);
     mux_free_pages(m);
     end_leave(&m->end, why);
     m->ops->closed(m, why);

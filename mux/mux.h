@@ -7,20 +7,32 @@
  * Errors: a frame that is not valid ends the carrier; anything else ends one stream.
  *
  * Ends: End closes both directions at once, as V2Ray has it. Between v2c peers a Keep with MUX_EOF ends
- * one direction. Abnormal ends are End with MUX_ERROR, sent once. */
+ * one direction. Abnormal ends are End with MUX_ERROR, sent once.
+ *
+ * What v2c peers add (docs/link.md): window.h, note.c, opening.c, liveness.c. */
 #ifndef V2C_MUX_MUX_H
 #define V2C_MUX_MUX_H
 
 #include "core/flow.h"
 #include "mux/frame.h"
+#include "mux/link.h"
 
 struct mux;
 struct mux_session;
 
 struct mux_ops {
-    /* Server: the peer opens a stream. Make a flow with mux_accept() and dispatch it, or answer false:
-     * the stream is refused. NULL on a client: peers' New frames are dropped there. */
-    bool (*opened)(struct mux *m, const struct mux_frame *f);
+    /* Server: the peer opens a stream. Make a flow with mux_accept() and dispatch it, and answer 0, or why the
+     * stream is refused (enum link_refusal). NULL on a client: peers' New frames are dropped there. */
+    int (*opened)(struct mux *m, const struct mux_frame *f);
+    /* Client: a stream was not opened and its first bytes are back in the flow, of which `seat` is the second
+     * end, and which has one try more. Give the seat to somebody else or leave. NULL: such streams end. */
+    void (*unopened)(struct mux *m, struct end *seat);
+    /* Client: a stream was opened, or refused for good (enum link_refusal, else 0). May be NULL. */
+    void (*answered)(struct mux *m, int refusal);
+    /* The peer takes no more streams, or wants none; it is back after so many milliseconds. May be NULL. */
+    void (*going)(struct mux *m, uint32_t wait);
+    /* m->silent has changed. May be NULL. */
+    void (*silence)(struct mux *m);
     /* Data of the stream that the owner made its control stream (m->control_id). May be NULL. */
     void (*control)(struct mux *m, const uint8_t *data, size_t len);
     /* The peer answered on the control stream, which one that knows the name never does. May be NULL. */
@@ -31,7 +43,11 @@ struct mux_ops {
     void (*closed)(struct mux *m, const struct err *why);
 };
 
-enum { MUX_PAGE = 256, MUX_CONTROL_MAX = 512 };
+enum {
+    MUX_PAGE = 256,
+    MUX_CONTROL_MAX = 512,
+    MUX_STREAMS_MAX = 8192, /* that a peer may have open on one carrier */
+};
 
 struct mux {
     struct end end; /* of the carrier flow */
@@ -43,8 +59,12 @@ struct mux {
     int control_id;   /* -1: none */
     bool client;
     bool heard;                    /* a frame came from the peer */
-    bool is_v2c;                   /* the peer said HELLO */
+    bool closing;                  /* mux_close() is under way */
+    bool is_v2c;                   /* the peer said HELLO: */
+    struct link_hello hello;       /* this */
+    uint16_t features;             /* enum link_feature: what both sides have */
     uint16_t datagram_max;         /* towards the peer */
+    uint8_t shard, shards;         /* of ours, to be said in HELLO; 0: nothing is said */
     const struct traffic *traffic; /* of the portal or bridge; NULL: not counted */
     int sessions_slot;             /* gauge of live streams; -1: none */
 
@@ -61,10 +81,19 @@ struct mux {
 
     /* writing */
     struct list waiting; /* sessions that have data; the carrier had no room for it */
+
+    /* opening: sessions without an answer, the oldest first. Client: it is waited for; server: it is owed */
+    struct list unanswered;
+    ev_timer answer; /* server: says what is owed */
+
+    /* liveness */
+    ev_timer look;
+    double heard_at, asked_at, looked_at; /* asked_at 0: nothing has been asked since heard_at */
+    bool silent;                          /* the peer does not answer: no place for new streams */
 };
 
-/* Memory of the owner, zeroed. Joins nothing: the owner gives m->end its seat with mux_end_ops, then calls
- * mux_start(), which says HELLO. */
+/* Memory of the owner. Joins nothing: the owner gives m->end its seat with mux_end_ops, then calls
+ * mux_start(), which says HELLO and watches over the link. */
 void mux_init(struct mux *m, const struct mux_ops *ops, bool client, const struct traffic *traffic,
               int sessions_slot);
 void mux_start(struct mux *m);
@@ -74,6 +103,10 @@ extern const struct end_ops mux_end_ops;
 bool mux_open(struct mux *m, struct flow *f);
 /* The same for a flow whose second end is `seat`: the stream takes its place. */
 bool mux_take_over(struct mux *m, struct end *seat);
+/* Client: streams that a silent link has not answered are given back, see `unopened`. */
+void mux_give_back(struct mux *m);
+/* Tells the peer that no streams should be opened here any more, if it can understand that. */
+bool mux_say_going(struct mux *m, enum link_going reason, uint32_t wait);
 /* Server, from `opened`: a flow whose first end is the stream. NULL: out of memory. */
 struct flow *mux_accept(struct mux *m, const struct mux_frame *f, const struct meta *meta,
                         const struct policy *p);

@@ -2,14 +2,18 @@
  * fills most of a buf goes on in that buf, anything smaller is copied to its flow's last one. */
 #include "mux/session.h"
 
-#include "mux/link.h"
-
 enum {
     MOVE_MIN = BUF_ROOM / 4, /* smaller pieces would make a queue hold more memory than bytes */
     FRAMES_PER_TURN = 4096,
     STALL_PROGRESS = 16 * 1024, /* bytes a stalled flow must take within STALL_LIMIT to be kept */
-    SESSIONS_MAX = 8192,        /* that a peer may have open on one carrier */
-    ANSWERS_MAX = 1024 * 1024,  /* bytes beyond the carrier's limit: ends of all ids fit twice */
+    OVERFLOW_MAX =
+        4 * 1024 *
+        1024, /* bytes that a stream without windows may queue before it stalls the others */
+    OVERFLOW_SHARE = 25, /* hundredths of the budget up to which it may */
+    SHED_GROWN = 90, /* hundredths of the budget beyond which streams with grown windows end ... */
+    SHED_ALL = 100,  /* ... and all that queue this much */
+    SHED_MIN = 16 * 1024,
+    ANSWERS_MAX = 1024 * 1024, /* bytes beyond the carrier's limit: ends of all ids fit twice */
 };
 
 static const double STALL_LIMIT = 5; /* seconds */
@@ -68,11 +72,6 @@ static void mux_answer_stray(struct mux *m)
         mux_send(m, &(struct mux_frame){.id = m->frame.id, .status = MUX_END}, NULL);
 }
 
-static void mux_refuse(struct mux *m, uint16_t id)
-{
-    mux_send(m, &(struct mux_frame){.id = id, .status = MUX_END, .option = MUX_ERROR}, NULL);
-}
-
 static void frame_new(struct mux *m)
 {
     const struct mux_frame *f = &m->frame;
@@ -87,8 +86,9 @@ static void frame_new(struct mux *m)
     }
     if (f->id > m->last_id)
         m->last_id = f->id;
-    if (m->sessions >= SESSIONS_MAX || !m->ops->opened(m, f))
-        mux_refuse(m, f->id);
+    int refusal = m->sessions < MUX_STREAMS_MAX ? m->ops->opened(m, f) : REFUSED_NO_ROOM;
+    if (refusal)
+        mux_refuse(m, f->id, refusal);
 }
 
 /* Its flow has passed the end on already; nothing may come behind it. */
@@ -105,6 +105,8 @@ static void frame_end(struct mux *m)
     struct err why;
     if (s && (m->frame.option & MUX_ERROR)) {
         err_set(&why, ECONNRESET, "the peer gave the stream up");
+        if (m->client && !s->answered && m->ops->answered)
+            m->ops->answered(m, REFUSED_TARGET);
         session_end(s, &why);
     } else if (s) {
         session_end(s, NULL);
@@ -153,16 +155,6 @@ static void frame_begin(struct mux *m)
     }
 }
 
-static void frame_hello(struct mux *m, const struct buf *b)
-{
-    struct link_hello h;
-    if (!link_hello_read(cur_of(b->data, b->len), &h))
-        return;
-    m->is_v2c = true;
-    if (h.datagram_max > m->datagram_max)
-        m->datagram_max = h.datagram_max < BUF_DATA ? h.datagram_max : BUF_DATA;
-}
-
 /* The session that the frame's data is for; NULL: nobody. */
 static struct mux_session *frame_session(const struct mux *m)
 {
@@ -177,7 +169,7 @@ static void frame_finish(struct mux *m)
     struct buf *b = m->whole;
     m->whole = NULL;
     if (b && m->frame.status == MUX_KEEPALIVE)
-        frame_hello(m, b);
+        mux_hear(m, cur_of(b->data, b->len));
     else if (b && frame_is_control(m) && m->ops->control)
         m->ops->control(m, b->data, b->len);
     else if (b && s && end_room(&s->end)) {
@@ -208,17 +200,53 @@ static int data_whole(struct mux *m, size_t part, struct err *why)
     return 0;
 }
 
+static bool data_put(struct mux *m, struct mux_session *s, size_t part)
+{
+    if (part < m->in->len || part < MOVE_MIN)
+        return end_write(&s->end, m->in->data, part);
+    end_put(&s->end, m->in);
+    m->in = NULL;
+    return true;
+}
+
 static int data_stream(struct mux *m, struct mux_session *s, size_t part, struct err *why)
 {
+    if (m->client && !s->answered)
+        opening_answered(s);
     if (m->traffic)
         stat_add(m->end.flow->loop->counters, m->client ? m->traffic->down : m->traffic->up,
                  (int64_t)part);
-    if (part == m->in->len && part >= MOVE_MIN) {
-        end_put(&s->end, m->in);
-        m->in = NULL;
-        return 0;
-    }
-    return end_write(&s->end, m->in->data, part) ? 0 : err_set(why, ENOMEM, "out of memory");
+    if (!data_put(m, s, part))
+        return err_set(why, ENOMEM, "out of memory");
+    session_grant(s);
+    return 0;
+}
+
+/* Its queue may take more. A stream of a peer without windows that is not read may use some of what is to
+ * spare before it holds the others up. */
+static bool session_has_room(struct mux_session *s)
+{
+    const struct budget *b = mux_pool(s->mux)->budget;
+    if ((session_has_windows(s) && end_total(&s->end) < s->window.granted) || end_room(&s->end))
+        return true;
+    return b && end_unread(&s->end) < OVERFLOW_MAX && !budget_above(b, OVERFLOW_SHARE);
+}
+
+/* Memory is short and this stream holds some of it. */
+static bool session_sheds(struct mux_session *s)
+{
+    const struct budget *b = mux_pool(s->mux)->budget;
+    size_t queued = end_unread(&s->end);
+    return queued > SHED_MIN &&
+           (budget_above(b, SHED_ALL) || (queued > WINDOW_FIRST && budget_above(b, SHED_GROWN)));
+}
+
+static void session_shed(struct mux_session *s)
+{
+    struct err why;
+    stat_add(end_loop(&s->end)->counters, STAT_mux_shed, 1);
+    err_set(&why, ENOBUFS, "memory is short, and its reader does not take what came");
+    session_close(s, &why);
 }
 
 /* Uses some data of the current frame. STEP_MORE: its flow has no room. */
@@ -228,7 +256,11 @@ static enum step mux_read_data(struct mux *m, struct err *why)
     struct mux_session *s = frame_session(m);
     bool whole = frame_wants_whole(m, s);
     bool deliver = s && !s->end.flow->packets;
-    if (deliver && !end_room(&s->end)) {
+    if (deliver && session_sheds(s)) {
+        session_shed(s);
+        return STEP_DONE; /* the rest of the frame is for nobody */
+    }
+    if (deliver && !session_has_room(s)) {
         mux_stall(m, s);
         return STEP_MORE;
     }
@@ -290,6 +322,8 @@ static bool mux_next_buf(struct mux *m)
     if (m->in)
         buf_free(mux_pool(m), m->in);
     m->in = end_take(&m->end);
+    if (m->in)
+        liveness_heard(m);
     return m->in != NULL;
 }
 

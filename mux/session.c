@@ -5,6 +5,9 @@
 enum {
     CODEC_HEAD = 32, /* bytes that what lies below may put in front of a frame */
     TURN_BUFS = 4,   /* bufs of one session before the others have their turn */
+    UNSENT =
+        64 *
+        1024, /* bytes of a stream with windows that wait for credit before its source is stopped */
 };
 
 /* --- the table --- */
@@ -21,8 +24,27 @@ static void session_gauge(struct mux *m, int n)
     stat_add(m->end.flow->loop->counters, m->sessions_slot, n);
 }
 
+struct mux_session *session_next(const struct mux *m, unsigned id)
+{
+    for (; id < MUX_PAGE * MUX_PAGE;
+         id = m->pages[id / MUX_PAGE] ? id + 1 : (id | (MUX_PAGE - 1)) + 1) {
+        struct mux_session *s = session_find(m, (uint16_t)id);
+        if (s)
+            return s;
+    }
+    return NULL;
+}
+
+static struct budget *session_budget(const struct mux_session *s)
+{
+    return s->mux->end.flow->loop->bufs.budget;
+}
+
 void session_forget(struct mux_session *s)
 {
+    list_remove(&s->waits);
+    list_remove(&s->unanswered);
+    window_close(&s->window, session_budget(s));
     s->mux->pages[s->id / MUX_PAGE][s->id % MUX_PAGE] = NULL;
     session_gauge(s->mux, -1);
 }
@@ -43,6 +65,21 @@ struct mux_session *session_new(struct mux *m, uint16_t id)
     return s;
 }
 
+bool session_has_windows(const struct mux_session *s)
+{
+    return s->mux->features & LINK_WINDOWS && !s->end.flow->packets;
+}
+
+void session_seated(struct mux_session *s)
+{
+    bool windows = session_has_windows(s);
+    window_open(&s->window, loop_steady());
+    credit_open(&s->credit, windows ? s->mux->hello.window : CREDIT_NO_LIMIT);
+    if (windows)
+        end_limit(&s->end, UNSENT);
+    opening_begin(s);
+}
+
 /* --- waiting for room on the carrier --- */
 
 static void session_wait(struct mux_session *s)
@@ -56,8 +93,9 @@ static void session_wait(struct mux_session *s)
 void session_end(struct mux_session *s, const struct err *why)
 {
     struct mux *m = s->mux;
-    list_remove(&s->waits);
+    struct buf_pool *pool = &m->end.flow->loop->bufs;
     session_forget(s);
+    buf_free(pool, s->kept);
     end_leave(&s->end, why);
     if (m->stalled == s)
         mux_unstall(m);
@@ -109,7 +147,7 @@ static void session_say_eof(struct mux_session *s)
 
 /* --- flow to carrier --- */
 
-static void session_count(struct mux_session *s, size_t n)
+void session_count_sent(struct mux_session *s, size_t n)
 {
     const struct mux *m = s->mux;
     if (m->traffic)
@@ -126,28 +164,95 @@ static void session_put(struct mux_session *s, struct buf *b)
         buf_free(&l->bufs, b);
         return;
     }
-    session_count(s, b->len);
+    s->credit.sent += b->len;
+    if (s->mux->client && !s->answered)
+        opening_keep(s, b);
+    else
+        session_count_sent(s, b->len);
     buf_settle(b, MUX_KEEP_HEAD + CODEC_HEAD);
     uint16_t len = (uint16_t)b->len;
     mux_keep_head(buf_push(b, MUX_KEEP_HEAD), s->id, len);
     end_put(&m->end, b);
 }
 
-/* A few bufs of one session. True: it has more. False: it has nothing, or it ended and is gone. */
+/* Bytes that may be sent now: the peer's window, and until the answer only what is kept. */
+static uint64_t session_may_send(const struct mux_session *s)
+{
+    uint64_t may = s->end.flow->packets ? UINT64_MAX : credit_left(&s->credit);
+    uint64_t kept = s->kept ? s->kept->len : 0;
+    if (s->mux->client && !s->answered && may > KEPT_MAX - kept)
+        may = KEPT_MAX - kept;
+    return may;
+}
+
+/* It has more to send and may not. The peer is told when it is for want of credit. */
+static void session_hold(struct mux_session *s)
+{
+    if (credit_left(&s->credit) > 0 || s->credit.said_blocked || s->end.flow->packets)
+        return;
+    s->credit.said_blocked = true;
+    mux_note(s->mux, &(struct link_item){.type = LINK_BLOCKED, .stream = s->id});
+}
+
+void session_resume(struct mux_session *s)
+{
+    if (!end_has(&s->end) && !end_at_eof(&s->end))
+        return;
+    session_wait(s);
+    end_wake(&s->mux->end);
+}
+
+/* The first `may` bytes of what waits. NULL: no memory. */
+static struct buf *session_take_part(struct mux_session *s, struct buf *b, size_t may)
+{
+    struct buf *part = buf_new(&end_loop(&s->end)->bufs);
+    if (part) {
+        buf_append(part, b->data, may);
+        buf_pull(b, may);
+    }
+    end_untake(&s->end, b);
+    return part;
+}
+
+enum pumped { PUMPED_ALL, PUMPED_SOME, PUMPED_HELD };
+
+/* One buf. */
+static enum pumped session_pump_buf(struct mux_session *s)
+{
+    uint64_t may = session_may_send(s);
+    if (!end_has(&s->end))
+        return PUMPED_ALL;
+    if (may == 0) {
+        session_hold(s);
+        return PUMPED_HELD;
+    }
+    struct buf *b = end_take(&s->end);
+    if (b->len > may)
+        b = session_take_part(s, b, (size_t)may);
+    if (!b)
+        return PUMPED_SOME;
+    session_put(s, b);
+    return PUMPED_SOME;
+}
+
+/* A few bufs of one session. True: it has more and may send it. False: it has nothing, must wait for the peer,
+ * or ended and is gone. */
 static bool session_pump(struct mux_session *s)
 {
-    struct buf *b;
-    for (int i = 0; i < TURN_BUFS; i++) {
-        if (!end_room(&s->mux->end))
-            return end_has(&s->end) || end_at_eof(&s->end);
-        if (!(b = end_take(&s->end)))
+    for (int i = 0; i < TURN_BUFS && end_room(&s->mux->end); i++) {
+        enum pumped p = session_pump_buf(s);
+        if (p == PUMPED_HELD)
+            return false;
+        if (p == PUMPED_ALL)
             break;
-        session_put(s, b);
     }
     if (end_has(&s->end))
         return true;
-    if (end_at_eof(&s->end))
-        session_say_eof(s);
+    if (!end_at_eof(&s->end))
+        return false;
+    if (!end_room(&s->mux->end))
+        return true;
+    session_say_eof(s);
     return false;
 }
 
@@ -162,6 +267,22 @@ void sessions_pump(struct mux *m)
     }
 }
 
+/* --- carrier to flow --- */
+
+void session_grant(struct mux_session *s)
+{
+    size_t queued = end_unread(&s->end);
+    if (!session_has_windows(s) || s->heard_eof)
+        return;
+    uint32_t credit = window_update(&s->window, end_total(&s->end) - queued, queued, loop_steady(),
+                                    session_budget(s));
+    if (credit)
+        mux_note(s->mux,
+                 &(struct link_item){.type = LINK_WINDOW, .stream = s->id, .credit = credit});
+    else if (queued > window_low(&s->window))
+        end_call_at(&s->end, window_low(&s->window));
+}
+
 /* --- flow events --- */
 
 static void on_wake(struct end *e)
@@ -173,9 +294,11 @@ static void on_wake(struct end *e)
         mux_unstall(m);
     if (end_failed(e)) {
         err_set(&why, ECONNRESET, "the other end failed");
-        session_close(s, &why);
+        opening_refuse(s, &why);
         return;
     }
+    opening_check(s);
+    session_grant(s);
     if (list_holds(&s->waits))
         return;          /* its turn comes */
     if (session_pump(s)) /* else it may be gone */

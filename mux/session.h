@@ -4,34 +4,75 @@
 #define V2C_MUX_SESSION_H
 
 #include "mux/mux.h"
+#include "mux/window.h"
 
 struct mux_session {
     struct end end;
     struct mux *mux;
-    struct list_item waits; /* in the mux's list of those that have data */
+    struct list_item waits;      /* in the mux's list of those that have data */
+    struct list_item unanswered; /* in the mux's list of that name */
     uint16_t id;
     bool said_eof, heard_eof; /* MUX_EOF */
+    bool answered;            /* client: nothing is awaited; server: nothing is owed */
+    double began;
+    struct buf *kept;     /* client: what was sent before the answer */
+    struct window window; /* of what we receive; streams of peers that have windows */
+    struct credit credit; /* for what we send; the same */
 };
 
 extern const struct end_ops mux_session_ops;
 
-struct mux_session *session_new(struct mux *m,
-                                uint16_t id); /* listed under its id; NULL: no memory */
-void session_forget(struct mux_session *s);   /* takes it off the list */
+/* Listed under its id; NULL: no memory. */
+struct mux_session *session_new(struct mux *m, uint16_t id);
+void session_forget(struct mux_session *s); /* takes it off all lists */
 struct mux_session *session_find(const struct mux *m, uint16_t id);
+/* The one with this id or the next higher one; NULL: none. */
+struct mux_session *session_next(const struct mux *m, unsigned id);
+/* Its flow is there. */
+void session_seated(struct mux_session *s);
 /* Leaves its flow for this reason and is gone; tells the peer nothing. */
 void session_end(struct mux_session *s, const struct err *why);
 /* The same, after an End frame: with MUX_ERROR when why->code is set. */
 void session_close(struct mux_session *s, const struct err *why);
 /* The peer ended its direction. */
 void session_heard_eof(struct mux_session *s);
+/* It may send again: there is credit, or its answer has come. */
+void session_resume(struct mux_session *s);
 /* Moves bytes of waiting sessions to the carrier while it has room, each in its turn. */
 void sessions_pump(struct mux *m);
+void session_count_sent(struct mux_session *s, size_t n);
+bool session_has_windows(const struct mux_session *s);
+/* Bytes came, or its reader took some: grants what is due. */
+void session_grant(struct mux_session *s);
 
 /* reader.c: carrier to sessions. -1: the carrier cannot go on. */
 int mux_read(struct mux *m, struct err *why);
 /* A session that stalled the carrier took something or went: reading may go on. */
 void mux_unstall(struct mux *m);
 void mux_reader_fini(struct mux *m);
+
+/* note.c: link messages. */
+void mux_note(struct mux *m, const struct link_item *i); /* says one */
+void mux_hear(struct mux *m, struct cursor message);
+
+/* opening.c: from New to its answer. */
+enum { KEPT_MAX = 16 * 1024 }; /* bytes of a stream that are sent before its answer, and kept */
+void opening_begin(struct mux_session *s);
+void opening_keep(struct mux_session *s, const struct buf *b);
+/* Client: the answer came, in words or as data. */
+void opening_answered(struct mux_session *s);
+/* Client: true: the flow has its first bytes back and another seat; the session is gone. */
+bool opening_give_back(struct mux_session *s);
+/* Server: says OPENED when it is due. */
+void opening_check(struct mux_session *s);
+/* Server: says REFUSED or, when it was opened, End; then session_end(). */
+void opening_refuse(struct mux_session *s, const struct err *why);
+void mux_refuse(struct mux *m, uint16_t id, int refusal);
+
+/* liveness.c: whether the peer is there. */
+void liveness_start(struct mux *m);
+void liveness_stop(struct mux *m);
+void liveness_heard(struct mux *m);
+void liveness_hurry(struct mux *m); /* a stream waits for its answer */
 
 #endif

@@ -17,7 +17,7 @@ struct client_carrier {
     struct list_item item;
 };
 
-static bool on_opened(struct mux *m, const struct mux_frame *f)
+static int on_opened(struct mux *m, const struct mux_frame *f)
 {
     struct client_carrier *c = container_of(m, struct client_carrier, mux);
     struct meta meta = m->end.flow->meta; /* same source, inbound and user */
@@ -26,12 +26,12 @@ static bool on_opened(struct mux *m, const struct mux_frame *f)
     /* A carrier within a carrier multiplies what one client may open, and each puts its header in front
      * of the same buf, which has room for a few. */
     if (asks_for_mux(&meta))
-        return false;
+        return REFUSED_RULES;
     struct flow *flow = mux_accept(m, f, &meta, m->end.flow->policy);
     if (!flow)
-        return false;
+        return REFUSED_NO_ROOM;
     dispatch(c->outbound->dispatcher, flow);
-    return true;
+    return 0;
 }
 
 static void on_closed(struct mux *m, const struct err *why)

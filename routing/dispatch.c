@@ -28,16 +28,26 @@ static struct outbound *dispatch_choose(struct dispatcher *d, struct flow *f)
     return r ? d->outbounds[r->outbound] : d->fallback;
 }
 
-void dispatch(struct dispatcher *d, struct flow *f)
+static void dispatch_open(struct flow *f, struct outbound *out)
 {
-    struct outbound *out = asks_for_mux(&f->meta) ? d->mux : dispatch_choose(d, f);
-    if (!out) {
-        dispatch_refuse(f, "no rule matches and there is no default outbound");
-        return;
-    }
     f->meta.outbound_tag = out->tag;
     log_access(&f->meta, out->tag, NULL);
     log_debug(f->id, "to outbound \"%s\"%s", out->tag, f->meta.by_rule ? "" : " (default)");
     flow_limit(f, out->policy);
     out->ops->open(out, f);
+}
+
+void dispatch(struct dispatcher *d, struct flow *f)
+{
+    struct outbound *out = asks_for_mux(&f->meta) ? d->mux : dispatch_choose(d, f);
+    if (out)
+        dispatch_open(f, out);
+    else
+        dispatch_refuse(f, "no rule matches and there is no default outbound");
+}
+
+void dispatch_to(struct dispatcher *d, struct flow *f, size_t outbound)
+{
+    f->meta.by_rule = true;
+    dispatch_open(f, d->outbounds[outbound]);
 }

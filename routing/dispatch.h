@@ -20,5 +20,7 @@ bool asks_for_mux(const struct meta *m);
 
 /* Gives the flow its second end. The flow's maker must be ready to be woken. */
 void dispatch(struct dispatcher *d, struct flow *f);
+/* The same without asking the rules: to this outbound. */
+void dispatch_to(struct dispatcher *d, struct flow *f, size_t outbound);
 
 #endif

@@ -158,8 +158,9 @@ void far_say_hello(struct far *f, uint16_t datagram_max)
 {
     uint8_t hello[LINK_MAX];
     struct writer w = wr_of(hello, sizeof hello);
-    link_hello_write(&w,
-                     &(struct link_hello){.version = LINK_VERSION, .datagram_max = datagram_max});
+    link_write_magic(&w);
+    link_write(&w, &(struct link_item){.type = LINK_HELLO,
+                                       .hello = {.version = 1, .datagram_max = datagram_max}});
     far_say_frame(f,
                   &(struct mux_frame){.status = MUX_KEEPALIVE,
                                       .option = MUX_DATA,
@@ -174,19 +175,19 @@ static struct peer *peer_of(struct mux *m)
     return container_of(m, struct peer, mux);
 }
 
-static bool on_opened(struct mux *m, const struct mux_frame *frame)
+static int on_opened(struct mux *m, const struct mux_frame *frame)
 {
     struct peer *p = peer_of(m);
     const struct meta meta = {.net = frame->net, .target = frame->target, .inbound_tag = "server"};
     if (p->refuses || p->opened_count == sizeof p->opened / sizeof *p->opened)
-        return false;
+        return REFUSED_RULES;
     struct flow *flow = mux_accept(m, frame, &meta, &p->rig->policy);
     demand(flow != NULL);
     struct far *f = far_new(p->rig);
     far_join(f, flow);
     p->frames[p->opened_count] = *frame;
     p->opened[p->opened_count++] = f;
-    return true;
+    return 0;
 }
 
 static void on_control(struct mux *m, const uint8_t *data, size_t len)

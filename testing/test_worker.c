@@ -11,6 +11,7 @@ struct job {
     struct run run;
     struct worker worker;
     struct api_view view;
+    struct portal_shards **shards;
 };
 
 static void job_open(struct job *j, uint16_t port, uint16_t target)
@@ -27,12 +28,15 @@ static void job_open(struct job *j, uint16_t port, uint16_t target)
     j->run = run_text(text);
     if (!j->run.config)
         fail_msg("%s", j->run.said);
-    assert_int_equal(worker_init(&j->worker, 0, 1, j->run.config, &j->view, &e), 0);
+    j->shards = worker_shards_new(j->run.config, 1);
+    assert_non_null(j->shards);
+    assert_int_equal(worker_init(&j->worker, 0, 1, j->run.config, j->shards, &j->view, &e), 0);
 }
 
 static void job_close(struct job *j)
 {
     worker_fini(&j->worker);
+    worker_shards_free(j->shards, j->run.config);
     run_free(&j->run);
 }
 

@@ -1,0 +1,111 @@
+/* mux/note.c -- link messages of a carrier: says them, hears them and tells whom they concern. */
+#include "mux/session.h"
+
+void mux_note(struct mux *m, const struct link_item *i)
+{
+    uint8_t message[LINK_MAX];
+    struct writer w = wr_of(message, sizeof message);
+    link_write_magic(&w);
+    link_write(&w, i);
+    mux_send(m,
+             &(struct mux_frame){
+                 .status = MUX_KEEPALIVE, .option = MUX_DATA, .data_len = (uint16_t)wr_len(&w)},
+             message);
+}
+
+/* What was sent before it came counts: see docs/link.md, Windows. */
+static void hear_hello(struct mux *m, const struct link_hello *h)
+{
+    if (m->is_v2c)
+        return;
+    m->is_v2c = true;
+    m->hello = *h;
+    m->features = h->features & LINK_FEATURES;
+    if (h->datagram_max > m->datagram_max)
+        m->datagram_max = h->datagram_max < BUF_DATA ? h->datagram_max : BUF_DATA;
+    struct mux_session *s = m->features & LINK_WINDOWS ? session_next(m, 0) : NULL;
+    for (; s; s = session_next(m, s->id + 1u))
+        if (session_has_windows(s))
+            credit_begin(&s->credit, h->window);
+}
+
+static void hear_window(struct mux_session *s, uint32_t credit)
+{
+    credit_add(&s->credit, credit);
+    session_resume(s);
+}
+
+static void hear_refused(struct mux *m, struct mux_session *s, int refusal)
+{
+    struct err why;
+    bool elsewhere = refusal == REFUSED_NO_ROOM || refusal == REFUSED_GOING;
+    if (!m->client || (elsewhere && opening_give_back(s)))
+        return;
+    if (m->ops->answered)
+        m->ops->answered(m, refusal);
+    err_set(&why, refusal == REFUSED_RULES ? EACCES : ECONNREFUSED, "%s",
+            refusal == REFUSED_RULES ? "the bridge's rules forbid the target"
+            : elsewhere              ? "the bridge has no room"
+                                     : "the target refused the connection or did not answer");
+    session_end(s, &why);
+}
+
+static void hear_of_stream(struct mux *m, struct mux_session *s, const struct link_item *i)
+{
+    switch (i->type) {
+    case LINK_WINDOW:
+        hear_window(s, i->credit);
+        break;
+    case LINK_BLOCKED:
+        s->window.wanted = true;
+        break;
+    case LINK_OPENED:
+        if (m->client)
+            opening_answered(s);
+        break;
+    case LINK_REFUSED:
+        hear_refused(m, s, i->refusal);
+    }
+}
+
+static void hear_item(struct mux *m, const struct link_item *i)
+{
+    switch (i->type) {
+    case LINK_HELLO:
+        hear_hello(m, &i->hello);
+        break;
+    case LINK_PING:
+        mux_note(m, &(struct link_item){.type = LINK_PONG, .token = i->token});
+        break;
+    case LINK_PONG: /* that it came says all */
+        break;
+    case LINK_GOAWAY:
+        if (m->ops->going)
+            m->ops->going(m, i->going.wait);
+        break;
+    default: {
+        struct mux_session *s = session_find(m, i->stream);
+        if (s)
+            hear_of_stream(m, s, i);
+    }
+    }
+}
+
+void mux_hear(struct mux *m, struct cursor message)
+{
+    struct link_item i;
+    if (!link_read_magic(&message))
+        return;
+    while (link_read(&message, &i))
+        if (m->is_v2c || i.type == LINK_HELLO)
+            hear_item(m, &i);
+}
+
+bool mux_say_going(struct mux *m, enum link_going reason, uint32_t wait)
+{
+    if (!(m->features & LINK_GOAWAYS))
+        return false;
+    mux_note(m, &(struct link_item){.type = LINK_GOAWAY,
+                                    .going = {.reason = (uint8_t)reason, .wait = wait}});
+    return true;
+}

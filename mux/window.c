@@ -1,0 +1,79 @@
+#include "mux/window.h"
+
+static const double FAST = 0.02; /* half a window in less: larger ones save messages */
+
+enum {
+    SCARCE = 50,   /* hundredths of the budget in use: windows grow no more, and shrink */
+    SHARE_MAX = 8, /* one window is at most this part of the budget */
+};
+
+void window_open(struct window *w, double now)
+{
+    *w = (struct window){.granted = WINDOW_FIRST, .size = WINDOW_FIRST, .updated = now};
+}
+
+static bool window_may_grow(const struct window *w, struct budget *b)
+{
+    if (w->size > WINDOW_MAX / 2 || budget_above(b, SCARCE))
+        return false;
+    return !b || !b->limit || 2 * (size_t)w->size <= b->limit / SHARE_MAX;
+}
+
+/* Its reader takes everything at once, and yet it was too small, or was used up in no time. */
+static bool window_should_grow(const struct window *w, size_t queued, double now)
+{
+    return queued <= w->size / 4 && (w->wanted || now - w->updated < FAST);
+}
+
+static void window_adapt(struct window *w, size_t queued, double now, struct budget *b)
+{
+    if (window_should_grow(w, queued, now) && window_may_grow(w, b) && budget_promise(b, w->size)) {
+        w->size *= 2;
+    } else if (w->size > WINDOW_FIRST && queued > w->size / 4 && budget_above(b, SCARCE)) {
+        w->size /= 2;
+        budget_release(b, w->size);
+    }
+    w->wanted = false;
+    w->updated = now;
+}
+
+static uint64_t window_due(const struct window *w, uint64_t passed_on)
+{
+    uint64_t wanted = passed_on + w->size;
+    return wanted > w->granted ? wanted - w->granted : 0;
+}
+
+uint32_t window_update(struct window *w, uint64_t passed_on, size_t queued, double now,
+                       struct budget *b)
+{
+    if (window_due(w, passed_on) < w->size / 2)
+        return 0;
+    window_adapt(w, queued, now, b);
+    uint64_t due = window_due(w, passed_on);
+    uint32_t credit = due < UINT32_MAX ? (uint32_t)due : UINT32_MAX;
+    w->granted += credit;
+    return credit;
+}
+
+void window_close(struct window *w, struct budget *b)
+{
+    if (w->size > WINDOW_FIRST)
+        budget_release(b, w->size - WINDOW_FIRST);
+    w->size = 0;
+}
+
+void credit_open(struct credit *c, uint32_t first)
+{
+    *c = (struct credit){.limit = first == CREDIT_NO_LIMIT ? UINT64_MAX : first};
+}
+
+void credit_begin(struct credit *c, uint32_t first)
+{
+    c->limit = first;
+}
+
+void credit_add(struct credit *c, uint32_t n)
+{
+    c->limit += c->limit <= UINT64_MAX - n ? n : 0;
+    c->said_blocked = false;
+}

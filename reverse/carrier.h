@@ -1,0 +1,65 @@
+/* reverse/carrier.h -- inside reverse/ only: a portal's carriers, each a link that a bridge dialled, and what
+ * the portal's files share.
+ * Thread: the portal's loop. Ownership: a carrier goes with its mux. */
+#ifndef V2C_REVERSE_CARRIER_H
+#define V2C_REVERSE_CARRIER_H
+
+#include "core/log.h"
+#include "core/outbound.h"
+#include "mux/mux.h"
+#include "reverse/portal.h"
+#include "reverse/shards.h"
+
+struct portal {
+    struct outbound out;
+    const struct portal_conf *conf;
+    struct shard *shard;
+    char domain[ADDR_NAME_MAX + 1];  /* normal form */
+    char control[ADDR_NAME_MAX + 1]; /* controlDomain, normal form; "" */
+    struct list carriers, waiting;   /* waiting: the first that came first */
+    unsigned waiting_count;
+    struct task look; /* for visitors that wait, once what a new carrier brought has been read */
+    bool going;       /* this side stops: bridges are told to go */
+    bool stopping;    /* it is being freed: nobody finds a place any more */
+    struct log_limit carrier_complaints, name_complaints, empty_complaints;
+};
+
+struct carrier {
+    struct mux mux;
+    struct portal *portal;
+    struct list_item item; /* in the portal's carriers */
+    struct addr from;
+    ev_timer beat;
+    size_t name; /* index of the control name in use, see carrier_control_name() */
+    bool draining;
+    unsigned failures;    /* streams in a row that could not be opened */
+    unsigned ejections;   /* in a row */
+    double ejected_until; /* steady seconds */
+};
+
+/* A carrier for a flow that is allowed to be one; false: no memory, nothing happened. */
+bool carrier_new(struct portal *p, struct flow *f);
+/* Whoever opens streams shall do it elsewhere, for this reason; what is open goes on. */
+void carrier_drain(struct carrier *c, enum link_going reason);
+/* Its ids or nonces run out. */
+bool carrier_worn(const struct carrier *c);
+/* How well it suits a new stream: shards.h; LOAD_NONE: it takes none. */
+unsigned carrier_load(const struct carrier *c);
+
+/* visitors.c */
+
+/* The best carrier of this loop, and how well it suits; NULL: there is none. */
+struct carrier *portal_pick(struct portal *p, unsigned *load);
+/* Visitors look for a place: a carrier came or may be used again. */
+void portal_look(struct portal *p);
+void portal_visitor(struct portal *p, struct flow *f);
+/* A stream that was not opened; `seat` is its flow's second end. */
+void portal_visitor_again(struct portal *p, struct end *seat);
+/* The streams of a carrier that is silent or ejected go elsewhere when there is a better place. */
+void portal_rescue(struct portal *p, struct carrier *from);
+/* Turns all away that wait. */
+void portal_empty(struct portal *p, const struct err *why);
+void portal_refuse(struct portal *p, struct flow *f, int stat, struct log_limit *limit,
+                   const char *reason);
+
+#endif

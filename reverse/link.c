@@ -1,0 +1,218 @@
+/* reverse/link.c -- one connection of a bridge to its portal: what the portal opens on it, and its life. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "reverse/control.h"
+#include "reverse/way.h"
+#include "routing/dispatch.h"
+
+enum {
+    CONTROL_SESSION = 1, /* the only id under which a portal may open its control stream */
+};
+
+static const double ANSWER = 10;    /* seconds until the portal's first frame */
+static const double COMPLAINT = 30; /* seconds between warnings about a silent portal */
+
+static struct link *link_of(struct mux *m)
+{
+    return container_of(m, struct link, mux);
+}
+
+/* --- streams --- */
+
+static int link_refuses(struct link *k, const struct mux_frame *f, const char *reason)
+{
+    struct bridge *b = k->way->bridge;
+    stat_add(b->in.loop->counters, STAT_names_refused, 1);
+    if (log_allowed(&b->refused, (int64_t)loop_now(b->in.loop), 2))
+        log_warn("bridge %s: stream %u refused: %s", b->conf->tag, f->id, reason);
+    return REFUSED_RULES;
+}
+
+/* The control stream is the portal's own: the first of a link, by UDP to port 0. A visitor that names it
+ * comes later, or otherwise. */
+static int link_control(struct link *k, const struct mux_frame *f)
+{
+    if (k->had_control || f->id != CONTROL_SESSION || f->net != NET_UDP || f->target.port != 0)
+        return link_refuses(k, f, "a visitor named a control domain");
+    k->had_control = true;
+    k->mux.control_id = f->id;
+    return 0;
+}
+
+static int on_opened(struct mux *m, const struct mux_frame *f)
+{
+    struct link *k = link_of(m);
+    struct bridge *b = k->way->bridge;
+    struct meta meta = {
+        .net = f->net, .source = f->source, .target = f->target, .inbound_tag = b->conf->tag};
+    struct addr name = f->target;
+    if (name.type == ADDR_NAME) {
+        addr_normalise_name(name.name);
+        if (control_is_name(name.name))
+            return link_control(k, f);
+        if (strcmp(name.name, b->domain) == 0)
+            return link_refuses(k, f, "it leads back to the portal");
+    }
+    struct flow *flow = mux_accept(m, f, &meta, b->policy);
+    if (!flow)
+        return REFUSED_NO_ROOM;
+    dispatch(b->in.dispatcher, flow);
+    way_check(k->way);
+    return 0;
+}
+
+/* --- draining --- */
+
+static void link_drains(struct link *k)
+{
+    if (k->draining)
+        return;
+    log_debug(k->mux.end.flow->id, "bridge %s: this link drains", k->way->bridge->conf->tag);
+    k->draining = true;
+    way_check(k->way);
+}
+
+static void on_control(struct mux *m, const uint8_t *data, size_t len)
+{
+    enum control_state state;
+    if (control_read(cur_of(data, len), &state) && state == CONTROL_DRAIN)
+        link_drains(link_of(m));
+}
+
+static void on_going(struct mux *m, uint32_t wait)
+{
+    static const uint32_t WAIT_MAX =
+        60 * 1000; /* milliseconds: no portal can send a bridge away for long */
+    struct link *k = link_of(m);
+    k->way->not_before = loop_steady() + (wait < WAIT_MAX ? wait : WAIT_MAX) / 1000.0;
+    link_drains(k);
+}
+
+void link_drain(struct link *k)
+{
+    if (!k->draining && mux_say_going(&k->mux, GOING_STOPS, 0))
+        link_drains(k);
+}
+
+/* --- life --- */
+
+static void on_alive(struct mux *m)
+{
+    struct link *k = link_of(m);
+    struct bridge *b = k->way->bridge;
+    k->up = true;
+    k->way->down_since = 0;
+    ev_timer_stop(b->in.loop->ev, &k->answer);
+    stat_add(b->in.loop->counters, b->conf->carriers_slot, 1);
+    log_info("bridge %s: connected to its portal", b->conf->tag);
+}
+
+static void on_silence(struct mux *m)
+{
+    struct link *k = link_of(m);
+    log_info("bridge %s: a portal %s", k->way->bridge->conf->tag,
+             m->silent ? "is silent" : "speaks again");
+    way_check(k->way);
+}
+
+static void link_complain(struct link *k, const struct err *why)
+{
+    struct way *y = k->way;
+    bool failed = why && why->code;
+    if (k->up) {
+        log_info("bridge %s: link lost%s%s", y->bridge->conf->tag, failed ? ": " : "",
+                 failed ? why->text : "");
+        return;
+    }
+    if (loop_steady() - y->complained < COMPLAINT)
+        return;
+    y->complained = loop_steady();
+    log_warn("bridge %s: no portal: %s", y->bridge->conf->tag,
+             failed ? why->text
+                    : "it closed the connection without an answer; check the user id, the clock "
+                      "(within 120 s) and the port");
+}
+
+static void link_unlist(struct link *k)
+{
+    struct bridge *b = k->way->bridge;
+    list_remove(&k->item);
+    k->way->link_count--;
+    if (k->up)
+        stat_add(b->in.loop->counters, b->conf->carriers_slot, -1);
+}
+
+static bool way_is_up(const struct way *y)
+{
+    for (struct list_item *i = list_first(&y->links); i; i = list_next(&y->links, i))
+        if (link_at(i)->up && !link_at(i)->draining)
+            return true;
+    return false;
+}
+
+static void on_closed(struct mux *m, const struct err *why)
+{
+    struct link *k = link_of(m);
+    struct way *y = k->way;
+    ev_timer_stop(y->bridge->in.loop->ev, &k->answer);
+    link_unlist(k);
+    if (!k->draining && !y->bridge->stopping)
+        link_complain(k, why);
+    if (!y->down_since && (!k->up || !way_is_up(y)))
+        y->down_since = loop_steady();
+    free(k);
+    way_check(y);
+}
+
+static const struct mux_ops link_ops = {.opened = on_opened,
+                                        .control = on_control,
+                                        .alive = on_alive,
+                                        .going = on_going,
+                                        .silence = on_silence,
+                                        .closed = on_closed};
+
+static void on_no_answer(struct ev_loop *ev, ev_timer *w, int events)
+{
+    (void)ev, (void)events;
+    struct link *k = w->data;
+    struct err why;
+    err_set(&why, ETIMEDOUT,
+            "no answer within %g s; check the user id, the clock (within 120 s) and the port",
+            ANSWER);
+    mux_close(&k->mux, &why);
+}
+
+static void link_list(struct link *k, struct way *y)
+{
+    k->way = y;
+    list_push(&y->links, &k->item);
+    y->link_count++;
+    ev_timer_init(&k->answer, on_no_answer, ANSWER, 0);
+    k->answer.data = k;
+    ev_timer_start(y->bridge->in.loop->ev, &k->answer);
+}
+
+bool link_new(struct way *y)
+{
+    struct bridge *b = y->bridge;
+    struct meta meta = {.net = NET_TCP, .inbound_tag = b->conf->tag};
+    struct link *k = calloc(1, sizeof *k);
+    meta.target.type = ADDR_NAME;
+    strncpy(meta.target.name, b->conf->domain, ADDR_NAME_MAX);
+    if (k)
+        mux_init(&k->mux, &link_ops, false, &b->conf->traffic, -1);
+    struct flow *f = k ? flow_new(b->in.loop, &k->mux.end, &mux_end_ops, &meta, b->policy) : NULL;
+    if (!f) {
+        free(k);
+        return false;
+    }
+    f->carrier = true;
+    link_list(k, y);
+    if (y->outbound == BY_RULES)
+        dispatch(b->in.dispatcher, f);
+    else
+        dispatch_to(b->in.dispatcher, f, (size_t)y->outbound);
+    mux_start(&k->mux);
+    return true;
+}

@@ -1,0 +1,38 @@
+/* reverse/shards.h -- what the portals of one tag know of each other: there is one on each loop, with the
+ * carriers that this loop accepted.
+ * Thread: a portal's own entry is written on its loop; loads are read on any. Ownership: made before the
+ * portals, freed after all loops have ended; crossings point to it. */
+#ifndef V2C_REVERSE_SHARDS_H
+#define V2C_REVERSE_SHARDS_H
+
+#include "core/loop.h"
+
+struct portal;
+
+/* How well a place suits a new stream: less is better. The class comes first, see carrier_load(). */
+enum { LOAD_CLASS = 1 << 24, LOAD_NONE = 1 << 30 };
+
+struct shard {
+    struct portal_shards *all;
+    struct portal *portal;       /* for its own loop only; NULL: none now */
+    _Atomic(struct loop *) loop; /* NULL: never had one */
+    _Atomic unsigned load;       /* of its best carrier; LOAD_NONE: it has none */
+    struct task came;            /* elsewhere a carrier came; posted to this loop */
+};
+
+struct portal_shards {
+    unsigned count;
+    struct shard at[]; /* by the loop's index */
+};
+
+/* On the portal's loop, at its beginning and end. */
+struct shard *shard_join(struct portal_shards *all, struct loop *l, struct portal *p);
+void shard_leave(struct shard *s);
+/* Says how well this shard's best carrier suits a new stream. */
+void shard_publish(struct shard *s, unsigned load);
+/* The loop with a clearly better place than `load` here; NULL: stay. */
+struct loop *shard_better(const struct shard *s, unsigned load);
+/* The others look again whether their visitors still have to wait: portal_look() on their loops. */
+void shard_tell_others(struct shard *s);
+
+#endif

@@ -1,0 +1,214 @@
+/* reverse/visitors.c -- which carrier a visitor gets: one of this loop, or of another, or none yet. */
+#include <stdlib.h>
+
+#include "core/cross.h"
+#include "reverse/carrier.h"
+
+enum {
+    WAITING_MAX = 1024, /* visitors that wait for a bridge */
+    COMPLAINTS = 2,     /* log lines a second and reason */
+    TRIES_MAX = 3,      /* links that are tried for one visitor */
+};
+
+static const double WAIT = 3; /* seconds that a visitor waits for a bridge to come (back) */
+
+/* A visitor without a carrier: sits in the flow's second seat until one comes. */
+struct waiter {
+    struct end end;
+    struct portal *portal;
+    struct list_item item; /* in the portal's waiting */
+    ev_timer patience;
+};
+
+static int64_t portal_second(const struct portal *p)
+{
+    return (int64_t)loop_now(p->out.loop);
+}
+
+void portal_refuse(struct portal *p, struct flow *f, int stat, struct log_limit *limit,
+                   const char *reason)
+{
+    struct err why;
+    char from[ADDR_TEXT_MAX];
+    stat_add(p->out.loop->counters, stat, 1);
+    if (log_allowed(limit, portal_second(p), COMPLAINTS))
+        log_warn("portal %s: %s, inbound %s: %s", p->conf->tag, addr_text(&f->meta.source, from),
+                 f->meta.inbound_tag, reason);
+    err_set(&why, EACCES, "%s", reason);
+    flow_refuse(f, &why);
+}
+
+/* --- picking --- */
+
+struct carrier *portal_pick(struct portal *p, unsigned *load)
+{
+    struct carrier *best = NULL;
+    *load = LOAD_NONE;
+    for (struct list_item *i = list_first(&p->carriers); i; i = list_next(&p->carriers, i)) {
+        struct carrier *c = container_of(i, struct carrier, item);
+        unsigned its = carrier_load(c);
+        if (its < *load) {
+            *load = its;
+            best = c;
+        }
+    }
+    shard_publish(p->shard, *load);
+    return best;
+}
+
+static void on_twin(void *arg, struct flow *twin)
+{
+    struct portal_shards *all = arg;
+    struct portal *p = all->at[twin->loop->index].portal;
+    struct err why;
+    if (p) {
+        portal_visitor(p, twin);
+        return;
+    }
+    err_set(&why, ECANCELED, "the portal is gone");
+    flow_refuse(twin, &why);
+}
+
+/* A visitor that has no second end yet, or one that is to be replaced. */
+struct visitor {
+    struct flow *flow;
+    struct end *seat; /* NULL: none yet */
+};
+
+static bool visitor_cross(struct visitor v, struct portal_shards *all, struct loop *to)
+{
+    return v.seat ? cross_take_over(v.seat, to, on_twin, all)
+                  : cross_flow(v.flow, to, on_twin, all);
+}
+
+static bool visitor_place(struct portal *p, struct visitor v)
+{
+    unsigned load;
+    struct carrier *c = portal_pick(p, &load);
+    struct loop *elsewhere = shard_better(p->shard, load);
+    if (elsewhere && visitor_cross(v, p->shard->all, elsewhere))
+        return true;
+    if (!c)
+        return false;
+    if (carrier_worn(c))
+        carrier_drain(c, GOING_WORN);
+    if (!(v.seat ? mux_take_over(&c->mux, v.seat) : mux_open(&c->mux, v.flow)))
+        return false;
+    shard_publish(p->shard, load + 1);
+    return true;
+}
+
+/* --- waiting --- */
+
+static void waiter_unlist(struct waiter *w)
+{
+    struct portal *p = w->portal;
+    list_remove(&w->item);
+    p->waiting_count--;
+    ev_timer_stop(p->out.loop->ev, &w->patience);
+}
+
+static void waiter_leave(struct waiter *w, const struct err *why)
+{
+    waiter_unlist(w);
+    end_leave(&w->end, why);
+    free(w);
+}
+
+static void on_waiter_wake(struct end *e)
+{
+    if (end_failed(e) || end_peer_left(e))
+        waiter_leave(container_of(e, struct waiter, end), NULL);
+}
+
+static const struct end_ops waiter_ops = {.wake = on_waiter_wake};
+
+static void portal_turned_away(struct portal *p)
+{
+    stat_add(p->out.loop->counters, STAT_no_carrier, 1);
+    if (log_allowed(&p->empty_complaints, portal_second(p), 1))
+        log_warn("portal %s: no bridge is connected; visitors are turned away", p->conf->tag);
+}
+
+static void on_impatient(struct ev_loop *ev, ev_timer *t, int events)
+{
+    (void)ev, (void)events;
+    struct waiter *w = t->data;
+    struct err why;
+    portal_turned_away(w->portal);
+    err_set(&why, EHOSTUNREACH, "no bridge is connected");
+    waiter_leave(w, &why);
+}
+
+/* False: too many wait already. */
+static bool visitor_wait(struct portal *p, struct visitor v)
+{
+    struct waiter *w = p->waiting_count < WAITING_MAX ? calloc(1, sizeof *w) : NULL;
+    if (!w)
+        return false;
+    w->portal = p;
+    list_append(&p->waiting, &w->item);
+    p->waiting_count++;
+    if (v.seat)
+        end_reseat(v.seat, &w->end, &waiter_ops);
+    else
+        flow_join(v.flow, &w->end, &waiter_ops);
+    ev_timer_init(&w->patience, on_impatient, WAIT, 0);
+    w->patience.data = w;
+    ev_timer_start(p->out.loop->ev, &w->patience);
+    return true;
+}
+
+void portal_visitor(struct portal *p, struct flow *f)
+{
+    struct visitor v = {.flow = f};
+    if (!visitor_place(p, v) && !visitor_wait(p, v))
+        portal_refuse(p, f, STAT_no_carrier, &p->empty_complaints, "no bridge is connected");
+}
+
+void portal_visitor_again(struct portal *p, struct end *seat)
+{
+    struct visitor v = {.flow = seat->flow, .seat = seat};
+    struct err why;
+    stat_add(p->out.loop->counters, STAT_streams_retried, 1);
+    if (!p->stopping && seat->flow->tries < TRIES_MAX &&
+        (visitor_place(p, v) || visitor_wait(p, v)))
+        return;
+    portal_turned_away(p);
+    err_set(&why, EHOSTUNREACH, "%u links to the bridge failed", seat->flow->tries);
+    end_leave(seat, &why);
+}
+
+void portal_look(struct portal *p)
+{
+    struct list_item *i;
+    unsigned load;
+    while ((i = list_first(&p->waiting))) {
+        struct waiter *w = container_of(i, struct waiter, item);
+        if (!visitor_place(p, (struct visitor){.flow = w->end.flow, .seat = &w->end}))
+            break;
+        waiter_unlist(w);
+        free(w);
+    }
+    for (i = list_first(&p->carriers); i; i = list_next(&p->carriers, i))
+        portal_rescue(p, container_of(i, struct carrier, item));
+    portal_pick(p, &load);
+}
+
+void portal_rescue(struct portal *p, struct carrier *from)
+{
+    unsigned load, its = carrier_load(from);
+    portal_pick(p, &load);
+    if (its < LOAD_CLASS)
+        return;
+    if (load / LOAD_CLASS < its / LOAD_CLASS ||
+        shard_better(p->shard, its / LOAD_CLASS * LOAD_CLASS))
+        mux_give_back(&from->mux);
+}
+
+void portal_empty(struct portal *p, const struct err *why)
+{
+    struct list_item *i;
+    while ((i = list_first(&p->waiting)))
+        waiter_leave(container_of(i, struct waiter, item), why);
+}

@@ -1,0 +1,162 @@
+#include "reverse/way.h"
+
+#include <sodium.h>
+
+#include "reverse/backoff.h"
+
+enum {
+    SPREAD = 128, /* streams a link, on average, before another one is dialled */
+    LINKS_MAX = 64,
+    SCATTER_MAX = 6, /* links dialled in vain to find another worker of the portal */
+    PATIENCE = 3,    /* looks before a link that is not needed goes */
+};
+
+static const double GAP = 0.05;     /* seconds between two attempts, at least */
+static const double GAP_MANY = 10;  /* ... with LINKS_MAX links */
+static const double TRIM = 10;      /* seconds between looks for links that are not needed */
+static const double COMPLAINT = 30; /* seconds between warnings about a silent portal */
+
+/* What the way's links can take. */
+struct census {
+    unsigned usable,
+        streams;      /* links that take streams, or are being dialled, and what they carry */
+    unsigned shards;  /* workers of the portal on which they lie, at most 64 */
+    bool may_scatter; /* the portal has more of them */
+};
+
+static bool link_usable(const struct link *k)
+{
+    return !k->draining && !k->mux.silent;
+}
+
+static struct census way_census(const struct way *y)
+{
+    struct census c = {0};
+    uint64_t seen = 0;
+    for (struct list_item *i = list_first(&y->links); i; i = list_next(&y->links, i)) {
+        const struct link *k = link_at(i);
+        if (!link_usable(k))
+            continue;
+        c.usable++;
+        c.streams += k->mux.sessions;
+        seen |= k->mux.hello.shard ? 1ull << (k->mux.hello.shard - 1) % 64 : 0;
+        c.may_scatter = c.may_scatter || k->mux.hello.shards > 1;
+    }
+    c.shards = (unsigned)__builtin_popcountll(seen);
+    return c;
+}
+
+static bool way_lacks(const struct way *y, const struct census *c)
+{
+    return c->usable < y->bridge->share || c->streams > SPREAD * c->usable;
+}
+
+/* All links that there should be lie on one worker of the portal. */
+static bool way_huddles(const struct way *y, const struct census *c)
+{
+    return c->may_scatter && c->shards == 1 && y->bridge->share > 1 && y->scattering < SCATTER_MAX;
+}
+
+/* --- dialling --- */
+
+static void way_schedule(struct way *y, double delay)
+{
+    if (y->bridge->stopping || ev_is_active(&y->redial))
+        return;
+    ev_timer_set(&y->redial, delay, 0);
+    ev_timer_start(y->bridge->in.loop->ev, &y->redial);
+}
+
+void way_dial(struct way *y)
+{
+    y->dialled = loop_steady();
+    if (!link_new(y))
+        way_schedule(y, GAP_MANY);
+}
+
+static void on_redial(struct ev_loop *ev, ev_timer *w, int events)
+{
+    (void)ev, (void)events;
+    struct way *y = w->data;
+    struct census c = way_census(y);
+    if (!way_lacks(y, &c) && !way_huddles(y, &c))
+        return;
+    y->scattering += !way_lacks(y, &c);
+    way_dial(y);
+    way_check(y);
+}
+
+/* Not before the portal's wish, the outage's, and what is decent. A portal that drains links faster than
+ * they end is given no more than a few a minute. */
+static double way_delay(const struct way *y, double now)
+{
+    double delay = y->dialled + (y->link_count < LINKS_MAX ? GAP : GAP_MANY) - now;
+    double wish = y->not_before - now, outage = 0;
+    if (y->down_since > 0)
+        outage = backoff_delay(now - y->down_since, randombytes_uniform(1000) / 1000.0);
+    if (outage > delay)
+        delay = outage;
+    if (wish > delay)
+        delay = wish;
+    return delay > 0 ? delay : 0;
+}
+
+void way_check(struct way *y)
+{
+    struct census c = way_census(y);
+    bool crowded = c.usable >= y->bridge->share && y->link_count >= LINKS_MAX;
+    if ((way_lacks(y, &c) && !crowded) || way_huddles(y, &c))
+        way_schedule(y, way_delay(y, loop_steady()));
+}
+
+/* --- links that are not needed any more --- */
+
+static struct link *way_idlest(const struct way *y)
+{
+    struct link *best = NULL;
+    for (struct list_item *i = list_first(&y->links); i; i = list_next(&y->links, i)) {
+        struct link *k = link_at(i);
+        if (k->up && link_usable(k) && (!best || k->mux.sessions < best->mux.sessions))
+            best = k;
+    }
+    return best;
+}
+
+/* One is dropped when the others could carry its streams twice over, and only for good. */
+static void on_trim(struct ev_loop *ev, ev_timer *w, int events)
+{
+    (void)ev, (void)events;
+    struct way *y = w->data;
+    struct census c = way_census(y);
+    bool surplus = c.usable > y->bridge->share && c.streams < (c.usable - 1) * SPREAD / 2;
+    struct link *k = surplus && ++y->surplus >= PATIENCE ? way_idlest(y) : NULL;
+    if (!surplus)
+        y->surplus = 0;
+    if (k && !(c.shards == 2 && c.usable == 2))
+        link_drain(k);
+}
+
+/* --- life --- */
+
+void way_init(struct way *y, struct bridge *b, long outbound)
+{
+    *y = (struct way){.bridge = b, .outbound = outbound};
+    y->down_since = loop_steady();
+    y->complained = -COMPLAINT;
+    ev_timer_init(&y->redial, on_redial, 0, 0);
+    y->redial.data = y;
+    ev_timer_init(&y->trim, on_trim, TRIM, TRIM);
+    y->trim.data = y;
+    ev_timer_start(b->in.loop->ev, &y->trim);
+    way_schedule(y, 0);
+}
+
+void way_stop(struct way *y)
+{
+    struct ev_loop *ev = y->bridge->in.loop->ev;
+    struct list_item *i;
+    ev_timer_stop(ev, &y->redial);
+    ev_timer_stop(ev, &y->trim);
+    while ((i = list_first(&y->links)))
+        mux_close(&link_at(i)->mux, NULL);
+}

@@ -1,0 +1,66 @@
+/* reverse/way.h -- inside reverse/ only: a bridge's way to one portal, and the links that it keeps there.
+ * Thread: the bridge's loop. Units: seconds. Ownership: part of its bridge; a link goes with its mux. */
+#ifndef V2C_REVERSE_WAY_H
+#define V2C_REVERSE_WAY_H
+
+#include "core/inbound.h"
+#include "core/log.h"
+#include "mux/mux.h"
+#include "reverse/reverse.h"
+
+enum { BY_RULES = -1 };
+
+struct way {
+    struct bridge *bridge;
+    long outbound; /* as the rules number it; BY_RULES */
+    struct list links;
+    unsigned link_count;
+    ev_timer redial;
+    ev_timer trim;
+    ev_tstamp dialled;    /* when it last did */
+    ev_tstamp down_since; /* since when dialling has failed, or no link takes streams; 0: neither */
+    ev_tstamp not_before; /* the portal asked for this */
+    ev_tstamp complained;
+    unsigned surplus;    /* looks in a row at which there were more links than are needed */
+    unsigned scattering; /* links dialled only to find another worker of the portal */
+};
+
+struct bridge {
+    struct inbound in;
+    const struct bridge_conf *conf;
+    const struct policy *policy;
+    char domain[ADDR_NAME_MAX + 1]; /* normal form */
+    unsigned share;                 /* links to keep on each way */
+    struct way *ways;
+    size_t way_count;
+    struct log_limit refused;
+    bool stopping;
+};
+
+struct link {
+    struct mux mux;
+    struct way *way;
+    struct list_item item; /* in the way's links */
+    ev_timer answer;
+    bool up;       /* the portal has spoken */
+    bool draining; /* no new streams are wanted here; another link takes its place */
+    bool had_control;
+};
+
+void way_init(struct way *y, struct bridge *b, long outbound);
+/* After every change: dials when links are missing or crowded. */
+void way_check(struct way *y);
+void way_dial(struct way *y);
+/* No link more; those that are open end. */
+void way_stop(struct way *y);
+/* Tells the portal that no stream should be opened on this link any more. */
+void link_drain(struct link *k);
+/* link.c: a new link, which dials. False: no memory. */
+bool link_new(struct way *y);
+
+static inline struct link *link_at(struct list_item *i)
+{
+    return container_of(i, struct link, item);
+}
+
+#endif
