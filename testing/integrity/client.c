@@ -137,6 +137,7 @@ static int visitor_socket(uint64_t id)
     setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     bind(fd, (struct sockaddr *)&from, sizeof from);
+    socket_arm(fd);
     return fd;
 }
 

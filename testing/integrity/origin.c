@@ -214,9 +214,10 @@ static void origin_accept(struct origin *o)
     int fd, on = 1;
     while ((fd = accept4(o->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
         struct conn *c = calloc(1, sizeof *c);
+        socket_arm(fd);
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         if (!c || !stream_begin(&o->run, &c->s, fd, c)) {
-            socket_reset(fd);
+            close(fd);
             free(c);
         }
     }

@@ -125,10 +125,16 @@ enum outcome stream_blame(struct run *r, struct stream *s, const uint8_t *sample
     return OUT_CORRUPT;
 }
 
-void socket_reset(int fd)
+void socket_arm(int fd)
 {
     struct linger now = {.l_onoff = 1, .l_linger = 0};
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+static void socket_close(int fd)
+{
+    struct linger never = {.l_onoff = 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &never, sizeof never);
     close(fd);
 }
 
@@ -142,9 +148,9 @@ void stream_end(struct run *r, struct stream *s, enum outcome o, bool orderly, c
                           .ended = seconds_now(),
                           .shape = s->head.shape};
     if (orderly)
-        close(s->fd);
+        socket_close(s->fd);
     else
-        socket_reset(s->fd);
+        close(s->fd);
     s->fd = -1;
     s->prev->next = s->next;
     s->next->prev = s->prev;

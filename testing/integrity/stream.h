@@ -49,10 +49,11 @@ enum got stream_receive(struct run *r, struct stream *s, size_t limit, size_t *w
 enum outcome stream_blame(struct run *r, struct stream *s, const uint8_t *sample, size_t len,
                           char *text, size_t room);
 
-/* Closes (with RST unless `orderly`), counts, takes it off the list. */
+/* Closes (with RST unless `orderly`, for its socket is armed), counts, takes it off the list. */
 void stream_end(struct run *r, struct stream *s, enum outcome o, bool orderly, const char *text);
 enum outcome outcome_of_errno(int error);
 
-void socket_reset(int fd);
+/* From now on closing it is a reset, be it by us or because the process was killed. */
+void socket_arm(int fd);
 
 #endif

@@ -1,0 +1,579 @@
+"""Every byte at its place while everything fails: the short versions. The long one is `make soak`.
+
+Gates of each test: no wrong byte, no byte of another stream, nothing cut off that looks complete (see
+testing/integrity/README.md). What v2c is still to learn is in WAITING; a test that needs it is skipped.
+"""
+import contextlib
+import os
+import pathlib
+import signal
+import socket
+import sys
+import threading
+import time
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integrity"))
+
+import harness
+from harness import FaultyRelay, Link, Load, Origin, Shim, check, check_all_good, restart, storm
+from rig import HOST, SANITIZED, SLOWER, Relay, counters, reset, wait_for
+
+WAITING = {
+    "drain": "SIGTERM lets open streams finish",
+    "goaway": "a bridge that ends asks for no more streams, and none is lost",
+    "liveness": "a link that does not answer is left, and its new streams go to another one",
+    "windows": "a reader that stops holds up nobody else",
+    "allocator": "libev without memory for its lists ends the process",
+}
+
+pytestmark = [
+    pytest.mark.v2c,
+    pytest.mark.skipif(bool(harness.ready()), reason=str(harness.ready())),
+]
+
+
+def needs(*features):
+    missing = [f for f in features if f in WAITING and not os.environ.get("INTEGRITY_ALL")]
+    return pytest.mark.skipif(bool(missing), reason=f"not there yet: {', '.join(missing)}")
+
+
+long = pytest.mark.skipif(
+    not os.environ.get("INTEGRITY_LONG"), reason="long; part of make soak, or with INTEGRITY_LONG=1"
+)
+unsanitized = pytest.mark.skipif(SANITIZED, reason="the sanitizer has its own memory")
+
+STREAMS = 48
+MEDIUM = 1 << 20
+
+
+@pytest.fixture
+def seed():
+    return harness.seed_of_run()
+
+
+@pytest.fixture
+def link(tmp_path):
+    """Makes Links that end with the test; the gates hold for what the origin saw, too."""
+    made = []
+
+    def make(**options):
+        made.append(Link(tmp_path, **options))
+        return made[-1].start()
+
+    yield make
+    for one in made:
+        check(one.stop())
+
+
+def seconds(count):
+    """The pace of faults under load."""
+    threading.Event().wait(count)
+
+
+# --------------------------------------------------------------------------- the harness itself bites
+
+
+class Tamper:
+    """An editor for Relay that does one thing wrong, once in each link, behind the first 200 kB downwards."""
+
+    def __init__(self, what, others):
+        self.what, self.others, self.seen, self.done = what, others, 0, False
+
+    def __call__(self, direction, data):
+        self.seen += len(data)
+        if direction == "up" or self.done or self.seen < 200_000 or len(data) < 200:
+            self.others.setdefault(id(self), bytes(data[:100]))
+            return data
+        self.done = True
+        return self.what(self, bytes(data))
+
+    def flip(self, data):
+        return data[:99] + bytes([data[99] ^ 1]) + data[100:]
+
+    def drop(self, data):
+        return data[:50] + data[51:]
+
+    def twice(self, data):
+        return data[:60] + data
+
+    def end(self, data):
+        raise EOFError
+
+    def cross(self, data):
+        own = id(self)
+        foreign = [piece for key, piece in self.others.items() if key != own]
+        return foreign[0] + data[100:] if foreign else data
+
+
+class EndingRelay(Relay):
+    """Ends both ways cleanly when its editor says EOFError."""
+
+    @staticmethod
+    def _copy(source, sink, way, editor):
+        try:
+            Relay._copy(source, sink, way, editor)
+        except EOFError:
+            sink.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    "what, outcome",
+    [
+        (Tamper.flip, "corrupt"),
+        (Tamper.drop, "corrupt"),
+        (Tamper.twice, "corrupt"),
+        (Tamper.cross, "crosstalk"),
+        (Tamper.end, "truncated"),
+    ],
+)
+def test_control_the_harness_sees_what_is_wrong(tmp_path, seed, what, outcome):
+    """Without a tunnel: a relay that damages its streams is found out."""
+    origin, others = Origin(tmp_path), {}
+    relay = EndingRelay(origin.tcp, lambda: Tamper(what, others))
+    try:
+        load = Load(
+            tmp_path, relay.port, seed, streams=8, total=32, min=300_000, max=400_000, patience=3, shapes=4
+        )
+        result = load.wait()
+        assert getattr(result, outcome) > 0, vars(result)
+        with pytest.raises(AssertionError):
+            check(result)
+    finally:
+        relay.close()
+        origin.stop()
+
+
+# ------------------------------------------------------------------------------------------ no fault
+
+
+@pytest.mark.quick
+def test_all_manners_of_streams(link, seed):
+    """Sizes from nothing to 8 MB, every order of ends, slow readers, resets at both ends, datagrams."""
+    t = link(bridges=2)
+    load = t.load(
+        seed, streams=64, seconds=2.5, udp=True, slow=8, stall=0.5, cut=5, abort=5, silent=1, patience=4 * SLOWER
+    )
+    result = load.wait()
+    check_all_good(result)
+    assert result.ok > 200 / SLOWER and result.bytes > 50e6 / SLOWER
+    sent, got = result.datagrams["sent"], result.datagrams["got"]
+    assert result.datagrams["doubled"] == 0 and got >= 0.9 * sent > 0
+
+
+@needs("windows")
+def test_readers_that_stop_hold_up_nobody(link, seed):
+    """Eight of ten visitors stop once for a second, on one link; nobody waits for them to open a stream."""
+    t = link()
+    slow = t.load(seed, streams=40, seconds=4, slow=80, stall=2, min=MEDIUM, patience=20)
+    quick = t.load(seed + 1, streams=4, seconds=4, max=1000)
+    result = quick.wait()
+    check_all_good(slow.wait(), result)
+    assert result.opening_ms["max"] <= 1000 * SLOWER
+
+
+@pytest.mark.parametrize("streams", [2000])
+def test_many_streams_at_once(link, seed, streams):
+    t = link()
+    result = t.load(
+        seed, streams=streams, seconds=8, ramp=2, interval=3, patience=10 * SLOWER
+    ).wait()
+    check_all_good(result)
+    assert result.ok == streams
+    assert result.exchange_ms["count"] == 2 * streams
+    assert result.exchange_ms["p99"] <= 250 * SLOWER
+
+
+@unsanitized
+def test_a_hundred_thousand_streams(link, seed):
+    """Through one tunnel, with links replaced in passing; then memory and descriptors are as before."""
+    t = link()
+    check_all_good(t.load(seed, streams=64, total=20_000, max=64, seconds=50).wait())
+    wait_for(lambda: settled(t), 10, "all flows to end")
+    before, live, ports = t.measure(), t.live(), t.link_ports()
+    result = t.load(seed + 1, streams=64, total=100_000, max=64, seconds=50).wait()
+    check_all_good(result)
+    assert result.ok == 100_000
+    wait_for(lambda: settled(t), 10, "all flows to end")
+    wait_for(lambda: same_files(t, before), 10, "as many descriptors as before")
+    wait_for(lambda: t.live() == live, 10, "as many flows as before")
+    for name, now in t.measure().items():
+        assert now.rss - before[name].rss <= 1 << 20, name  # ten bytes a stream
+    assert not ports & t.link_ports(), "the link was not replaced before its ids or nonces ran out"
+
+
+def settled(t):
+    """Nothing but links and who asks."""
+    return max(t.live().values()) <= 2 + 2 * len(t.bridges)
+
+
+def same_files(t, before):
+    now = t.measure()
+    return all(now[name].files == before[name].files for name in now)
+
+
+# ----------------------------------------------------------------------------- processes that go away
+
+
+def in_flight(stream, moments, slack):
+    """The stream was open at one of the moments, or was opened just behind it."""
+    return any(stream.opened <= at + slack and stream.ended >= at for at in moments)
+
+
+@pytest.mark.quick
+def test_one_of_two_bridges_killed(link, seed):
+    """Only streams of the killed one end, and visibly."""
+    t = link(bridges=2)
+    load, kills = t.load(seed, streams=STREAMS, seconds=4, max=MEDIUM), []
+    for _ in range(4):
+        seconds(0.6)
+        kills.append(restart(t.bridges[0]))
+    result = load.wait()
+    check(result)
+    failed = [s for s in load.trace() if s.outcome in harness.VISIBLE]
+    late = [s for s in failed if not in_flight(s, kills, 0.1 * SLOWER)]
+    assert not late, (kills, late[:5])
+    assert result.ok > 50
+
+
+def test_the_only_bridge_killed(link, seed):
+    """The portal keeps its visitors until the bridge is back."""
+    t = link()
+    load = t.load(seed, streams=STREAMS, seconds=5, max=MEDIUM)
+    kills = []
+    for _ in range(3):
+        seconds(1.2)
+        kills.append(restart(t.bridges[0]))
+    check(load.wait())
+    good = [s for s in load.trace() if s.outcome == "ok"]
+    for at in kills:
+        first = min((s.ended for s in good if s.opened > at), default=at + 60)
+        assert first - at <= 2.5 * SLOWER
+
+
+@pytest.mark.quick
+def test_portal_killed(link, seed):
+    t = link(bridges=2)
+    load = t.load(seed, streams=STREAMS, seconds=4.5, max=MEDIUM)
+    for _ in range(3):
+        seconds(0.8)
+        at = restart(t.portal)
+        wait_for(lambda: t.carriers() >= 2, 3 * SLOWER, "both bridges to be back")
+        assert time.monotonic() - at <= 3 * SLOWER
+    result = load.wait()
+    check(result)
+    assert result.ok > 50
+
+
+def test_portal_frozen(link, seed):
+    """It only takes longer."""
+    t = link(bridges=2)
+    load = t.load(seed, streams=STREAMS, seconds=3, max=MEDIUM)
+    for _ in range(2):
+        seconds(0.5)
+        with frozen(t.portal):
+            seconds(0.8)
+    check_all_good(load.wait())
+
+
+@contextlib.contextmanager
+def frozen(program):
+    program.freeze()
+    try:
+        yield
+    finally:
+        program.thaw()
+
+
+def test_the_only_bridge_frozen(link, seed):
+    t = link()
+    load = t.load(seed, streams=STREAMS, seconds=3, max=MEDIUM)
+    seconds(0.6)
+    with frozen(t.bridges[0]):
+        seconds(1)
+    check_all_good(load.wait())
+
+
+@needs("liveness")
+def test_one_of_two_bridges_frozen(link, seed):
+    """New visitors reach the other bridge within 3 s, and none of them sees an error."""
+    t = link(bridges=2)
+    load = t.load(seed, streams=STREAMS, seconds=7, max=MEDIUM, patience=25)
+    seconds(0.5)
+    at = time.monotonic()
+    with frozen(t.bridges[0]):
+        seconds(5)
+        till = time.monotonic()
+    result = load.wait()
+    check(result)
+    new = [s for s in load.trace() if at < s.opened < till - 3]
+    assert not [s for s in new if s.outcome != "ok"]
+    assert result.opening_ms["max"] <= 3000 * SLOWER
+
+
+# --------------------------------------------------------------------------------------------- drain
+
+
+@needs("drain", "goaway")
+def test_bridges_restarted_in_turn(link, seed):
+    """SIGTERM, then start again, one after the other: nobody notices."""
+    t = link(bridges=2)
+    load = t.load(seed, streams=STREAMS, seconds=6, max=MEDIUM, slow=5)
+    for bridge in t.bridges:
+        seconds(0.5)
+        bridge.stop()
+        bridge.start()
+        wait_for(lambda: t.carriers() >= 2, 5 * SLOWER, "the bridge to be back")
+    check_all_good(load.wait())
+
+
+@needs("drain")
+def test_portal_asked_to_end(link, seed):
+    """The streams that are open finish; then it ends with 0."""
+    t = link()
+    load = t.load(seed, streams=STREAMS, seconds=1.5, max=8 * MEDIUM, slow=20, stall=1)
+    seconds(1)
+    at = time.monotonic()
+    t.portal.process.send_signal(signal.SIGTERM)
+    assert t.portal.process.wait(20 * SLOWER) == 0
+    load.enough()
+    check(load.wait())
+    broken = [
+        s for s in load.trace() if s.outcome in harness.VISIBLE and s.opened < at - 0.05 and s.outcome != "refused"
+    ]
+    assert not broken, broken[:5]
+    t.portal.start()
+
+
+# -------------------------------------------------------------------------------------------- the link
+
+
+@pytest.mark.quick
+def test_links_reset(link, seed):
+    t = link(bridges=2, via=FaultyRelay)
+    load, cuts = t.load(seed, streams=STREAMS, seconds=4, max=MEDIUM), []
+    for i in range(5):
+        seconds(0.5)
+        cuts.append(time.monotonic())
+        t.relays[i % 2].cut()
+        wait_for(lambda: t.carriers() >= 2, 3 * SLOWER, "the link to be back")
+    result = load.wait()
+    check(result)
+    failed = [s for s in load.trace() if s.outcome in harness.VISIBLE]
+    assert not [s for s in failed if not in_flight(s, cuts, 0.1 * SLOWER)]
+
+
+def test_link_stops_for_a_second_and_brings_bytes_one_by_one(link, seed):
+    t = link(via=FaultyRelay)
+    relay = t.relays[0]
+    load = t.load(seed, streams=STREAMS, seconds=4, max=MEDIUM)
+    seconds(0.5)
+    relay.stop()
+    seconds(1)
+    relay.go()
+    relay.split = True
+    seconds(1)
+    relay.split = False
+    check_all_good(load.wait())
+
+
+@long
+@needs("liveness")
+def test_dead_link_beside_a_good_one(link, seed):
+    """A link that passes nothing for 12 s is left within 3 s by new visitors, and then replaced."""
+    t = link(bridges=2, via=FaultyRelay)
+    load = t.load(seed, streams=8, seconds=14, max=100_000, patience=20)
+    seconds(0.5)
+    at = time.monotonic()
+    t.relays[0].stop()
+    seconds(12)
+    till = time.monotonic()
+    t.relays[0].go()
+    result = load.wait()
+    check(result)
+    new = [s for s in load.trace() if at < s.opened < till]
+    assert new and not [s for s in new if s.outcome != "ok"]
+    assert result.opening_ms["max"] <= 3000 * SLOWER
+    wait_for(lambda: t.carriers() >= 2, 5, "the bridge to be back")
+
+
+# -------------------------------------------------------------------------------------------- origins
+
+
+def test_origin_killed_frozen_and_absent(link, seed):
+    """Its streams end visibly; the link and the others live on."""
+    t = link()
+    ports = t.link_ports()
+    load = t.load(seed, streams=STREAMS, seconds=4, max=MEDIUM)
+    for _ in range(2):
+        seconds(0.5)
+        t.origin.kill()
+        seconds(0.3)
+        t.origin.start()
+    seconds(0.3)
+    t.origin.process.send_signal(signal.SIGSTOP)
+    seconds(0.5)
+    t.origin.process.send_signal(signal.SIGCONT)
+    check(load.wait())
+    nobody = t.load(seed, port=t.refused, streams=8, total=40).wait()
+    check(nobody)
+    assert nobody.ok == 0 and nobody.reset == 40
+    assert nobody.opening_ms["count"] == 0
+    check_all_good(t.load(seed, streams=8, total=50, max=1000).wait())
+    assert t.link_ports() == ports
+
+
+# ------------------------------------------------------------------------- descriptors, calls, memory
+
+
+def crowd(port, count):
+    found = []
+    for _ in range(count):
+        s = socket.socket()
+        s.setblocking(False)
+        s.connect_ex((HOST, port))
+        found.append(s)
+    return found
+
+
+@pytest.mark.parametrize("who", ["portal", "bridge0"])
+def test_descriptors_run_out(link, seed, who):
+    """A thousand visitors and 256 descriptors: who is in stays in, the process rests, and later all is well."""
+    t = link(options={who: {"files": 256}})
+    program = t.portal if who == "portal" else t.bridges[0]
+    load = t.load(seed, streams=8, seconds=4, interval=0.5, ramp=0.2)
+    seconds(0.5)
+    visitors = crowd(t.idle, 1000)
+    wait_for(lambda: program.open_files() >= 150, 5 * SLOWER, "descriptors to run short")
+    seconds(0.5)
+    before, switches = program.cpu_seconds(), program.switches()
+    seconds(1)
+    if who == "portal":
+        assert program.switches() - switches <= 120  # 20, and a few for each of 16 exchanges
+    assert program.cpu_seconds() - before <= 0.1 * SLOWER
+    for s in visitors:
+        reset(s)
+    at = time.monotonic()
+    after = t.load(seed + 1, streams=4, seconds=1, max=100, retry=0.05)
+    check(after.wait())
+    first = min(s.ended for s in after.trace() if s.outcome == "ok")
+    assert first - at <= 0.6 * SLOWER
+    check_all_good(load.wait())
+    wait_for(lambda: settled(t), 10 * SLOWER, "the crowd to be gone")
+
+
+def shims(tmp_path):
+    """One for each side, and the options that preload it."""
+    made = {name: Shim(tmp_path / f"{name}.page") for name in ("portal", "bridge0")}
+    return made, {name: {"environment": shim.environment()} for name, shim in made.items()}
+
+
+def test_calls_that_fail_or_do_little(link, seed, tmp_path):
+    """A third of reads and writes move one byte, a tenth are interrupted, a tenth would block; accept fails."""
+    pages, options = shims(tmp_path)
+    t = link(options=options)
+    for page in pages.values():
+        page.fail(one_byte=3000, again=1000, interrupted=1000, aborted=2000, no_files=20)
+    check_all_good(t.load(seed, streams=24, seconds=2, max=200_000).wait())
+    for page in pages.values():
+        assert page.done("one_byte") > 100 and page.done("interrupted") > 50
+        page.fail(one_byte=10_000, again=0, interrupted=0, aborted=0, no_files=0)
+    check_all_good(t.load(seed, streams=4, seconds=1, max=3000).wait())
+    assert pages["portal"].done("aborted") > 0
+
+
+@pytest.mark.quick
+def test_storm_of_signals(link, seed):
+    """SIGUSR1, a thousand times a second, to both; and the log is opened again each time."""
+    t = link(prepare=log_to_file)
+    load = t.load(seed, streams=STREAMS, seconds=1.5, max=MEDIUM)
+    jobs = [
+        threading.Thread(target=storm, args=(p, signal.SIGUSR1, 1.2), daemon=True) for p in t.programs()
+    ]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join(10)
+    check_all_good(load.wait())
+
+
+def log_to_file(name, config):
+    config["log"] = {"loglevel": "info", "error": f"{name}-own.log", "access": f"{name}-access.log"}
+
+
+@needs("allocator")
+@unsanitized
+def test_memory_runs_out_now_and_then(link, seed, tmp_path):
+    """One in a hundred allocations fails, in both: streams end visibly, nobody dies, and later all is well."""
+    pages, options = shims(tmp_path)
+    t = link(options=options)
+    load = t.load(seed, streams=STREAMS, seconds=2.5, max=MEDIUM, patience=5, udp=True)
+    seconds(0.3)
+    for page in pages.values():
+        page.fail(no_memory=100)
+    result = load.wait()
+    for page in pages.values():
+        assert page.done("no_memory") > 20
+        page.heal()
+    assert all(p.alive() for p in t.programs())
+    check(result)
+    wait_for(lambda: t.carriers() >= 1, 15, "a link")
+    check_all_good(t.load(seed, streams=8, seconds=0.5, max=1000).wait())
+
+
+# --------------------------------------------------------------------------------- logs and the clock
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("target", ["full", "pipe"])
+def test_log_that_takes_nothing(link, seed, tmp_path, target):
+    """No line waits for a full disk or for a reader who does not read."""
+    path, reader = "/dev/full", None
+    if target == "pipe":
+        path = tmp_path / "pipe"
+        os.mkfifo(path)
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+
+    def prepare(_, config):
+        config["log"] = {"loglevel": "debug", "error": str(path), "access": str(path)}
+
+    try:
+        t = link(prepare=prepare)
+        check_all_good(t.load(seed, streams=STREAMS, seconds=1, max=10_000).wait())
+        assert counters(t.status["portal"])["log_dropped"] > 0
+    finally:
+        if reader is not None:
+            os.close(reader)
+
+
+@pytest.mark.quick
+def test_wall_clock_jumps(link, seed, tmp_path):
+    """Whatever the calendar says, no timer fires early or late and links live."""
+    pages, options = shims(tmp_path)
+    t = link(options=options)
+    ports = t.link_ports()
+    load = t.load(seed, streams=STREAMS, seconds=2.5, max=MEDIUM, slow=5, stall=0.3)
+    for shift in (3600, -3600, 86400, -86400, -time.time() + 1):
+        for page in pages.values():
+            page.wall(shift)
+            seconds(0.2)
+    check_all_good(load.wait())
+    assert t.link_ports() == ports
+
+
+@long
+def test_clocks_that_differ_too_much(link, seed, tmp_path):
+    """Then VMess refuses the link, and the bridge says why; it works soon after the clock is right."""
+    pages, options = shims(tmp_path)
+    t = link(options=options)
+    pages["bridge0"].wall(3600)
+    restart(t.bridges[0])
+    t.bridges[0].wait_log("check .* the clock", 15 * SLOWER)
+    assert t.carriers() == 0
+    pages["bridge0"].wall(0)
+    at = time.monotonic()
+    wait_for(lambda: t.carriers() >= 1, 5 * SLOWER, "the link")
+    check_all_good(t.load(seed, streams=4, total=8, max=1000).wait())
+    assert time.monotonic() - at <= 6 * SLOWER
