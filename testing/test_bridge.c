@@ -63,7 +63,7 @@ static int test_open(void **state)
     t->outbound = (struct outbound){.ops = &outbound_ops, .loop = &t->rig.loop, .tag = "out"};
     t->dispatcher =
         (struct dispatcher){.loop = &t->rig.loop, .rules = &t->rules, .fallback = &t->outbound};
-    t->bridge = bridge_new(&t->rig.loop, &t->dispatcher, &t->conf, &t->rig.policy);
+    t->bridge = bridge_new(&t->rig.loop, &t->dispatcher, &t->conf, &t->rig.policy, 1);
     *state = t;
     return t->bridge ? 0 : -1;
 }

@@ -18,6 +18,7 @@ enum { CARRIERS = 50, VISITORS = 51 };
 struct test {
     struct rig rig;
     struct portal_conf conf;
+    struct portal_shards *shards;
     struct outbound *portal;
 };
 
@@ -38,7 +39,8 @@ static int test_open(void **state)
                                    .traffic = {-1, -1},
                                    .carriers_slot = CARRIERS,
                                    .visitors_slot = VISITORS};
-    t->portal = portal_new(&t->rig.loop, &t->conf);
+    t->shards = portal_shards_new(1);
+    t->portal = t->shards ? portal_new(&t->rig.loop, &t->conf, t->shards) : NULL;
     *state = t;
     return t->portal ? 0 : -1;
 }
@@ -50,6 +52,7 @@ static int test_close(void **state)
     rig_turn(&t->rig);
     bool gauges = rig_stat(&t->rig, CARRIERS) == 0 && rig_stat(&t->rig, VISITORS) == 0;
     bool clean = rig_fini(&t->rig);
+    portal_shards_free(t->shards);
     free(t);
     return gauges && clean ? 0 : -1;
 }
@@ -88,13 +91,13 @@ static struct far *visitor_comes(struct test *t)
     return f;
 }
 
-/* The next frame that is not KeepAlive. */
+/* The next frame that is not KeepAlive, nor asks an old peer whether it is there. */
 static bool frame_after(struct far *wire, struct mux_frame *f, const uint8_t **data)
 {
     do
         if (!far_next_frame(wire, f, data))
             return false;
-    while (f->status == MUX_KEEPALIVE);
+    while (f->status == MUX_KEEPALIVE || f->id == 65535);
     return true;
 }
 
@@ -192,7 +195,7 @@ static void no_visitor_names_a_control_domain(void **state)
                                         "reverse.internal.example.com"};
     t->portal->ops->free(t->portal);
     t->conf.control_domain = "my.control.";
-    t->portal = portal_new(&t->rig.loop, &t->conf);
+    t->portal = portal_new(&t->rig.loop, &t->conf, t->shards);
     struct far *wire = bridge_comes(t);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         enum net net = i % 2 ? NET_TCP : NET_UDP;
