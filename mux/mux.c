@@ -42,6 +42,7 @@ void mux_start(struct mux *m)
                                         .shard = m->shard,
                                         .shards = m->shards}};
     mux_note(m, &hello);
+    m->said_hello = true;
     liveness_start(m);
 }
 

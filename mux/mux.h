@@ -60,6 +60,7 @@ struct mux {
     bool client;
     bool heard;                    /* a frame came from the peer */
     bool closing;                  /* mux_close() is under way */
+    bool said_hello;
     bool is_v2c;                   /* the peer said HELLO: */
     struct link_hello hello;       /* this */
     uint16_t features;             /* enum link_feature: what both sides have */

@@ -20,7 +20,7 @@ static void hear_hello(struct mux *m, const struct link_hello *h)
         return;
     m->is_v2c = true;
     m->hello = *h;
-    m->features = h->features & LINK_FEATURES;
+    m->features = m->said_hello ? h->features & LINK_FEATURES : 0;
     if (h->datagram_max > m->datagram_max)
         m->datagram_max = h->datagram_max < BUF_DATA ? h->datagram_max : BUF_DATA;
     struct mux_session *s = m->features & LINK_WINDOWS ? session_next(m, 0) : NULL;

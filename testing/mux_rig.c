@@ -154,18 +154,45 @@ void far_say_frame(struct far *f, const struct mux_frame *frame, const void *dat
         far_say(f, data, frame->data_len);
 }
 
-void far_say_hello(struct far *f, uint16_t datagram_max)
+void far_reached(struct far *f)
 {
-    uint8_t hello[LINK_MAX];
-    struct writer w = wr_of(hello, sizeof hello);
+    if (!f->left)
+        end_opened(&f->end);
+}
+
+void far_say_item(struct far *f, const struct link_item *i)
+{
+    uint8_t message[LINK_MAX];
+    struct writer w = wr_of(message, sizeof message);
     link_write_magic(&w);
-    link_write(&w, &(struct link_item){.type = LINK_HELLO,
-                                       .hello = {.version = 1, .datagram_max = datagram_max}});
+    link_write(&w, i);
     far_say_frame(f,
                   &(struct mux_frame){.status = MUX_KEEPALIVE,
                                       .option = MUX_DATA,
                                       .data_len = (uint16_t)wr_len(&w)},
-                  hello);
+                  message);
+}
+
+/* By hand: link_write() has no version 1. */
+void far_say_hello(struct far *f, uint16_t datagram_max)
+{
+    uint8_t message[] = {'v', '2', 'c', '1', LINK_HELLO, 0, 3, 1, 0, 0};
+    struct writer w = wr_of(message + 8, 2);
+    wr_be16(&w, datagram_max);
+    far_say_frame(f,
+                  &(struct mux_frame){
+                      .status = MUX_KEEPALIVE, .option = MUX_DATA, .data_len = sizeof message},
+                  message);
+}
+
+void far_say_features(struct far *f, uint16_t features, uint32_t window)
+{
+    far_say_item(f, &(struct link_item){.type = LINK_HELLO,
+                                        .hello = {.version = LINK_VERSION,
+                                                  .datagram_max = BUF_DATA,
+                                                  .features = features,
+                                                  .window = window,
+                                                  .streams = MUX_STREAMS_MAX}});
 }
 
 /* --- a mux's owner --- */
@@ -180,14 +207,46 @@ static int on_opened(struct mux *m, const struct mux_frame *frame)
     struct peer *p = peer_of(m);
     const struct meta meta = {.net = frame->net, .target = frame->target, .inbound_tag = "server"};
     if (p->refuses || p->opened_count == sizeof p->opened / sizeof *p->opened)
-        return REFUSED_RULES;
+        return p->refuses ? p->refuses : REFUSED_NO_ROOM;
     struct flow *flow = mux_accept(m, frame, &meta, &p->rig->policy);
     demand(flow != NULL);
     struct far *f = far_new(p->rig);
     far_join(f, flow);
     p->frames[p->opened_count] = *frame;
     p->opened[p->opened_count++] = f;
+    if (!p->slow)
+        end_opened(&f->end);
     return 0;
+}
+
+static void on_unopened(struct mux *m, struct end *seat)
+{
+    struct peer *p = peer_of(m);
+    struct err why;
+    err_set(&why, ECONNREFUSED, "not opened");
+    p->unopened++;
+    p->tries = seat->flow->tries;
+    if (!p->elsewhere || !mux_take_over(&p->elsewhere->mux, seat))
+        end_leave(seat, &why);
+}
+
+static void on_answered(struct mux *m, int refusal)
+{
+    struct peer *p = peer_of(m);
+    p->answered += refusal == 0;
+    p->refused += refusal != 0;
+    p->refusal = refusal;
+}
+
+static void on_going(struct mux *m, uint32_t wait)
+{
+    peer_of(m)->going++;
+    peer_of(m)->wait = wait;
+}
+
+static void on_silence(struct mux *m)
+{
+    peer_of(m)->silences++;
 }
 
 static void on_control(struct mux *m, const uint8_t *data, size_t len)
@@ -215,10 +274,19 @@ static void on_closed(struct mux *m, const struct err *why)
     peer_of(m)->why = why ? why->code : 0;
 }
 
-static const struct mux_ops client_ops = {
-    .control_refused = on_control_refused, .alive = on_alive, .closed = on_closed};
-static const struct mux_ops server_ops = {
-    .opened = on_opened, .control = on_control, .alive = on_alive, .closed = on_closed};
+static const struct mux_ops client_ops = {.unopened = on_unopened,
+                                          .answered = on_answered,
+                                          .going = on_going,
+                                          .silence = on_silence,
+                                          .control_refused = on_control_refused,
+                                          .alive = on_alive,
+                                          .closed = on_closed};
+static const struct mux_ops server_ops = {.opened = on_opened,
+                                          .going = on_going,
+                                          .silence = on_silence,
+                                          .control = on_control,
+                                          .alive = on_alive,
+                                          .closed = on_closed};
 
 void peer_init(struct rig *r, struct peer *p, bool client)
 {
@@ -301,6 +369,8 @@ static void relay_wake(struct relay *r)
         relay_leave(r, &why);
         return;
     }
+    if (r->paused)
+        return;
     relay_move(r, &r->ends[0], &r->ends[1]);
     relay_move(r, &r->ends[1], &r->ends[0]);
     if ((end_at_eof(&r->ends[0]) && end_at_eof(&r->ends[1])) ||
@@ -320,14 +390,23 @@ static void on_second(struct end *e)
 
 static const struct end_ops first_ops = {.wake = on_first}, second_ops = {.wake = on_second};
 
-void peers_join(struct rig *r, struct peer *client, struct peer *server, size_t piece)
+void relay_go(struct relay *r)
 {
-    r->relay = (struct relay){.piece = piece, .dice = (uint32_t)piece};
-    struct flow *near =
-        flow_new(&r->loop, &r->relay.ends[0], &first_ops, &carrier_meta, &r->policy);
+    r->paused = false;
+    if (!r->left[0])
+        end_wake(&r->ends[0]);
+}
+
+struct relay *peers_join(struct rig *r, struct peer *client, struct peer *server, size_t piece)
+{
+    demand(r->relay_count < RIG_RELAYS);
+    struct relay *y = &r->relays[r->relay_count++];
+    *y = (struct relay){.piece = piece, .dice = (uint32_t)piece};
+    struct flow *near = flow_new(&r->loop, &y->ends[0], &first_ops, &carrier_meta, &r->policy);
     struct flow *away =
         flow_new(&r->loop, &server->mux.end, &mux_end_ops, &carrier_meta, &r->policy);
     demand(near && away);
     flow_join(near, &client->mux.end, &mux_end_ops);
-    flow_join(away, &r->relay.ends[1], &second_ops);
+    flow_join(away, &y->ends[1], &second_ops);
+    return y;
 }

@@ -8,6 +8,7 @@
 #include "mux/mux.h"
 
 enum { RIG_SLOTS = 64, RIG_PACKETS = 80, RIG_VISITORS = 60, RIG_UP = 61, RIG_DOWN = 62 };
+enum { RIG_RELAYS = 3 };
 
 struct far {
     struct end end;
@@ -26,12 +27,14 @@ struct relay {
     bool left[2];
     size_t piece;
     uint32_t dice;
+    bool paused; /* moves nothing, see relay_go() */
 };
 
 struct rig {
     struct loop loop;
     struct policy policy;
-    struct relay relay;
+    struct relay relays[RIG_RELAYS];
+    size_t relay_count;
     struct far *fars;
 };
 
@@ -42,9 +45,17 @@ struct peer {
     struct far *opened[600]; /* server: the targets, in order */
     struct mux_frame frames[600];
     size_t opened_count;
-    bool refuses; /* server: every New */
+    int refuses; /* server: every New, for this reason (enum link_refusal) */
+    bool slow;   /* server: targets are not reached until far_reached() */
     bool alive, closed;
     int why;
+    struct peer
+        *elsewhere; /* client: where streams go that were not opened here; NULL: they fail */
+    unsigned tries; /* what the last one of them had */
+    size_t unopened, answered, refused;
+    int refusal;            /* the last one */
+    size_t going, silences; /* GOAWAYs heard; changes of mux.silent */
+    uint32_t wait;          /* of the last GOAWAY */
     size_t control_len, control_count, control_refused;
 };
 
@@ -65,14 +76,18 @@ void far_leave(struct far *f, int code);
 /* Frames in what the far got, from where the last call stopped; data: in its bytes. False: no more. */
 bool far_next_frame(struct far *f, struct mux_frame *frame, const uint8_t **data);
 void far_say_frame(struct far *f, const struct mux_frame *frame, const void *data);
-/* HELLO of a v2c peer. */
-void far_say_hello(struct far *f, uint16_t datagram_max);
+void far_reached(struct far *f); /* a target: it has answered */
+/* Link messages. */
+void far_say_item(struct far *f, const struct link_item *i);
+void far_say_hello(struct far *f, uint16_t datagram_max); /* of version 1 */
+void far_say_features(struct far *f, uint16_t features, uint32_t window);
 
 /* The other end of the carrier. A server's mux has side 0, as a bridge's link has; a client's side 1. */
 void peer_init(struct rig *r, struct peer *p, bool client);
 struct far *peer_wire(struct rig *r, struct peer *p);
-/* Joins two peers by the relay. */
-void peers_join(struct rig *r, struct peer *client, struct peer *server, size_t piece);
+/* Joins two peers by a relay. */
+struct relay *peers_join(struct rig *r, struct peer *client, struct peer *server, size_t piece);
+void relay_go(struct relay *r); /* no longer paused */
 /* A visitor's flow that a client opens. */
 struct far *peer_visitor(struct peer *client, enum net net);
 

@@ -531,14 +531,20 @@ static void hello_goes_first_and_any_first_frame_is_a_sign_of_life(void **state)
     struct test *t = *state;
     struct far *wire = peer_wire(&t->rig, &t->client);
     struct mux_frame f;
-    struct link_hello h;
+    struct link_item i;
     const uint8_t *data;
     mux_start(&t->client.mux);
     peer_visitor(&t->client, NET_TCP);
     rig_turn(&t->rig);
     assert_true(far_next_frame(wire, &f, &data));
-    assert_true(f.status == MUX_KEEPALIVE && link_hello_read(cur_of(data, f.data_len), &h));
-    assert_int_equal(h.datagram_max, BUF_DATA);
+    struct cursor c = cur_of(data, f.data_len);
+    assert_true(f.status == MUX_KEEPALIVE && f.id == 0 && link_read_magic(&c));
+    assert_true(link_read(&c, &i) && i.type == LINK_HELLO && cur_left(&c) == 0);
+    assert_int_equal(i.hello.version, 2);
+    assert_int_equal(i.hello.datagram_max, BUF_DATA);
+    assert_int_equal(i.hello.features, 0x1f);
+    assert_int_equal(i.hello.window, 65536);
+    assert_int_equal(i.hello.streams, 8192);
     assert_false(t->client.alive);
     say(wire, 0, MUX_KEEPALIVE, 0);
     say(wire, 0, MUX_KEEPALIVE, 0);
@@ -548,9 +554,54 @@ static void hello_goes_first_and_any_first_frame_is_a_sign_of_life(void **state)
     rig_turn(&t->rig);
     assert_true(t->client.mux.is_v2c);
     assert_int_equal(t->client.mux.datagram_max, 2048);
+    far_say_features(wire, LINK_FEATURES, 1 << 20);
+    rig_turn(&t->rig);
+    assert_int_equal(t->client.mux.datagram_max, 2048); /* the first HELLO of a link counts */
+    assert_int_equal(t->client.mux.features, 0);
+}
+
+static void the_largest_datagram_of_all_is_ours(void **state)
+{
+    struct test *t = *state;
+    struct far *wire = peer_wire(&t->rig, &t->client);
+    mux_start(&t->client.mux);
     far_say_hello(wire, 65535);
     rig_turn(&t->rig);
     assert_int_equal(t->client.mux.datagram_max, BUF_DATA);
+}
+
+static void a_feature_is_in_use_when_both_sides_have_said_it(void **state)
+{
+    for (unsigned said = 0; said < 2; said++) {
+        struct test *t = *state;
+        struct far *wire = peer_wire(&t->rig, &t->server);
+        if (said)
+            mux_start(&t->server.mux);
+        far_say_features(wire, 0xffe3, 65536);
+        rig_turn(&t->rig);
+        assert_true(t->server.mux.is_v2c);
+        assert_int_equal(t->server.mux.features, said ? LINK_WINDOWS | LINK_ANSWERS : 0);
+        assert_int_equal(test_close(state), 0);
+        assert_int_equal(test_open(state), 0);
+    }
+}
+
+static void items_before_hello_are_not_heard(void **state)
+{
+    struct test *t = *state;
+    struct far *wire = peer_wire(&t->rig, &t->server);
+    mux_start(&t->server.mux);
+    far_say_item(wire, &(struct link_item){.type = LINK_PING, .token = 1});
+    far_say_item(wire, &(struct link_item){.type = LINK_GOAWAY, .going = {1, 2}});
+    far_say_features(wire, LINK_FEATURES, 65536);
+    far_say_item(wire, &(struct link_item){.type = LINK_GOAWAY, .going = {1, 3}});
+    rig_turn(&t->rig);
+    assert_int_equal(t->server.going, 1);
+    assert_int_equal(t->server.wait, 3);
+    size_t ours = wire->len;
+    far_say_item(wire, &(struct link_item){.type = LINK_PING, .token = 1});
+    rig_turn(&t->rig);
+    assert_int_equal(wire->len - ours, 8 + 4 + 3 + 8); /* PONG to this one */
 }
 
 static void messages_of_a_control_stream_reach_the_owner_whole(void **state)
@@ -703,6 +754,9 @@ int main(void)
         LAW(the_end_of_a_carrier_is_no_good_end_of_its_streams),
         LAW(a_frame_that_is_not_valid_ends_the_carrier),
         LAW(hello_goes_first_and_any_first_frame_is_a_sign_of_life),
+        LAW(the_largest_datagram_of_all_is_ours),
+        LAW(a_feature_is_in_use_when_both_sides_have_said_it),
+        LAW(items_before_hello_are_not_heard),
         LAW(messages_of_a_control_stream_reach_the_owner_whole),
         LAW(an_answer_on_the_control_stream_is_told_to_the_client),
         LAW(a_reader_that_stops_is_ended_at_the_limit_and_others_go_on),
