@@ -62,9 +62,9 @@ void window_close(struct window *w, struct budget *b)
     w->size = 0;
 }
 
-void credit_open(struct credit *c, uint32_t first)
+void credit_open(struct credit *c, uint64_t first)
 {
-    *c = (struct credit){.limit = first == CREDIT_NO_LIMIT ? UINT64_MAX : first};
+    *c = (struct credit){.limit = first};
 }
 
 void credit_begin(struct credit *c, uint32_t first)

@@ -41,9 +41,9 @@ struct credit {
     bool said_blocked; /* since the credit was used up */
 };
 
-enum { CREDIT_NO_LIMIT = 0 }; /* as a first window: the peer has no windows */
+#define CREDIT_NO_LIMIT UINT64_MAX /* as a first window: the peer has no windows */
 
-void credit_open(struct credit *c, uint32_t first);
+void credit_open(struct credit *c, uint64_t first);
 /* The peer's first window became known after the stream had begun. */
 void credit_begin(struct credit *c, uint32_t first);
 void credit_add(struct credit *c, uint32_t n);
