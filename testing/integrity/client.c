@@ -19,6 +19,7 @@ enum { EVENTS = 256, READS_A_TURN = 2, SOURCES = 8, LOOK_MS = 10, OPENS_A_LOOK =
 struct slot {
     struct stream s;
     bool connected, slow;
+    bool done;           /* a paced stream lasted till the end of the run */
     uint64_t stall_at;   /* offset at which a slow reader stops */
     double stalled_till; /* 0: does not stop now */
     double ready;        /* when the place may be used */
@@ -45,12 +46,13 @@ static void slot_end(struct client *c, struct slot *sl, enum outcome o, bool ord
     bool bad = o >= OUT_RESET;
     stream_end(&c->run, &sl->s, o, orderly, text);
     sl->ready = seconds_now() + (bad ? c->conf->retry : 0);
+    sl->done = !bad && c->conf->interval > 0;
     c->busy--;
 }
 
 static void slot_fail(struct client *c, struct slot *sl, int error)
 {
-    bool wanted = sl->s.head.shape & SHAPE_CUT && error != ECONNREFUSED;
+    bool wanted = sl->s.head.shape & (SHAPE_CUT | SHAPE_SILENT) && error != ECONNREFUSED;
     slot_end(c, sl, wanted ? OUT_EXPECTED : outcome_of_errno(error), false, strerror(error));
 }
 
@@ -86,7 +88,7 @@ static uint8_t choose_shape(struct client *c)
 
 static void choose_paced(struct client *c, struct slot *sl, double now)
 {
-    uint64_t rounds = (uint64_t)(c->conf->seconds / c->conf->interval);
+    uint64_t rounds = (uint64_t)((c->begun + c->conf->seconds - now) / c->conf->interval);
     sl->s.head.length = sl->s.head.answer = c->conf->round * (rounds ? rounds : 1);
     sl->s.head.shape = SHAPE_PACED;
     sl->round_at = now + c->conf->interval * (double)mix_below(&c->random, 1000) / 1000;
@@ -344,9 +346,7 @@ static void client_fill(struct client *c, double now)
         struct slot *sl = &c->slots[i];
         if (c->conf->total && c->opened == c->conf->total)
             c->stopping = true;
-        if (c->conf->interval > 0 && sl->rounds) /* a paced stream lasts the whole run */
-            continue;
-        if (c->stopping || sl->s.fd >= 0 || now < sl->ready)
+        if (c->stopping || sl->done || sl->s.fd >= 0 || now < sl->ready)
             continue;
         slot_open(c, sl, now);
         opens++;

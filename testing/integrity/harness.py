@@ -54,21 +54,36 @@ def summary(text):
     return types.SimpleNamespace(**json.loads(text))
 
 
+def steady_port(kind):
+    """One that the kernel gives to nobody who connects: else, while the origin is away, a connection to its
+    port may get that very port, and is then connected to itself."""
+    first = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(first // 2, first)
+        with socket.socket(socket.AF_INET, kind) as s:
+            try:
+                s.bind((HOST, port))
+                return port
+            except OSError:
+                pass
+
+
 class Origin:
     """itest's origin; it keeps its ports when it is started again."""
 
     def __init__(self, directory, patience=60):
         self.directory, self.patience = pathlib.Path(directory), patience
-        self.tcp, self.process, self.summaries = 0, None, []
+        self.tcp, self.udp = steady_port(socket.SOCK_STREAM), steady_port(socket.SOCK_DGRAM)
+        self.process, self.summaries = None, []
         self.start()
 
     def start(self):
+        ports = ["--port", str(self.tcp), "--udp", str(self.udp)]
         self.process = subprocess.Popen(
-            [ITEST, "origin", "--port", str(self.tcp), "--patience", str(self.patience)],
+            [ITEST, "origin", *ports, "--patience", str(self.patience)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
         )
-        ports = json.loads(self.process.stdout.readline())
-        self.tcp, self.udp = ports["tcp"], ports["udp"]
+        assert self.process.stdout.readline(), "the origin does not start"
 
     def kill(self):
         self.process.kill()
@@ -331,6 +346,12 @@ class Link:
     def live(self):
         """Flows that are open, of all processes, without those that ask."""
         return {name: counters(port)["flows_live"] for name, port in self.status.items()}
+
+    def settled(self):
+        """No flow but links, and the requests that ask."""
+        live, links = self.live(), self.carriers()
+        bridges = sum(live[b.name] for b in self.bridges)
+        return live["portal"] <= links + 1 and bridges <= links + len(self.bridges)
 
     def load(self, seed, port=None, udp=False, **options):
         if udp:

@@ -11,7 +11,7 @@
 #include "testing/integrity/wire.h"
 
 static const char HELP[] =
-    "usage: itest origin [--port N] [--patience S] [--trace FILE]\n"
+    "usage: itest origin [--port N] [--udp N] [--patience S] [--trace FILE]\n"
     "       itest client --ports N[,N...] [option]...\n"
     "  --streams N    at once (64)          --total N     in all (0: no limit)\n"
     "  --seconds S    of opening (10)       --grace S     for those open then (30)\n"
@@ -81,15 +81,17 @@ static bool ports_parse(struct client_conf *c, const char *text)
 static int origin_main(int argc, char **argv)
 {
     struct origin_conf c = {.patience = 60};
-    uint64_t port = 0;
+    uint64_t port = 0, udp_port = 0;
     const struct option_target targets[] = {
         {.name = "port", .whole = &port},
+        {.name = "udp", .whole = &udp_port},
         {.name = "patience", .real = &c.patience},
         {.name = "trace", .text = &c.trace},
     };
     if (!options_parse(targets, sizeof targets / sizeof *targets, argc, argv))
         return 2;
     c.port = (uint16_t)port;
+    c.udp_port = (uint16_t)udp_port;
     return origin_run(&c);
 }
 

@@ -279,7 +279,7 @@ static bool origin_watch(struct origin *o, int fd, void *tag)
 
 static bool origin_start(struct origin *o, const struct origin_conf *c)
 {
-    uint16_t tcp = c->port, udp = c->port;
+    uint16_t tcp = c->port, udp = c->udp_port;
     sigset_t ends;
     sigemptyset(&ends);
     sigaddset(&ends, SIGTERM);

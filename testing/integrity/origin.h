@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 struct origin_conf {
-    uint16_t port;   /* 0: the kernel chooses; after a restart, the same again */
-    double patience; /* seconds without a byte, then a stream is given up */
+    uint16_t port, udp_port; /* 0: the kernel chooses; after a restart, the same again */
+    double patience;         /* seconds without a byte, then a stream is given up */
     const char *trace;
 };
 
