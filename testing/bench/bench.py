@@ -18,7 +18,8 @@ import time
 import report
 from scenarios import SCENARIOS
 from subjects import all_subjects
-from system import NotMeasured, Stage, describe_machine, first_line, machine_seconds, raise_descriptor_limit
+from system import (Meter, NotMeasured, Stage, describe_machine, first_line, machine_seconds,
+    raise_descriptor_limit)  # fmt: skip
 from world import World
 
 QUIET_SECONDS = 0.1
@@ -129,8 +130,10 @@ class Run:
     def sample(self, world, scenario, subject, number):
         signal.alarm(LONGEST_SAMPLE)
         try:
-            with Stage(self.tools) as stage:
+            with Stage(self.tools, around=world.stage) as stage:
+                whole = Meter(stage, [])
                 metrics = SCENARIOS[scenario].measure(world, stage, self.subjects[subject])
+                whole.stop()
                 return {"round": number, "scenario": scenario, "subject": subject, "metrics": metrics,
                         "others": stage.others}  # fmt: skip
         finally:

@@ -6,7 +6,7 @@ import time
 
 from subjects import Tunnel
 from system import (ESTABLISHED, HOST, MIB, NotMeasured, free_port, raise_descriptor_limit, rss, socket_memory,
-    tcp_states, wait_for)  # fmt: skip
+    tcp_states, wait_for, wake_ups)  # fmt: skip
 from world import BULK, MB, SLOW, SMALL, failures, milliseconds, parse_wrk, wrk_command
 
 SETTLE = 1.0
@@ -114,20 +114,23 @@ def links_of(port):
 
 
 def freeze(world, stage, subject):
-    """Two bridges, one of which is stopped while visitors come 100 times a second: the longest that one of
-    them waits, and how many are not served at all."""
+    """Two bridges; the one that works more is stopped while visitors come 100 times a second: the longest that
+    one of them waits, and how many are not served at all."""
     patience = 6000
     visitors, link = free_port(), free_port()
     t = Tunnel(visitors)
     t.portal = subject.portal(stage, visitors, link)
-    victim = subject.bridge(stage, [link], world.web, name="bridge-a")
+    bridges = [subject.bridge(stage, [link], world.web, name="bridge-a")]
     world.wait_served(visitors)
     before = links_of(link)
-    subject.bridge(stage, [link], world.web, name="bridge-b")
+    bridges.append(subject.bridge(stage, [link], world.web, name="bridge-b"))
     wait_for(lambda: links_of(link) > before, 10, "the second bridge")
     time.sleep(SETTLE)
     load = stage.tool("visitors", "ask", t.address, SMALL, 100, "new", patience)
+    rested = [wake_ups(bridge.pid) for bridge in bridges]
     time.sleep(0.5)
+    worked = [wake_ups(bridge.pid) - before for bridge, before in zip(bridges, rested)]
+    victim = bridges[worked.index(max(worked))]
     load.mark()
     victim.signal(signal.SIGSTOP)
     time.sleep(4)

@@ -67,7 +67,7 @@ def judge(samples, subject="v2c"):
             if goal.subject:
                 base = found.get((scenario, goal.subject, metric), {})
                 row["ratio"] = ratio(metric, ours, base)
-                row["reached"] = None if row["ratio"] is None else row["ratio"] >= goal.factor
+                row["reached"] = None if row["ratio"] is None else round(row["ratio"], 2) >= round(goal.factor, 2)
             elif goal.text:
                 less = METRICS[metric].better == "low"
                 row["reached"] = row["value"] <= goal.value if less else row["value"] >= goal.value

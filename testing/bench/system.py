@@ -41,6 +41,16 @@ def stat_seconds(path):
     return (int(fields[11]) + int(fields[12])) / TICKS if fields else 0.0
 
 
+def wake_ups(pid):
+    """How often the threads of a process have waited for something."""
+    found = 0
+    for thread in thread_seconds(pid):
+        for line in read(f"/proc/{pid}/task/{thread}/status").splitlines():
+            if line.startswith("voluntary_ctxt_switches:"):
+                found += int(line.split()[1])
+    return found
+
+
 def cpu_seconds(pid):
     return stat_seconds(f"/proc/{pid}/stat")
 
@@ -243,10 +253,11 @@ class Tool(Child):
 
 
 class Stage:
-    """What one sample needs: a directory and processes, all gone at its end."""
+    """What one sample needs: a directory and processes, all gone at its end. `around` is the stage of those
+    that stay, such as the servers behind all tunnels."""
 
-    def __init__(self, tools):
-        self.tools = tools
+    def __init__(self, tools, around=None):
+        self.tools, self.around = tools, around
         self.directory = tempfile.mkdtemp(prefix="v2c-bench-")
         os.chmod(self.directory, 0o755)
         self.children = []
@@ -289,7 +300,8 @@ class Stage:
     def our_seconds(self):
         """CPU seconds of this program and all that it started."""
         times = os.times()
-        alive = sum(cpu_seconds(c.pid) for c in self.children if c.process.poll() is None)
+        children = self.children + (self.around.children if self.around else [])
+        alive = sum(cpu_seconds(c.pid) for c in children if c.process.poll() is None)
         return times.user + times.system + times.children_user + times.children_system + alive
 
 

@@ -311,8 +311,10 @@ static void issue(struct load *l, uint64_t due)
         ask(l, v, due);
     else if (v != NULL && v->state == FREE)
         dial(l, v, due);
-    else
-        l->tally.late++;
+    else {
+        l->tally.late++; /* all are busy: as if it had waited in vain */
+        tally_latency(&l->tally, l->patience);
+    }
 }
 
 static uint64_t next_due(const struct load *l)
@@ -332,6 +334,7 @@ static void expire(struct load *l, uint64_t now)
         struct visitor *v = &l->visitors[i];
         if (under_way(v) && now - v->due > l->patience) {
             l->tally.late++;
+            tally_latency(&l->tally, now - v->due); /* it waited so long at least */
             drop(l, v);
         }
     }

@@ -13,7 +13,7 @@ from system import HOST, MIB, Meter, NotMeasured, find_program, free_port, read,
 MB, GB = 1e6, 1e9
 SMALL, RANDOM, BULK, SIZED = "/small.bin", "/random.bin", "/bulk.bin", "/sized.bin"
 PACED, SLOW = "/paced" + BULK, "/slow" + SIZED  # 25 MB/s for ever; about a second
-SIZED_BYTES = 64 * MIB
+BULK_BYTES, SIZED_BYTES = 256 * MIB, 64 * MIB
 WARM = 0.5
 
 NGINX = """
@@ -66,9 +66,11 @@ class World:
         for name, content in ((SMALL, self.content[:1024]), (RANDOM, self.content)):
             with open(files + name, "wb") as file:
                 file.write(content)
-        for name, size in ((BULK, 1024 * MIB), (SIZED, SIZED_BYTES)):
-            with open(files + name, "wb") as file:
+        for name, size in ((BULK, BULK_BYTES), (SIZED, SIZED_BYTES)):
+            with open(files + name, "w+b", buffering=0) as file:
                 file.truncate(size)
+                while file.read(MIB):  # into the page cache
+                    pass
         self.web = free_port()
         self.start_nginx(stage, f"{HOST}:{self.web}")
         self.echo = free_port()
