@@ -44,12 +44,12 @@ void liveness_heard(struct mux *m)
         liveness_set(m, false);
 }
 
-/* Somebody waits, and nothing has come since he began to. */
+/* Somebody has waited for so long, and nothing at all has come meanwhile. */
 static bool liveness_impatient(const struct mux *m, double now)
 {
     struct list_item *i = m->client ? list_first(&m->unanswered) : NULL;
     struct mux_session *s = i ? container_of(i, struct mux_session, unanswered) : NULL;
-    return s && now - s->began >= IMPATIENT && m->heard_at < s->began;
+    return s && now - s->began >= IMPATIENT && now - m->heard_at >= IMPATIENT;
 }
 
 /* When this process itself was stopped, what came meanwhile has not been read yet. */

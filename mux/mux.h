@@ -58,8 +58,8 @@ struct mux {
     uint16_t last_id; /* client: of the newest stream; server: the highest seen */
     int control_id;   /* -1: none */
     bool client;
-    bool heard;                    /* a frame came from the peer */
-    bool closing;                  /* mux_close() is under way */
+    bool heard;   /* a frame came from the peer */
+    bool closing; /* mux_close() is under way */
     bool said_hello;
     bool is_v2c;                   /* the peer said HELLO: */
     struct link_hello hello;       /* this */
@@ -104,8 +104,8 @@ extern const struct end_ops mux_end_ops;
 bool mux_open(struct mux *m, struct flow *f);
 /* The same for a flow whose second end is `seat`: the stream takes its place. */
 bool mux_take_over(struct mux *m, struct end *seat);
-/* Client: streams that a silent link has not answered are given back, see `unopened`. */
-void mux_give_back(struct mux *m);
+/* Client: the oldest stream that has no answer is given back, see `unopened`. False: there is none. */
+bool mux_give_back(struct mux *m);
 /* Tells the peer that no streams should be opened here any more, if it can understand that. */
 bool mux_say_going(struct mux *m, enum link_going reason, uint32_t wait);
 /* Server, from `opened`: a flow whose first end is the stream. NULL: out of memory. */

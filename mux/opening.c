@@ -73,17 +73,17 @@ bool opening_give_back(struct mux_session *s)
     return true;
 }
 
-void mux_give_back(struct mux *m)
+bool mux_give_back(struct mux *m)
 {
-    struct list_item *i = list_first(&m->unanswered);
-    while (m->client && i) {
+    for (struct list_item *i = list_first(&m->unanswered); i; i = list_next(&m->unanswered, i)) {
         struct mux_session *s = container_of(i, struct mux_session, unanswered);
         uint16_t id = s->id;
-        i = list_next(&m->unanswered, i);
-        if (opening_give_back(s))
-            mux_send(m, &(struct mux_frame){.id = id, .status = MUX_END, .option = MUX_ERROR},
-                     NULL);
+        if (!opening_give_back(s))
+            continue;
+        mux_send(m, &(struct mux_frame){.id = id, .status = MUX_END, .option = MUX_ERROR}, NULL);
+        return true;
     }
+    return false;
 }
 
 /* --- server --- */

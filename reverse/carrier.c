@@ -19,6 +19,7 @@ enum { CLASS_GOOD, CLASS_STALLED, CLASS_EJECTED, CLASS_DRAINING, CLASS_SILENT };
 static const double BEAT = 2; /* seconds between control messages, V2Ray's */
 static const double EJECT =
     5; /* seconds of a first ejection; each that follows lasts twice as long */
+static const double FULL = 1; /* seconds for which one that had no room is passed over */
 
 static struct carrier *carrier_of(struct mux *m)
 {
@@ -149,23 +150,27 @@ static void on_beat(struct ev_loop *ev, ev_timer *w, int events)
     struct carrier *c = w->data;
     if (carrier_worn(c))
         carrier_drain(c, GOING_WORN);
-    if (c->draining && !c->mux.sessions)
+    if (c->draining && !c->mux.sessions) {
         mux_close(&c->mux, NULL);
-    else
-        carrier_beat(c);
+        return;
+    }
+    carrier_beat(c);
+    if (c->portal->waiting_count) /* a stream may have ended where all places were taken */
+        portal_look(c->portal);
 }
 
 /* --- how good it is --- */
 
-static unsigned carrier_class(const struct carrier *c)
+unsigned carrier_class(const struct carrier *c)
 {
+    double now = loop_steady();
     if (c->mux.silent)
-        return CLASS_SILENT;
+        return CLASS_SILENT * LOAD_CLASS;
     if (c->draining)
-        return CLASS_DRAINING;
-    if (c->ejected_until > loop_steady())
-        return CLASS_EJECTED;
-    return c->mux.stalled ? CLASS_STALLED : CLASS_GOOD;
+        return CLASS_DRAINING * LOAD_CLASS;
+    if (c->ejected_until > now || c->full_until > now)
+        return CLASS_EJECTED * LOAD_CLASS;
+    return (c->mux.stalled ? CLASS_STALLED : CLASS_GOOD) * LOAD_CLASS;
 }
 
 unsigned carrier_load(const struct carrier *c)
@@ -174,7 +179,7 @@ unsigned carrier_load(const struct carrier *c)
     bool full = m->is_v2c && m->hello.streams && m->sessions >= m->hello.streams;
     if (!mux_ids_left(m) || mux_is_ending(m) || full)
         return LOAD_NONE;
-    return carrier_class(c) * LOAD_CLASS + m->sessions;
+    return carrier_class(c) + m->sessions;
 }
 
 static void carrier_eject(struct carrier *c)
@@ -223,9 +228,12 @@ static void on_going(struct mux *m, uint32_t wait)
     portal_rescue(c->portal, c);
 }
 
+/* Having one stream less now, a carrier that refused would be the first to be picked again. */
 static void on_unopened(struct mux *m, struct end *seat)
 {
-    portal_visitor_again(carrier_of(m)->portal, seat);
+    struct carrier *c = carrier_of(m);
+    c->full_until = loop_steady() + FULL;
+    portal_visitor_again(c->portal, seat);
 }
 
 static void on_closed(struct mux *m, const struct err *why)

@@ -35,6 +35,7 @@ struct carrier {
     unsigned failures;    /* streams in a row that could not be opened */
     unsigned ejections;   /* in a row */
     double ejected_until; /* steady seconds */
+    double full_until;    /* the same: it had no room for a stream */
 };
 
 /* A carrier for a flow that is allowed to be one; false: no memory, nothing happened. */
@@ -43,7 +44,9 @@ bool carrier_new(struct portal *p, struct flow *f);
 void carrier_drain(struct carrier *c, enum link_going reason);
 /* Its ids or nonces run out. */
 bool carrier_worn(const struct carrier *c);
-/* How well it suits a new stream: shards.h; LOAD_NONE: it takes none. */
+/* How well it suits a new stream, leaving aside how many it has: shards.h. */
+unsigned carrier_class(const struct carrier *c);
+/* The same and how many it has; LOAD_NONE: it takes none. */
 unsigned carrier_load(const struct carrier *c);
 
 /* visitors.c */

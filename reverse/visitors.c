@@ -195,15 +195,17 @@ void portal_look(struct portal *p)
     portal_pick(p, &load);
 }
 
+static bool portal_has_better(struct portal *p, unsigned class)
+{
+    unsigned load;
+    portal_pick(p, &load);
+    return class && (load < class || shard_better(p->shard, class));
+}
+
 void portal_rescue(struct portal *p, struct carrier *from)
 {
-    unsigned load, its = carrier_load(from);
-    portal_pick(p, &load);
-    if (its < LOAD_CLASS)
-        return;
-    if (load / LOAD_CLASS < its / LOAD_CLASS ||
-        shard_better(p->shard, its / LOAD_CLASS * LOAD_CLASS))
-        mux_give_back(&from->mux);
+    while (portal_has_better(p, carrier_class(from)) && mux_give_back(&from->mux))
+        ;
 }
 
 void portal_empty(struct portal *p, const struct err *why)
