@@ -104,7 +104,7 @@ static bool half_push(struct half *h, struct half *to)
     struct way *w = &to->in;
     struct buf *b;
     bool news = false;
-    while ((to->left || way_takes(w, h)) && (b = end_take(&h->end))) {
+    while (way_takes(w, h) && (b = end_take(&h->end))) {
         if (to->left)
             buf_free(&h->loop->bufs, b);
         else
@@ -301,8 +301,7 @@ static struct cross *cross_new(const struct flow *f, struct loop *to, cross_open
         free(twin);
         return NULL;
     }
-    *c = (struct cross){
-        .twin = twin, .on_twin = on_twin, .arg = arg, .refs = 2, .opened = f->opened};
+    *c = (struct cross){.twin = twin, .on_twin = on_twin, .arg = arg, .refs = 2};
     c->halves[0] = half_make(c, f->loop);
     c->halves[1] = half_make(c, to);
     pthread_mutex_init(&c->lock, NULL);
