@@ -74,6 +74,7 @@ static void on_before_poll(struct ev_loop *ev, ev_prepare *w, int events)
     (void)events;
     struct loop *l = w->data;
     loop_run_ready(l);
+    l->turn++;
     if (l->bufs.kept > BUF_POOL_REST && !ev_is_active(&l->rest))
         ev_timer_again(ev, &l->rest);
 }
@@ -141,7 +142,7 @@ static uint8_t *scratch_new(void)
 
 int loop_init(struct loop *l, unsigned index, unsigned slots, struct err *e)
 {
-    *l = (struct loop){.index = index, .next_flow = randombytes_random()};
+    *l = (struct loop){.index = index, .next_flow = randombytes_random(), .turn = 1};
     pthread_mutex_init(&l->inbox_lock, NULL);
     l->ev = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
     l->scratch = scratch_new();

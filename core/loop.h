@@ -41,6 +41,9 @@ struct loop {
     struct list flows; /* all that live */
     size_t datagrams;  /* that wait in them */
     bool ends;         /* flows_abort() was called */
+    uint32_t turn;     /* a number of its own for each */
+    const void *bulk;  /* who reads much, and nobody else in between; only compared */
+    unsigned bulk_run; /* reads of it in a row */
     struct list stragglers;
     struct ares_state *ares; /* transport/resolve.c, made at the first look-up */
 

@@ -5,7 +5,10 @@
 #include "core/log.h"
 
 enum {
-    FILL_BUFS = 4,        /* one read from a plain socket: 64 KiB */
+    FILL_BUFS = 4,  /* one read from a plain socket: 64 KiB */
+    FILL_LONG = 16, /* ... when nobody else on the loop reads */
+    FILL_RUN = 8,   /* reads in a row, each of FILL_RUN_MIN bytes, that prove it */
+    FILL_RUN_MIN = 48 * 1024,
     OUT_MAX = 256 * 1024, /* sealed bytes that wait for the socket */
     WRITE_BUFS = 32,      /* bufs of one write */
     LINGER_MAX =
@@ -223,10 +226,27 @@ static int conn_fill_sealed(struct conn *c, struct err *why)
     return conn_feed(c, mem, c->rest_len + (size_t)n, why);
 }
 
-static int conn_new_bufs(struct conn *c, struct buf *bufs[FILL_BUFS], struct iovec iov[FILL_BUFS])
+/* Whoever alone reads much on its loop reads more at once: that saves system calls and wake-ups. Beside
+ * others, what one read brings is ahead of their bytes and stays small. */
+static int conn_fill_count(const struct conn *c)
 {
-    int count = 0;
-    while (count < FILL_BUFS && (bufs[count] = buf_new(conn_pool(c)))) {
+    const struct loop *l = c->stream.loop;
+    return l->bulk == c && l->bulk_run >= FILL_RUN ? FILL_LONG : FILL_BUFS;
+}
+
+static void conn_note_read(struct conn *c, ssize_t n)
+{
+    struct loop *l = c->stream.loop;
+    if (l->bulk != c || n < FILL_RUN_MIN)
+        l->bulk_run = 0;
+    l->bulk = c;
+    l->bulk_run += l->bulk_run < FILL_RUN;
+}
+
+static int conn_new_bufs(struct conn *c, struct buf *bufs[FILL_LONG], struct iovec iov[FILL_LONG])
+{
+    int count = 0, most = conn_fill_count(c);
+    while (count < most && (bufs[count] = buf_new(conn_pool(c)))) {
         iov[count] = (struct iovec){bufs[count]->data, BUF_DATA};
         count++;
     }
@@ -249,12 +269,13 @@ static void conn_put_bufs(struct conn *c, struct buf *bufs[], int count, size_t 
 
 static int conn_fill_plain(struct conn *c, struct err *why)
 {
-    struct buf *bufs[FILL_BUFS];
-    struct iovec iov[FILL_BUFS];
+    struct buf *bufs[FILL_LONG];
+    struct iovec iov[FILL_LONG];
     int count = conn_new_bufs(c, bufs, iov);
     if (!count)
         return err_set(why, ENOMEM, "out of memory");
     ssize_t n = stream_readv(&c->stream, iov, count);
+    conn_note_read(c, n);
     conn_put_bufs(c, bufs, count, n > 0 ? (size_t)n : 0);
     return conn_read_said(c, n, why) < 0 ? -1 : 0;
 }
@@ -263,6 +284,7 @@ static int conn_fill(struct conn *c, struct err *why)
 {
     if (c->rx_ended || !end_room(&c->end))
         return 0;
+    c->read_turn = c->stream.loop->turn;
     return c->codec ? conn_fill_sealed(c, why) : conn_fill_plain(c, why);
 }
 
@@ -462,6 +484,19 @@ static void on_stream(struct stream *s, bool readable, bool writable)
     conn_pass(c, readable);
 }
 
+/* Others that are ready in this turn may have bytes for the same carrier: they leave in one write. */
+static bool conn_waits(struct conn *c)
+{
+    struct loop *l = c->stream.loop;
+    if (c->waited || !c->end.flow->carrier || !loop_is_busy(l)) {
+        c->waited = false;
+        return false;
+    }
+    c->waited = true;
+    end_wake(&c->end);
+    return true;
+}
+
 static void on_wake(struct end *e)
 {
     struct conn *c = container_of(e, struct conn, end);
@@ -470,7 +505,9 @@ static void on_wake(struct end *e)
             conn_fail(c, NULL);
         return;
     }
-    conn_pass(c, c->paused);
+    if (conn_waits(c))
+        return;
+    conn_pass(c, c->paused && c->read_turn != e->flow->loop->turn);
 }
 
 const struct end_ops conn_end_ops = {.wake = on_wake};

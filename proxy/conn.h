@@ -25,6 +25,8 @@ struct conn {
     struct straggler straggler; /* while lingering */
     size_t lingered;            /* bytes read and dropped since */
     ev_timer deadline;          /* of the greeting, of connecting, of lingering */
+    uint32_t read_turn;         /* the loop's turn in which it read last */
+    bool waited;                /* its write of this turn has been put off once */
     bool alone;                 /* not in a flow: greeting, or lingering after it */
     bool hold;                  /* `out` holds only a greeting that waits for the first bytes */
     bool blocked;               /* the socket takes no more for now */

@@ -351,6 +351,92 @@ static void reading_pauses_when_the_flow_is_full_and_resumes(void **state)
 
 /* --- codecs --- */
 
+/* --- how much one read brings --- */
+
+enum { SHORT_READ = 64 * 1024 };
+
+static void line_deepen(struct line *l)
+{
+    int deep = 400 * 1024;
+    setsockopt(l->conn.stream.fd, SOL_SOCKET, SO_RCVBUF, &deep, sizeof deep);
+    setsockopt(l->peer, SOL_SOCKET, SO_SNDBUF, &deep, sizeof deep);
+}
+
+/* A second conn on the loop of the first. */
+static void line_open_beside(struct line *l, struct line *first)
+{
+    static const struct meta m = {.net = NET_TCP, .inbound_tag = "in"};
+    int fds[2];
+    rig_pair(fds);
+    stream_prepare(fds[0]);
+    l->peer = fds[1];
+    conn_init(&l->conn, &first->rig.loop, NULL, NULL, on_release);
+    conn_attach(&l->conn, fds[0]);
+    rig_join(flow_new(&first->rig.loop, &l->conn.end, &conn_end_ops, &m, &first->rig.policy),
+             &l->far);
+    conn_start(&l->conn, NULL, 0);
+}
+
+/* As much as the socket takes. */
+static void peer_floods(struct line *l)
+{
+    static const uint8_t bytes[SHORT_READ];
+    while (send(l->peer, bytes, sizeof bytes, MSG_NOSIGNAL) > 0)
+        ;
+}
+
+/* The most that came in one of some turns while there was always more. */
+static size_t most_in_a_turn(struct line *l, struct line *beside, int turns)
+{
+    size_t most = 0;
+    for (int i = 0; i < turns; i++) {
+        uint64_t before = end_total(&l->conn.end);
+        peer_floods(l);
+        if (beside)
+            assert_int_equal(send(beside->peer, "small", 5, MSG_NOSIGNAL), 5);
+        ev_run(l->rig.loop.ev, EVRUN_NOWAIT);
+        size_t came = end_total(&l->conn.end) - before;
+        most = came > most ? came : most;
+    }
+    return most;
+}
+
+static void who_reads_alone_reads_more_at_once(void **state)
+{
+    (void)state;
+    struct line l = {0};
+    line_open(&l, PLAIN);
+    line_deepen(&l);
+    assert_true(most_in_a_turn(&l, NULL, 4) <= SHORT_READ);
+    assert_true(most_in_a_turn(&l, NULL, 40) > SHORT_READ);
+    line_close(&l);
+}
+
+static void beside_others_one_read_brings_little(void **state)
+{
+    (void)state;
+    struct line l = {0}, beside = {0};
+    line_open(&l, PLAIN);
+    line_deepen(&l);
+    line_open_beside(&beside, &l);
+    assert_true(most_in_a_turn(&l, &beside, 40) <= SHORT_READ);
+    line_close(&l);
+    assert_true(beside.released);
+    close(beside.peer);
+    rig_end_free(&beside.far);
+}
+
+/* However fast the flow takes it: the loop's others have their turn too. */
+static void a_conn_reads_once_a_turn(void **state)
+{
+    (void)state;
+    struct line l = {0};
+    line_open_with(&l, PLAIN, NET_TCP, 1); /* full with each read */
+    line_deepen(&l);
+    assert_true(most_in_a_turn(&l, NULL, 4) <= SHORT_READ);
+    line_close(&l);
+}
+
 static void a_codec_survives_any_split(void **state)
 {
     (void)state;
@@ -650,6 +736,9 @@ int main(void)
         cmocka_unit_test(lingering_conns_go_with_the_loop),
         cmocka_unit_test(a_slow_peer_gets_every_byte_in_order),
         cmocka_unit_test(reading_pauses_when_the_flow_is_full_and_resumes),
+        cmocka_unit_test(who_reads_alone_reads_more_at_once),
+        cmocka_unit_test(beside_others_one_read_brings_little),
+        cmocka_unit_test(a_conn_reads_once_a_turn),
         cmocka_unit_test(a_codec_survives_any_split),
         cmocka_unit_test(bytes_read_with_the_greeting_come_first),
         cmocka_unit_test(a_codec_that_is_cut_off_fails_the_flow),
