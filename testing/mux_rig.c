@@ -1,5 +1,6 @@
 #include "testing/mux_rig.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "mux/link.h"
@@ -80,6 +81,9 @@ void far_leave(struct far *f, int code)
     err_set(&why, code, "the test says so");
     f->left = true;
     f->failed = end_failed(&f->end);
+    f->was_opened = end_is_opened(&f->end);
+    f->tries = f->flow->tries;
+    snprintf(f->why, sizeof f->why, "%s", f->failed ? f->flow->why : "");
     end_leave(&f->end, &why);
 }
 
@@ -226,7 +230,8 @@ static void on_unopened(struct mux *m, struct end *seat)
     err_set(&why, ECONNREFUSED, "not opened");
     p->unopened++;
     p->tries = seat->flow->tries;
-    if (!p->elsewhere || !mux_take_over(&p->elsewhere->mux, seat))
+    if (!p->elsewhere || mux_is_ending(&p->elsewhere->mux) || p->tries == RIG_TRIES ||
+        !mux_take_over(&p->elsewhere->mux, seat))
         end_leave(seat, &why);
 }
 
@@ -313,10 +318,15 @@ struct far *peer_wire(struct rig *r, struct peer *p)
 
 struct far *peer_visitor(struct peer *client, enum net net)
 {
+    return peer_visitor_to(client, net, 80);
+}
+
+struct far *peer_visitor_to(struct peer *client, enum net net, uint16_t port)
+{
     struct meta m = {.net = net, .inbound_tag = "visitor"};
     struct err e;
     demand(addr_parse_host(&m.target, "target.example", 14, &e) == 0);
-    m.target.port = 80;
+    m.target.port = port;
     struct far *f = far_new(client->rig);
     demand(mux_open(&client->mux, far_flow(client->rig, f, &m)));
     return f;

@@ -8,7 +8,7 @@
 #include "mux/mux.h"
 
 enum { RIG_SLOTS = 64, RIG_PACKETS = 80, RIG_VISITORS = 60, RIG_UP = 61, RIG_DOWN = 62 };
-enum { RIG_RELAYS = 3 };
+enum { RIG_RELAYS = 3, RIG_TRIES = 3 };
 
 struct far {
     struct end end;
@@ -19,6 +19,9 @@ struct far {
     size_t packet_len[RIG_PACKETS], packets; /* and how a datagram flow cut it */
     bool refuses;                            /* takes nothing */
     bool eof, failed, left;
+    bool was_opened; /* when it left: the target was reached, after so many links */
+    unsigned tries;
+    char why[100]; /* it failed */
 };
 
 /* Moves bytes between two flows in pieces of 1..piece bytes. */
@@ -90,5 +93,6 @@ struct relay *peers_join(struct rig *r, struct peer *client, struct peer *server
 void relay_go(struct relay *r); /* no longer paused */
 /* A visitor's flow that a client opens. */
 struct far *peer_visitor(struct peer *client, enum net net);
+struct far *peer_visitor_to(struct peer *client, enum net net, uint16_t port);
 
 #endif
