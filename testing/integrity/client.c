@@ -226,8 +226,10 @@ static bool slot_read(struct client *c, struct slot *sl)
         return false;
     switch (stream_receive(&c->run, &sl->s, limit, &wrong, &len)) {
     case GOT_SOME:
-        if (first && sl->s.got >= WIRE_HEAD)
-            samples_add(&c->run.tally.opening, sl->s.moved - sl->s.opened);
+        if (first && sl->s.got >= WIRE_HEAD) {
+            sl->s.first = sl->s.moved;
+            samples_add(&c->run.tally.opening, sl->s.first - sl->s.opened);
+        }
         round_check(c, sl);
         return true;
     case GOT_NOTHING:

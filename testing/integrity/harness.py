@@ -139,11 +139,11 @@ class Load:
         """One namespace for each ended stream."""
         found = []
         for line in self.trace_path.read_text().splitlines():
-            stream, opened, ended, outcome, at, total, shape = line.split()
+            stream, opened, first, ended, outcome, at, total, shape = line.split()
             found.append(
                 types.SimpleNamespace(
-                    stream=int(stream), opened=float(opened), ended=float(ended), outcome=outcome,
-                    at=int(at), total=int(total), shape=int(shape),
+                    stream=int(stream), opened=float(opened), first=float(first), ended=float(ended),
+                    outcome=outcome, at=int(at), total=int(total), shape=int(shape),
                 )
             )
         return found

@@ -26,7 +26,7 @@ static const char HELP[] =
     "  --ramp S       over which the first streams are opened (0)\n"
     "  --udp PORT --flows N --size N   datagrams (0, 16, 1400)\n"
     "  --seed N       of everything that is chosen (random)\n"
-    "  --trace FILE   a line for each stream: id, opened, ended, outcome, bytes, of, shape\n";
+    "  --trace FILE   a line for each stream: id, opened, head, ended, outcome, bytes, of, shape\n";
 
 struct option_target {
     const char *name;

@@ -145,6 +145,7 @@ void stream_end(struct run *r, struct stream *s, enum outcome o, bool orderly, c
                           .at = s->got,
                           .total = s->in ? way_total(s->in) : 0,
                           .opened = s->opened,
+                          .first = s->first,
                           .ended = seconds_now(),
                           .shape = s->head.shape};
     if (orderly)

@@ -16,7 +16,7 @@ struct stream {
     struct way up, down;
     const struct way *in, *out;
     uint64_t got, sent;
-    double opened, moved; /* when, and when the last byte went either way */
+    double opened, first, moved; /* when; when the peer's head had come; when any byte went */
     uint32_t events;
     int fd;           /* -1: not in use */
     bool ended, shut; /* the peer's side; ours */

@@ -55,8 +55,9 @@ static void samples_print(struct samples *s, const char *name, FILE *out)
 
 static void trace_write(FILE *trace, const struct failure *end)
 {
-    fprintf(trace, "%" PRIu64 " %.4f %.4f %s %" PRIu64 " %" PRIu64 " %u\n", end->stream,
-            end->opened, end->ended, outcome_names[end->outcome], end->at, end->total, end->shape);
+    fprintf(trace, "%" PRIu64 " %.4f %.4f %.4f %s %" PRIu64 " %" PRIu64 " %u\n", end->stream,
+            end->opened, end->first, end->ended, outcome_names[end->outcome], end->at, end->total,
+            end->shape);
 }
 
 void tally_end(struct tally *t, const struct failure *end, const char *format, ...)

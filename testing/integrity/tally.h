@@ -32,7 +32,7 @@ enum { ERRORS_KEPT = 40 };
 struct failure {
     enum outcome outcome;
     uint64_t stream, at, total;
-    double opened, ended;
+    double opened, first, ended; /* first: when the origin's head had come, 0 for never */
     uint8_t shape;
     char text[96];
 };

@@ -17,14 +17,11 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integrity"))
 
 import harness
-from harness import FaultyRelay, Link, Load, Origin, Shim, check, check_all_good, restart, storm
+from harness import AFTER, HALF, FaultyRelay, Link, Load, Origin, Shim, check, check_all_good, restart, storm
 from rig import HOST, SANITIZED, SLOWER, Relay, counters, reset, wait_for
 
 WAITING = {
     "drain": "SIGTERM lets open streams finish",
-    "goaway": "a bridge that ends asks for no more streams, and none is lost",
-    "liveness": "a link that does not answer is left, and its new streams go to another one",
-    "windows": "a reader that stops holds up nobody else",
     "allocator": "libev without memory for its lists ends the process",
 }
 
@@ -163,7 +160,6 @@ def test_all_manners_of_streams(link, seed):
     assert result.datagrams["doubled"] == 0 and got >= 0.9 * sent > 0
 
 
-@needs("windows")
 def test_readers_that_stop_hold_up_nobody(link, seed):
     """Eight of ten visitors stop once for a second, on one link; nobody waits for them to open a stream."""
     t = link()
@@ -182,14 +178,14 @@ def test_many_streams_at_once(link, seed, streams):
     ).wait()
     check_all_good(result)
     assert result.ok == streams
-    assert result.exchange_ms["count"] == 2 * streams
+    assert result.exchange_ms["count"] >= 1.9 * streams  # two rounds, or one for those opened last
     assert result.exchange_ms["p99"] <= 250 * SLOWER
 
 
 @unsanitized
 def test_a_hundred_thousand_streams(link, seed):
-    """Through one tunnel, with links replaced in passing; then memory and descriptors are as before."""
-    t = link()
+    """On one link, which is replaced in passing; then memory and descriptors are as before."""
+    t = link(prepare=one_connection)
     check_all_good(t.load(seed, streams=64, total=20_000, max=64, seconds=50).wait())
     wait_for(t.settled, 10, "all flows to end")
     before, live, ports = t.measure(), t.live(), t.link_ports()
@@ -204,9 +200,23 @@ def test_a_hundred_thousand_streams(link, seed):
     assert not ports & t.link_ports(), "the link was not replaced before its ids or nonces ran out"
 
 
+def one_connection(_, config):
+    for bridge in config["reverse"].get("bridges", []):
+        bridge["connections"] = 1
+
+
 def same_files(t, before):
     now = t.measure()
     return all(now[name].files == before[name].files for name in now)
+
+
+@pytest.mark.quick
+def test_visitors_reset(link, seed):
+    """The origin sees a reset, too, in whatever moment it comes."""
+    t = link()
+    result = t.load(seed, streams=32, total=10_000 // SLOWER**2, max=2000, abort=100, seconds=30).wait()
+    check_all_good(result)
+    assert result.expected == 10_000 // SLOWER**2
 
 
 # ----------------------------------------------------------------------------- processes that go away
@@ -236,16 +246,30 @@ def test_one_of_two_bridges_killed(link, seed):
 def test_the_only_bridge_killed(link, seed):
     """The portal keeps its visitors until the bridge is back."""
     t = link()
-    load = t.load(seed, streams=STREAMS, seconds=5, max=MEDIUM)
+    load = t.load(seed, streams=STREAMS, seconds=5, max=MEDIUM, patience=10)
     kills = []
     for _ in range(3):
         seconds(1.2)
         kills.append(restart(t.bridges[0]))
-    check(load.wait())
+    result = load.wait()
+    check(result)
+    assert result.timeout == 0
     good = [s for s in load.trace() if s.outcome == "ok"]
     for at in kills:
         first = min((s.ended for s in good if s.opened > at), default=at + 60)
         assert first - at <= 2.5 * SLOWER
+
+
+@pytest.mark.quick
+def test_visitors_have_ended_before_the_bridge_is_there(link, seed):
+    """What they said, and that it was all, reaches the origin when the bridge comes."""
+    t = link()
+    t.bridges[0].kill()
+    wait_for(lambda: t.carriers() == 0, 5 * SLOWER, "the portal to notice")
+    load = t.load(seed, streams=64, total=64, max=3000, shapes=HALF | AFTER, patience=5 * SLOWER)
+    wait_for(lambda: counters(t.status["portal"])["flows_live"] > 64, 2 * SLOWER, "visitors")
+    t.bridges[0].start()
+    check_all_good(load.wait())
 
 
 @pytest.mark.quick
@@ -291,7 +315,6 @@ def test_the_only_bridge_frozen(link, seed):
     check_all_good(load.wait())
 
 
-@needs("liveness")
 def test_one_of_two_bridges_frozen(link, seed):
     """New visitors reach the other bridge within 3 s, and none of them sees an error."""
     t = link(bridges=2)
@@ -301,17 +324,22 @@ def test_one_of_two_bridges_frozen(link, seed):
     with frozen(t.bridges[0]):
         seconds(5)
         till = time.monotonic()
-    result = load.wait()
-    check(result)
-    new = [s for s in load.trace() if at < s.opened < till - 3]
-    assert not [s for s in new if s.outcome != "ok"]
-    assert result.opening_ms["max"] <= 3000 * SLOWER
+    check(load.wait())
+    served_soon(load, at, till)
+
+
+def served_soon(load, since, till):
+    """Whoever came in that time got an answer within 3 s, and no error. Those whose target had answered the bridge
+    just before it stopped must wait for it."""
+    new = [s for s in load.trace() if since + 0.1 < s.opened < till]
+    bad = [s for s in new if s.outcome != "ok" or s.first - s.opened > 3 * SLOWER]
+    assert new and not bad, bad[:5]
 
 
 # --------------------------------------------------------------------------------------------- drain
 
 
-@needs("drain", "goaway")
+@needs("drain")
 def test_bridges_restarted_in_turn(link, seed):
     """SIGTERM, then start again, one after the other: nobody notices."""
     t = link(bridges=2)
@@ -375,7 +403,6 @@ def test_link_stops_for_a_second_and_brings_bytes_one_by_one(link, seed):
 
 
 @long
-@needs("liveness")
 def test_dead_link_beside_a_good_one(link, seed):
     """A link that passes nothing for 12 s is left within 3 s by new visitors, and then replaced."""
     t = link(bridges=2, via=FaultyRelay)
@@ -386,11 +413,8 @@ def test_dead_link_beside_a_good_one(link, seed):
     seconds(12)
     till = time.monotonic()
     t.relays[0].go()
-    result = load.wait()
-    check(result)
-    new = [s for s in load.trace() if at < s.opened < till]
-    assert new and not [s for s in new if s.outcome != "ok"]
-    assert result.opening_ms["max"] <= 3000 * SLOWER
+    check(load.wait())
+    served_soon(load, at, till)
     wait_for(lambda: t.carriers() >= 2, 5, "the bridge to be back")
 
 
@@ -417,7 +441,7 @@ def test_origin_killed_frozen_and_absent(link, seed):
     assert nobody.ok == 0 and nobody.reset == 40
     assert nobody.opening_ms["count"] == 0
     check_all_good(t.load(seed, streams=8, total=50, max=1000).wait())
-    assert t.link_ports() == ports
+    assert t.link_ports() >= ports
 
 
 # ------------------------------------------------------------------------- descriptors, calls, memory
@@ -555,7 +579,7 @@ def test_wall_clock_jumps(link, seed, tmp_path):
             page.wall(shift)
             seconds(0.2)
     check_all_good(load.wait())
-    assert t.link_ports() == ports
+    assert t.link_ports() >= ports
 
 
 @long
