@@ -14,11 +14,8 @@ static void bridge_drain(struct inbound *in)
 {
     struct bridge *b = bridge_of(in);
     b->stopping = true;
-    for (size_t i = 0; i < b->way_count; i++) {
-        struct list *links = &b->ways[i].links;
-        for (struct list_item *k = list_first(links); k; k = list_next(links, k))
-            link_drain(link_at(k));
-    }
+    for (size_t i = 0; i < b->way_count; i++)
+        way_drain(&b->ways[i]);
 }
 
 static void bridge_free(struct inbound *in)

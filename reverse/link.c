@@ -106,6 +106,7 @@ static void on_alive(struct mux *m)
     ev_timer_stop(b->in.loop->ev, &k->answer);
     stat_add(b->in.loop->counters, b->conf->carriers_slot, 1);
     log_info("bridge %s: connected to its portal", b->conf->tag);
+    way_came(k->way);
 }
 
 static void on_silence(struct mux *m)

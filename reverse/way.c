@@ -19,9 +19,10 @@ static const double COMPLAINT = 30; /* seconds between warnings about a silent p
 /* What the way's links can take. */
 struct census {
     unsigned usable,
-        streams;      /* links that take streams, or are being dialled, and what they carry */
-    unsigned shards;  /* workers of the portal on which they lie, at most 64 */
-    bool may_scatter; /* the portal has more of them */
+        streams;       /* links that take streams, or are being dialled, and what they carry */
+    unsigned dialling; /* of those links, have not come up */
+    unsigned shards;   /* workers of the portal on which they lie, at most 64 */
+    bool may_scatter;  /* the portal has more of them */
 };
 
 static bool link_usable(const struct link *k)
@@ -38,6 +39,7 @@ static struct census way_census(const struct way *y)
         if (!link_usable(k))
             continue;
         c.usable++;
+        c.dialling += !k->up;
         c.streams += k->mux.sessions;
         seen |= k->mux.hello.shard ? 1ull << (k->mux.hello.shard - 1) % 64 : 0;
         c.may_scatter = c.may_scatter || k->mux.hello.shards > 1;
@@ -54,7 +56,8 @@ static bool way_lacks(const struct way *y, const struct census *c)
 /* All links that there should be lie on one worker of the portal. */
 static bool way_huddles(const struct way *y, const struct census *c)
 {
-    return c->may_scatter && c->shards == 1 && y->bridge->share > 1 && y->scattering < SCATTER_MAX;
+    return c->may_scatter && c->shards == 1 && !c->dialling && y->bridge->share > 1 &&
+           y->scattering < SCATTER_MAX;
 }
 
 /* --- dialling --- */
@@ -109,14 +112,38 @@ void way_check(struct way *y)
         way_schedule(y, way_delay(y, loop_steady()));
 }
 
+void way_came(struct way *y)
+{
+    way_schedule(y, way_delay(y, loop_steady()));
+}
+
 /* --- links that are not needed any more --- */
 
-static struct link *way_idlest(const struct way *y)
+/* Another link lies on the same worker of the portal. */
+static bool link_has_twin(const struct link *k)
+{
+    const struct list *links = &k->way->links;
+    for (struct list_item *i = list_first(links); i; i = list_next(links, i)) {
+        const struct link *other = link_at(i);
+        if (other != k && other->up && link_usable(other) &&
+            other->mux.hello.shard == k->mux.hello.shard)
+            return true;
+    }
+    return false;
+}
+
+static bool link_needed_less(const struct link *k, const struct link *than)
+{
+    bool twin = link_has_twin(k), its_twin = link_has_twin(than);
+    return twin == its_twin ? k->mux.sessions < than->mux.sessions : twin;
+}
+
+static struct link *way_least_needed(const struct way *y)
 {
     struct link *best = NULL;
     for (struct list_item *i = list_first(&y->links); i; i = list_next(&y->links, i)) {
         struct link *k = link_at(i);
-        if (k->up && link_usable(k) && (!best || k->mux.sessions < best->mux.sessions))
+        if (k->up && link_usable(k) && (!best || link_needed_less(k, best)))
             best = k;
     }
     return best;
@@ -129,10 +156,10 @@ static void on_trim(struct ev_loop *ev, ev_timer *w, int events)
     struct way *y = w->data;
     struct census c = way_census(y);
     bool surplus = c.usable > y->bridge->share && c.streams < (c.usable - 1) * SPREAD / 2;
-    struct link *k = surplus && ++y->surplus >= PATIENCE ? way_idlest(y) : NULL;
+    struct link *k = surplus && ++y->surplus >= PATIENCE ? way_least_needed(y) : NULL;
     if (!surplus)
         y->surplus = 0;
-    if (k && !(c.shards == 2 && c.usable == 2))
+    if (k)
         link_drain(k);
 }
 
@@ -151,12 +178,31 @@ void way_init(struct way *y, struct bridge *b, long outbound)
     way_schedule(y, 0);
 }
 
-void way_stop(struct way *y)
+static void way_rest(struct way *y)
 {
     struct ev_loop *ev = y->bridge->in.loop->ev;
-    struct list_item *i;
     ev_timer_stop(ev, &y->redial);
     ev_timer_stop(ev, &y->trim);
+}
+
+void way_drain(struct way *y)
+{
+    struct list_item *next;
+    way_rest(y);
+    for (struct list_item *i = list_first(&y->links); i; i = next) {
+        struct link *k = link_at(i);
+        next = list_next(&y->links, i);
+        if (k->up)
+            link_drain(k);
+        else
+            mux_close(&k->mux, NULL);
+    }
+}
+
+void way_stop(struct way *y)
+{
+    struct list_item *i;
+    way_rest(y);
     while ((i = list_first(&y->links)))
         mux_close(&link_at(i)->mux, NULL);
 }

@@ -8,105 +8,25 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-#include "reverse/bridge.h"
 #include "reverse/control.h"
-#include "routing/dispatch.h"
-#include "testing/clock.h"
-#include "testing/mux_rig.h"
-
-enum { CARRIERS = 50, TARGETS = 400, LINKS = 400 };
-
-/* The dispatcher's only outbound takes every flow: those to the domain are links to a portal that the
- * test plays, the others are targets. */
-struct test {
-    struct rig rig;
-    struct bridge_conf conf;
-    struct rules rules;
-    struct dispatcher dispatcher;
-    struct outbound outbound;
-    struct inbound *bridge;
-    struct far *links[LINKS], *targets[TARGETS];
-    size_t link_count, target_count;
-    bool refuses;
-};
-
-static void take(struct outbound *out, struct flow *f)
-{
-    struct test *t = container_of(out, struct test, outbound);
-    const struct addr *to = &f->meta.target;
-    assert_string_equal(f->meta.inbound_tag, "bridge");
-    if (t->refuses) {
-        flow_refuse(f, &(struct err){.code = ECONNREFUSED, .text = "nobody there"});
-        return;
-    }
-    struct far *far = far_new(&t->rig);
-    far_join(far, f);
-    if (to->type == ADDR_NAME && strcmp(to->name, t->conf.domain) == 0) {
-        assert_true(t->link_count < LINKS && f->meta.net == NET_TCP && to->port == 0);
-        t->links[t->link_count++] = far;
-    } else {
-        assert_true(t->target_count < TARGETS);
-        t->targets[t->target_count++] = far;
-    }
-}
-
-static const struct outbound_ops outbound_ops = {.open = take};
+#include "testing/bridge_rig.h"
 
 static int test_open(void **state)
 {
-    struct test *t = calloc(1, sizeof *t);
+    struct bridge_rig *t = calloc(1, sizeof *t);
     if (!t)
         return -1;
-    rig_init(&t->rig);
-    t->conf = (struct bridge_conf){
-        .tag = "bridge", .domain = "Bridge.Test", .traffic = {-1, -1}, .carriers_slot = CARRIERS};
-    t->outbound = (struct outbound){.ops = &outbound_ops, .loop = &t->rig.loop, .tag = "out"};
-    t->dispatcher =
-        (struct dispatcher){.loop = &t->rig.loop, .rules = &t->rules, .fallback = &t->outbound};
-    t->bridge = bridge_new(&t->rig.loop, &t->dispatcher, &t->conf, &t->rig.policy, 1);
+    bridge_rig_init(t, 1);
     *state = t;
-    return t->bridge ? 0 : -1;
+    return 0;
 }
 
 static int test_close(void **state)
 {
-    struct test *t = *state;
-    t->bridge->ops->free(t->bridge);
-    rig_turn(&t->rig);
-    bool gauge = rig_stat(&t->rig, CARRIERS) == 0;
-    bool clean = rig_fini(&t->rig);
+    struct bridge_rig *t = *state;
+    bool clean = bridge_rig_fini(t);
     free(t);
-    return gauge && clean ? 0 : -1;
-}
-
-static void wait_for(struct test *t, double seconds)
-{
-    clock_forward(seconds);
-    rig_turn(&t->rig);
-}
-
-/* Waits for the link with this number and lets the portal speak. */
-static struct far *link_up(struct test *t, size_t i)
-{
-    for (int k = 0; k < 200 && t->link_count <= i; k++)
-        wait_for(t, 0.1);
-    assert_true(t->link_count > i);
-    far_say_frame(t->links[i], &(struct mux_frame){.status = MUX_KEEPALIVE}, NULL);
-    rig_turn(&t->rig);
-    return t->links[i];
-}
-
-static void say_new(struct far *wire, uint16_t id, enum net net, const char *host, uint16_t port,
-                    bool drain)
-{
-    static const uint8_t message[] = {0x08, 0x01};
-    struct mux_frame f = {.id = id, .status = MUX_NEW, .net = (uint8_t)net};
-    struct err e;
-    assert_int_equal(addr_parse_host(&f.target, host, strlen(host), &e), 0);
-    f.target.port = port;
-    f.option = drain ? MUX_DATA : 0;
-    f.data_len = drain ? sizeof message : 0;
-    far_say_frame(wire, &f, message);
+    return clean ? 0 : -1;
 }
 
 static void say_drain(struct far *wire, uint16_t id)
@@ -116,7 +36,7 @@ static void say_drain(struct far *wire, uint16_t id)
         "\x08\x01");
 }
 
-static void assert_refused(struct test *t, struct far *wire, uint16_t id)
+static void assert_refused(struct bridge_rig *t, struct far *wire, uint16_t id)
 {
     struct mux_frame f;
     const uint8_t *data;
@@ -132,7 +52,7 @@ static void assert_refused(struct test *t, struct far *wire, uint16_t id)
 
 static void a_stream_becomes_a_flow_to_its_target(void **state)
 {
-    struct test *t = *state;
+    struct bridge_rig *t = *state;
     struct far *wire = link_up(t, 0);
     say_new(wire, 7, NET_TCP, "10.1.2.3", 8080, false);
     rig_turn(&t->rig);
@@ -146,7 +66,7 @@ static void a_stream_becomes_a_flow_to_its_target(void **state)
 
 static void a_stream_that_nobody_takes_ends_alone(void **state)
 {
-    struct test *t = *state;
+    struct bridge_rig *t = *state;
     struct far *wire = link_up(t, 0);
     t->refuses = true;
     say_new(wire, 1, NET_TCP, "10.1.2.3", 80, false);
@@ -159,7 +79,7 @@ static void a_stream_that_nobody_takes_ends_alone(void **state)
 
 static void a_stream_back_to_the_portal_is_refused(void **state)
 {
-    struct test *t = *state;
+    struct bridge_rig *t = *state;
     struct far *wire = link_up(t, 0);
     static const char *const names[] = {"bridge.test", "BRIDGE.test.", "Bridge.Test"};
     for (uint16_t i = 0; i < 3; i++) {
@@ -174,7 +94,7 @@ static void a_stream_back_to_the_portal_is_refused(void **state)
 
 static void every_name_of_the_control_stream_is_known(void **state)
 {
-    struct test *t = *state;
+    struct bridge_rig *t = *state;
     for (size_t i = 0; control_name(i); i++) {
         struct far *wire = link_up(t, i);
         say_new(wire, 1, NET_UDP, control_name(i), 0, true);
@@ -190,7 +110,7 @@ static void every_name_of_the_control_stream_is_known(void **state)
 
 static void no_other_stream_controls(void **state)
 {
-    struct test *t = *state;
+    struct bridge_rig *t = *state;
     static const struct {
         uint16_t id, port;
         enum net net;
@@ -208,13 +128,13 @@ static void no_other_stream_controls(void **state)
     rig_turn(&t->rig);
     say_new(wire, 1, NET_UDP, "reverse", 0, true); /* a second one */
     assert_refused(t, wire, 1);
-    wait_for(t, 5);
+    bridge_wait(t, 5);
     assert_int_equal(t->link_count, 1);
 }
 
 static void other_messages_and_garbage_leave_the_link_in_use(void **state)
 {
-    struct test *t = *state;
+    struct bridge_rig *t = *state;
     struct far *wire = link_up(t, 0);
     say_new(wire, 1, NET_UDP, "reverse", 0, false);
     static const char *const messages[] = {"\x08\x02", "\x9a\x06", "\x08\x80", "\xff\xff"};
@@ -223,36 +143,36 @@ static void other_messages_and_garbage_leave_the_link_in_use(void **state)
             wire,
             &(struct mux_frame){.id = 1, .status = MUX_KEEP, .option = MUX_DATA, .data_len = 2},
             messages[i]);
-    wait_for(t, 5);
+    bridge_wait(t, 5);
     assert_int_equal(t->link_count, 1);
     assert_false(wire->left);
 }
 
 static void drain_makes_it_dial_another_link_and_keep_the_drained_one(void **state)
 {
-    struct test *t = *state;
+    struct bridge_rig *t = *state;
     struct far *wire = link_up(t, 0);
     say_new(wire, 1, NET_UDP, "reverse.internal.v2ray.com", 0, true);
     say_drain(wire, 1);
     struct far *second = link_up(t, 1);
     say_new(wire, 2, NET_TCP, "10.1.2.3", 80, false);
     say_new(second, 2, NET_TCP, "10.1.2.3", 80, false);
-    wait_for(t, 5);
+    bridge_wait(t, 5);
     assert_int_equal(t->target_count, 2);
     assert_int_equal(t->link_count, 2);
     assert_false(wire->left);
-    assert_int_equal(rig_stat(&t->rig, CARRIERS), 2);
+    assert_int_equal(rig_stat(&t->rig, BRIDGE_CARRIERS), 2);
 }
 
 static void a_portal_that_drains_everything_is_not_dialled_without_pause(void **state)
 {
-    struct test *t = *state;
+    struct bridge_rig *t = *state;
     for (size_t i = 0; i < 100; i++) {
         size_t before = t->link_count;
         for (size_t k = 0; k < before; k++)
             if (t->links[k]->packets++ == 0)
                 say_new(t->links[k], 1, NET_UDP, "reverse", 0, true);
-        wait_for(t, 0.06);
+        bridge_wait(t, 0.06);
     }
     assert_true(t->link_count >= 64 &&
                 t->link_count <= 65); /* 6 s: one in 50 ms, then one in 10 s */
@@ -260,14 +180,14 @@ static void a_portal_that_drains_everything_is_not_dialled_without_pause(void **
 
 static void crowded_links_get_another_one_beside_them(void **state)
 {
-    struct test *t = *state;
+    struct bridge_rig *t = *state;
     struct far *wire = link_up(t, 0);
     for (uint16_t id = 1; id <= 128; id++)
         say_new(wire, id, NET_TCP, "10.1.2.3", 80, false);
-    wait_for(t, 1);
+    bridge_wait(t, 1);
     assert_int_equal(t->link_count, 1);
     say_new(wire, 129, NET_TCP, "10.1.2.3", 80, false);
-    wait_for(t, 1);
+    bridge_wait(t, 1);
     assert_int_equal(t->link_count, 2);
 }
 
@@ -275,41 +195,41 @@ static void crowded_links_get_another_one_beside_them(void **state)
 
 static void it_dials_at_once_and_says_hello(void **state)
 {
-    struct test *t = *state;
-    wait_for(t, 0.001);
+    struct bridge_rig *t = *state;
+    bridge_wait(t, 0.001);
     assert_int_equal(t->link_count, 1);
     struct mux_frame f;
     const uint8_t *data;
     assert_true(far_next_frame(t->links[0], &f, &data));
     assert_true(f.status == MUX_KEEPALIVE && f.data_len > 4 && memcmp(data, "v2c1", 4) == 0);
-    assert_int_equal(rig_stat(&t->rig, CARRIERS), 0);
+    assert_int_equal(rig_stat(&t->rig, BRIDGE_CARRIERS), 0);
     link_up(t, 0);
-    assert_int_equal(rig_stat(&t->rig, CARRIERS), 1);
+    assert_int_equal(rig_stat(&t->rig, BRIDGE_CARRIERS), 1);
 }
 
 static void a_lost_link_is_dialled_again_soon(void **state)
 {
-    struct test *t = *state;
+    struct bridge_rig *t = *state;
     for (size_t i = 0; i < 5; i++) {
         struct far *wire = link_up(t, i);
         say_new(wire, 2, NET_TCP, "10.1.2.3", 80, false);
-        wait_for(t, 60);
+        bridge_wait(t, 60);
         far_leave(wire, i % 2 ? ECONNRESET : 0);
         rig_turn(&t->rig);
         assert_true(t->targets[i]->failed);
         assert_int_equal(t->link_count, i + 1);
-        wait_for(t, 0.16);
+        bridge_wait(t, 0.16);
         assert_int_equal(t->link_count, i + 2);
     }
 }
 
 static void a_long_outage_makes_attempts_rarer_but_never_ends_them(void **state)
 {
-    struct test *t = *state;
+    struct bridge_rig *t = *state;
     size_t in_first_minute = 0, in_all;
     struct far *last;
     for (int i = 0; i < 6000; i++) { /* ten minutes */
-        wait_for(t, 0.1);
+        bridge_wait(t, 0.1);
         last = t->links[t->link_count - 1];
         if (!last->left)
             far_leave(last, ECONNREFUSED);
@@ -323,11 +243,11 @@ static void a_long_outage_makes_attempts_rarer_but_never_ends_them(void **state)
 
 static void a_portal_that_never_answers_is_given_up_after_ten_seconds(void **state)
 {
-    struct test *t = *state;
-    wait_for(t, 0.001);
-    wait_for(t, 9.5);
+    struct bridge_rig *t = *state;
+    bridge_wait(t, 0.001);
+    bridge_wait(t, 9.5);
     assert_false(t->links[0]->left);
-    wait_for(t, 0.6);
+    bridge_wait(t, 0.6);
     assert_true(t->links[0]->failed);
     link_up(t, 1);
 }
