@@ -136,6 +136,30 @@ static void the_shorter_idle_time_holds(void **state)
     junction_close(&j);
 }
 
+/* A bridge that names its portals asks no rule. */
+static void an_outbound_that_is_named_needs_no_rule(void **state)
+{
+    (void)state;
+    for (size_t out = 0; out < 2; out++) {
+        struct junction j;
+        junction_open(&j);
+        struct policy shorter = POLICY_DEFAULT;
+        shorter.conn_idle = 5;
+        j.outs[out].out.policy = &shorter;
+        j.dispatcher.fallback = NULL;
+        struct meta m = {.net = NET_TCP, .inbound_tag = out ? "window" : "door"};
+        struct flow *f = flow_new(&j.rig.loop, &j.in.end, &rig_end_ops, &m, &j.rig.policy);
+        assert_non_null(f);
+        dispatch_to(&j.dispatcher, f, out);
+        assert_int_equal(j.outs[out].count, 1);
+        assert_int_equal(j.outs[!out].count, 0);
+        assert_string_equal(f->meta.outbound_tag, out ? "second" : "first");
+        assert_true(f->meta.by_rule);
+        assert_ptr_equal(f->policy, &shorter);
+        junction_close(&j);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -144,6 +168,7 @@ int main(void)
         cmocka_unit_test(what_no_rule_matches_takes_the_default),
         cmocka_unit_test(without_a_default_it_is_refused),
         cmocka_unit_test(the_mux_name_is_for_users_only),
+        cmocka_unit_test(an_outbound_that_is_named_needs_no_rule),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

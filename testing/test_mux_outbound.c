@@ -119,6 +119,28 @@ static void a_carrier_within_a_carrier_is_refused(void **state)
     assert_int_equal(t->target_count, 0);
 }
 
+/* Whoever says HELLO where none was said has not read the rules; nothing is said that needs it. */
+static void a_client_that_says_hello_is_served_the_old_way(void **state)
+{
+    struct test *t = *state;
+    struct far *wire = client_comes(t, "v1.mux.cool", &user);
+    struct mux_frame f;
+    const uint8_t *data;
+    far_say_features(wire, LINK_FEATURES, 1);
+    far_say_item(wire, &(struct link_item){.type = LINK_GOAWAY});
+    say_new(wire, 1, "a.example");
+    say_new(wire, 2, "v1.mux.cool");
+    rig_turn(&t->rig);
+    assert_int_equal(t->target_count, 1);
+    far_say(t->targets[0], "hello", 5); /* more than the window */
+    rig_turn(&t->rig);
+    assert_true(far_next_frame(wire, &f, &data));
+    assert_true(f.status == MUX_END && f.option == MUX_ERROR && f.id == 2);
+    assert_true(far_next_frame(wire, &f, &data));
+    assert_true(f.status == MUX_KEEP && f.id == 1 && f.data_len == 5);
+    assert_false(far_next_frame(wire, &f, &data));
+}
+
 static void without_a_user_the_name_is_a_name(void **state)
 {
     struct test *t = *state;
@@ -145,6 +167,7 @@ int main(void)
         LAW(each_stream_is_dispatched_as_the_clients_own),
         LAW(nothing_is_said_before_the_client_is_answered),
         LAW(a_carrier_within_a_carrier_is_refused),
+        LAW(a_client_that_says_hello_is_served_the_old_way),
         LAW(without_a_user_the_name_is_a_name),
         LAW(the_streams_of_a_lost_client_are_reset),
     };

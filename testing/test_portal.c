@@ -404,6 +404,80 @@ static void a_carrier_near_the_end_of_its_nonces_is_drained(void **state)
     assert_false(stays->left);
 }
 
+/* --- going away --- */
+
+static struct far *bridge_v2c(struct test *t)
+{
+    struct far *wire = bridge_comes(t);
+    far_say_features(wire, LINK_FEATURES, 64 * 1024);
+    rig_turn(&t->rig);
+    return wire;
+}
+
+/* How often a portal has said GOAWAY for this reason since it was last asked. */
+static unsigned goaways(struct far *wire, enum link_going reason)
+{
+    struct mux_frame f;
+    const uint8_t *data;
+    unsigned n = 0;
+    while (far_next_frame(wire, &f, &data)) {
+        struct cursor message = cur_of(data, f.data_len);
+        struct link_item i;
+        if (f.status != MUX_KEEPALIVE || !link_read_magic(&message))
+            continue;
+        while (link_read(&message, &i))
+            n += i.type == LINK_GOAWAY && i.going.reason == reason;
+    }
+    return n;
+}
+
+static void a_portal_that_stops_tells_every_bridge_once_and_serves_on(void **state)
+{
+    struct test *t = *state;
+    struct far *old = bridge_comes(t), *one = bridge_v2c(t), *two = bridge_v2c(t);
+    struct far *visitor = visitor_comes(t);
+    for (int i = 0; i < 3; i++)
+        t->portal->ops->drain(t->portal);
+    rig_turn(&t->rig);
+    assert_int_equal(goaways(one, GOING_STOPS) + goaways(two, GOING_STOPS), 2);
+    assert_int_equal(drains(old), 4);
+    assert_false(visitor_comes(t)->left); /* it was accepted before the listener was closed */
+    wait_for(t, 2.1);
+    assert_false(visitor->left);
+    assert_int_equal(goaways(one, GOING_STOPS) + goaways(two, GOING_STOPS), 0);
+    assert_int_equal(rig_stat(&t->rig, CARRIERS), 2); /* those that carry a visitor each */
+}
+
+static void a_worn_link_is_told_to_go(void **state)
+{
+    struct test *t = *state;
+    struct far *wire = bridge_v2c(t), *stays = visitor_comes(t);
+    wire->flow->pieces = 48 * 1024 + 1;
+    wait_for(t, 2.1);
+    assert_int_equal(goaways(wire, GOING_WORN), 1);
+    assert_false(stays->left);
+    far_leave(stays, 0);
+    wait_for(t, 2.1);
+    assert_true(wire->left && !wire->failed);
+}
+
+static void the_same_settings_of_another_configuration_hold_for_open_links(void **state)
+{
+    struct test *t = *state;
+    enum { UP = 55, DOWN = 56 };
+    static struct portal_conf conf; /* outlives the portal */
+    struct far *wire = bridge_v2c(t), *visitor = visitor_comes(t);
+    conf = t->conf;
+    conf.traffic = (struct traffic){UP, DOWN};
+    portal_adopt(t->portal, &conf);
+    far_say_frame(
+        wire, &(struct mux_frame){.id = 2, .status = MUX_KEEP, .option = MUX_DATA, .data_len = 3},
+        "yes");
+    rig_turn(&t->rig);
+    assert_int_equal(visitor->len, 3);
+    assert_int_equal(rig_stat(&t->rig, DOWN), 3);
+}
+
 /* --- waiting --- */
 
 static void visitors_wait_for_a_bridge_and_are_seated_when_it_comes(void **state)
@@ -477,6 +551,9 @@ int main(void)
         LAW(a_drained_carrier_serves_its_streams_and_new_ones_only_when_it_must),
         LAW(a_v2c_peer_is_not_drained_after_256_streams),
         LAW(a_carrier_near_the_end_of_its_nonces_is_drained),
+        LAW(a_portal_that_stops_tells_every_bridge_once_and_serves_on),
+        LAW(a_worn_link_is_told_to_go),
+        LAW(the_same_settings_of_another_configuration_hold_for_open_links),
         LAW(visitors_wait_for_a_bridge_and_are_seated_when_it_comes),
         LAW(a_visitor_that_waited_three_seconds_is_refused),
         LAW(no_more_than_1024_visitors_wait),
