@@ -3,7 +3,7 @@
 cd "${srcdir:-.}" || exit 1
 clang-format --version 2>/dev/null | grep -q 'version 14\.' || exit 77
 bad=0
-for file in $(ls main.c ./*/*.[ch] testing/fuzz/*.c 2>/dev/null); do
+for file in $(ls main.c ./*/*.[ch] testing/fuzz/*.c testing/integrity/*.[ch] 2>/dev/null); do
     clang-format --dry-run -Werror "$file" 2>/dev/null || { echo "clang-format -i $file"; bad=1; }
 done
 exit $bad

@@ -2,7 +2,7 @@
 # No file above 800 lines, no function above 100, and 95 % of the functions at most 60.
 cd "${srcdir:-.}" || exit 1
 command -v ctags >/dev/null || exit 77
-files=$(ls main.c ./*/*.[ch] testing/fuzz/*.c 2>/dev/null)
+files=$(ls main.c ./*/*.[ch] testing/fuzz/*.c testing/integrity/*.[ch] 2>/dev/null)
 # shellcheck disable=SC2086
 {
     wc -l $files | awk '$2 != "total" { print "file", $2, $1 }'
