@@ -27,9 +27,9 @@ struct half {
     double asked_of;  /* flow->active when the other half was asked last */
     /* from here on under the lock */
     enum bell bell;
-    bool left;    /* takes nothing any more */
-    bool asked;   /* when did bytes move in this half's flow? */
-    double moved; /* what the other half answered */
+    bool left;          /* takes nothing any more */
+    double asked_since; /* the other half asks whether anything moved in this flow since; 0: no */
+    double moved;       /* when something moved in the other flow, as it answered */
     struct way in;
 };
 
@@ -50,6 +50,13 @@ static struct half *half_other(struct half *h)
 {
     struct half *halves = h->cross->halves;
     return &halves[h == halves];
+}
+
+/* The other end of its flow, where that is a crossing too. NULL: it is not. */
+static struct end *half_beyond(struct half *h)
+{
+    struct end *e = h->end.flow->ends[!h->end.side];
+    return e && e->ops == h->end.ops ? e : NULL;
 }
 
 static void cross_free(struct cross *c)
@@ -150,11 +157,14 @@ static bool half_pass_opened(struct half *h)
 static bool half_answer(struct half *h, struct half *to)
 {
     struct flow *f = h->end.flow;
-    if (h->moved > f->active)
+    if (h->moved > f->active) {
         f->active = h->moved;
-    if (!h->asked)
+        if (half_beyond(h))
+            end_wake(half_beyond(h)); /* it may have been asked too */
+    }
+    if (!h->asked_since || f->active <= h->asked_since)
         return false;
-    h->asked = false;
+    h->asked_since = 0;
     to->moved = f->active;
     return true;
 }
@@ -185,6 +195,23 @@ static void half_stop(struct half *h)
     bufq_free(&h->in.q, &h->loop->bufs);
 }
 
+/* The flow's own time is over. Asks once whether something moved in the other flow since. */
+static bool on_idle(struct end *e)
+{
+    struct half *h = container_of(e, struct half, end), *other = half_other(h);
+    if (h->asked_of == e->flow->active)
+        return false;
+    h->asked_of = e->flow->active;
+    pthread_mutex_lock(&h->cross->lock);
+    bool asks = !other->left;
+    other->asked_since = h->asked_of;
+    bool post = half_ring(other);
+    pthread_mutex_unlock(&h->cross->lock);
+    if (post)
+        loop_post(other->loop, &other->task);
+    return asks;
+}
+
 static void on_wake(struct end *e)
 {
     struct half *h = container_of(e, struct half, end), *other = half_other(h);
@@ -200,31 +227,16 @@ static void on_wake(struct end *e)
     bool over = half_is_over(h, other, &why);
     if (over)
         half_stop(h);
-    bool post = (news || over) && half_ring(other);
+    bool post = (news || over) && half_ring(other), asked = h->asked_since;
     pthread_mutex_unlock(&c->lock);
     if (post)
         loop_post(other->loop, &other->task);
     if (over) {
         end_leave(e, &why);
         cross_unref(c);
+    } else if (asked && half_beyond(h)) {
+        on_idle(half_beyond(h));
     }
-}
-
-/* The flow's own time is over. Asks once whether something moved in the other flow since. */
-static bool on_idle(struct end *e)
-{
-    struct half *h = container_of(e, struct half, end), *other = half_other(h);
-    if (h->asked_of == e->flow->active)
-        return false;
-    h->asked_of = e->flow->active;
-    pthread_mutex_lock(&h->cross->lock);
-    bool asks = !other->left;
-    other->asked = asks;
-    bool post = half_ring(other);
-    pthread_mutex_unlock(&h->cross->lock);
-    if (post)
-        loop_post(other->loop, &other->task);
-    return asks;
 }
 
 static const struct end_ops half_ops = {.wake = on_wake, .idle = on_idle};

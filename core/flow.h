@@ -89,17 +89,18 @@ void end_put(struct end *e, struct buf *b); /* takes b; freed at once if the pee
 bool end_write(struct end *e, const void *from, size_t len); /* copies; false: out of memory */
 struct buf *end_take(struct end *e);                         /* caller frees; NULL when empty */
 void end_untake(struct end *e, struct buf *b); /* gives the rest of a taken buf back; takes b */
-size_t end_waiting(const struct end *e);       /* bytes that end_take() has for us */
-size_t end_unread(const struct end *e);        /* bytes we put that the peer has not taken */
-uint64_t end_total(const struct end *e);       /* bytes we ever put */
-void end_call_at(struct end *e, size_t low);   /* wakes us once end_unread() is no more than this */
+void end_untake_all(struct end *e, struct bufq *q); /* the same for all of a queue of bytes */
+size_t end_waiting(const struct end *e);            /* bytes that end_take() has for us */
+size_t end_unread(const struct end *e);             /* bytes we put that the peer has not taken */
+uint64_t end_total(const struct end *e);            /* bytes we ever put */
+void end_call_at(struct end *e, size_t low); /* wakes us once end_unread() is no more than this */
 void end_limit(struct end *e, size_t limit); /* bytes that may wait for us, below the policy's */
-bool end_has(const struct end *e);       /* end_take() has something, be it an empty datagram */
-bool end_at_eof(const struct end *e);    /* the peer ended its side and all is taken */
-void end_eof(struct end *e);             /* half-close: the other way stays open */
-bool end_sent_eof(const struct end *e);  /* we said end_eof() */
-bool end_peer_left(const struct end *e); /* nobody takes what we put any more */
-bool end_failed(const struct end *e);    /* the flow ended abnormally: reset, do not close */
+bool end_has(const struct end *e);           /* end_take() has something, be it an empty datagram */
+bool end_at_eof(const struct end *e);        /* the peer ended its side and all is taken */
+void end_eof(struct end *e);                 /* half-close: the other way stays open */
+bool end_sent_eof(const struct end *e);      /* we said end_eof() */
+bool end_peer_left(const struct end *e);     /* nobody takes what we put any more */
+bool end_failed(const struct end *e);        /* the flow ended abnormally: reset, do not close */
 /* Side 1: the target was reached, or what stands for it. Until then a flow has not begun: if it fails, its
  * first bytes may be tried elsewhere. */
 void end_opened(struct end *e);

@@ -39,6 +39,7 @@ struct two {
     struct rig_end in, out; /* of the flow, of its twin */
     struct flow *flow, *twin;
     const char *refusal; /* NULL: out joins */
+    int onward;          /* crossings more, back and forth */
     int64_t failed;      /* flows that the test lets fail */
 };
 
@@ -46,6 +47,11 @@ static void on_twin(void *arg, struct flow *twin)
 {
     struct two *t = arg;
     struct err why;
+    if (t->onward-- > 0) {
+        struct rig *to = twin->loop == &t->here.loop ? &t->there : &t->here;
+        assert_true(cross_flow(twin, &to->loop, on_twin, t));
+        return;
+    }
     assert_null(t->twin);
     t->twin = twin;
     if (!t->refusal) {
@@ -68,7 +74,7 @@ static void two_init(struct two *t)
 
 static void two_turn(struct two *t)
 {
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 6; i++) {
         rig_turn(&t->here);
         rig_turn(&t->there);
     }
@@ -80,14 +86,20 @@ static void two_cross(struct two *t)
     assert_null(t->twin); /* later, and there */
 }
 
-static void two_open(struct two *t, enum net net)
+static void two_open_row(struct two *t, enum net net, int onward)
 {
     two_init(t);
+    t->onward = onward;
     t->flow = rig_flow(&t->here, &t->in, net);
     two_cross(t);
     two_turn(t);
     assert_non_null(t->twin);
     posts = 0;
+}
+
+static void two_open(struct two *t, enum net net)
+{
+    two_open_row(t, net, 0);
 }
 
 static void two_fini(struct two *t)
@@ -137,13 +149,12 @@ static void put(struct way *w, size_t len, size_t position)
 
 /* --- single laws, each for both ways --- */
 
-static void bytes_pass_in_order(void **state)
+static void check_bytes(int onward)
 {
-    (void)state;
     enum { TOTAL = 3000000 };
     struct two t;
     size_t done[2] = {0};
-    two_open(&t, NET_TCP);
+    two_open_row(&t, NET_TCP, onward);
     while (t.in.len < TOTAL || t.out.len < TOTAL) {
         int way = (int)randombytes_uniform(2);
         struct way w = two_way(&t, way);
@@ -170,6 +181,18 @@ static void bytes_pass_in_order(void **state)
         rig_check_pattern(w.far->got, w.far->len, 0);
     }
     two_close(&t);
+}
+
+static void bytes_pass_in_order(void **state)
+{
+    (void)state;
+    check_bytes(0);
+}
+
+static void bytes_pass_three_crossings_in_a_row(void **state)
+{
+    (void)state;
+    check_bytes(2);
 }
 
 static void what_waits_is_bounded_and_moves_on_at_half(void **state)
@@ -574,16 +597,20 @@ static void a_crossing_in_which_nothing_moves_fails(void **state)
 }
 
 /* Its bytes all wait in the other flow, where they are taken one by one. */
-static void a_slow_reader_keeps_the_other_flow_alive(void **state)
+static void a_slow_reader_keeps_the_other_flows_alive(void **state)
 {
     (void)state;
-    for (int way = 0; way < 2; way++) {
+    for (int i = 0; i < 4; i++) {
         struct two t;
-        two_open(&t, NET_TCP);
+        int way = i % 2;
+        two_open_row(&t, NET_TCP, i / 2 * 2);
         struct way w = two_way(&t, way);
+        struct policy strict = t.here.policy;
+        strict.conn_idle = 120; /* the first flow asks when the others need not yet */
+        flow_limit(t.flow, &strict);
         put(&w, 1000, 0);
         two_turn(&t);
-        for (int i = 0; i < 100; i++) {
+        for (int taken = 0; taken < 100; taken++) {
             two_later(&t, 50);
             struct buf *b = end_take(&w.far->end);
             assert_non_null(b);
@@ -592,7 +619,7 @@ static void a_slow_reader_keeps_the_other_flow_alive(void **state)
             assert_false(two_failed(&t));
         }
         two_later(&t, 301);
-        for (int i = 0; i < 3; i++) /* the last answer, and that there is no newer one */
+        for (int more = 0; more < 5; more++) /* the last answer, and that there is no newer one */
             two_later(&t, 2);
         assert_true(two_failed(&t));
         t.failed = 1;
@@ -654,6 +681,7 @@ static void any_order_and_any_end_is_survived(void **state)
         struct two t;
         size_t done[2] = {0};
         two_init(&t);
+        t.onward = run % 4 ? 0 : 2;
         t.flow = rig_flow(&t.here, &t.in, NET_TCP);
         two_cross(&t);
         for (unsigned n = randombytes_uniform(100); n; n--) {
@@ -695,6 +723,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_pass_in_order),
+        cmocka_unit_test(bytes_pass_three_crossings_in_a_row),
         cmocka_unit_test(what_waits_is_bounded_and_moves_on_at_half),
         cmocka_unit_test(a_loop_that_does_not_look_is_called_once),
         cmocka_unit_test(a_slow_reader_costs_few_calls),
@@ -711,7 +740,7 @@ int main(void)
         cmocka_unit_test(taking_a_seat_over_keeps_what_waits),
         cmocka_unit_test(without_memory_nothing_happens),
         cmocka_unit_test(a_crossing_in_which_nothing_moves_fails),
-        cmocka_unit_test(a_slow_reader_keeps_the_other_flow_alive),
+        cmocka_unit_test(a_slow_reader_keeps_the_other_flows_alive),
         cmocka_unit_test(any_order_and_any_end_is_survived),
         cmocka_unit_test(an_ended_loop_begins_no_twin),
     };
