@@ -138,8 +138,10 @@ void far_read_on(struct far *f)
 bool far_next_frame(struct far *f, struct mux_frame *frame, const uint8_t **data)
 {
     struct err e;
+    if (f->len == f->read)
+        return false;
     struct cursor c = cur_of(f->bytes + f->read, f->len - f->read);
-    if (f->len == f->read || mux_frame_read(&c, frame, &e) != STEP_DONE)
+    if (mux_frame_read(&c, frame, &e) != STEP_DONE)
         return false;
     *data = c.p;
     if (!cur_skip(&c, frame->data_len))

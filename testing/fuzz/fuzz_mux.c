@@ -33,6 +33,7 @@ struct model {
     size_t count;
     uint16_t *of_id; /* number of its stream + 1; 0: none */
     bool client, broken;
+    bool heard_hello;
 };
 
 static struct model_stream *model_find(struct model *m, uint16_t id)
@@ -89,6 +90,21 @@ static struct model_stream *model_begin(struct model *m, const struct mux_frame 
     }
 }
 
+/* Of all that a peer may tell, only REFUSED changes what a stream gets. */
+static void model_hear(struct model *m, struct cursor message)
+{
+    struct link_item i;
+    if (!link_read_magic(&message))
+        return;
+    while (link_read(&message, &i)) {
+        struct model_stream *s =
+            m->client && m->heard_hello && i.type == LINK_REFUSED ? model_find(m, i.stream) : NULL;
+        if (s)
+            s->live = false;
+        m->heard_hello = m->heard_hello || i.type == LINK_HELLO;
+    }
+}
+
 static void model_run(struct model *m, const uint8_t *data, size_t size)
 {
     struct cursor c = cur_of(data, size);
@@ -103,6 +119,8 @@ static void model_run(struct model *m, const uint8_t *data, size_t size)
             model_deliver(s, c.p, part, whole);
         if (s && whole && (f.option & MUX_EOF))
             s->eof = true;
+        if (f.status == MUX_KEEPALIVE && whole && part <= LINK_MAX)
+            model_hear(m, cur_of(c.p, part));
         cur_skip(&c, part);
         if (!whole)
             return;
