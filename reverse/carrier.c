@@ -232,7 +232,7 @@ static void on_going(struct mux *m, uint32_t wait)
 static void on_unopened(struct mux *m, struct end *seat)
 {
     struct carrier *c = carrier_of(m);
-    c->full_until = loop_steady() + FULL;
+    c->full_until = m->silent ? 0 : loop_steady() + FULL;
     portal_visitor_again(c->portal, seat);
 }
 
