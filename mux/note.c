@@ -42,7 +42,7 @@ static void hear_refused(struct mux *m, struct mux_session *s, int refusal)
     if (!m->client || (elsewhere && opening_give_back(s)))
         return;
     if (m->ops->answered)
-        m->ops->answered(m, refusal);
+        m->ops->answered(m, refusal ? refusal : REFUSED_TARGET);
     err_set(&why, refusal == REFUSED_RULES ? EACCES : ECONNREFUSED, "%s",
             refusal == REFUSED_RULES ? "the bridge's rules forbid the target"
             : elsewhere              ? "the bridge has no room"

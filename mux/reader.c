@@ -218,6 +218,7 @@ static int data_stream(struct mux *m, struct mux_session *s, size_t part, struct
                  (int64_t)part);
     if (!data_put(m, s, part))
         return err_set(why, ENOMEM, "out of memory");
+    opening_check(s);
     session_grant(s);
     return 0;
 }

@@ -123,6 +123,8 @@ static bool session_is_over(struct mux_session *s)
 void session_heard_eof(struct mux_session *s)
 {
     s->heard_eof = true;
+    if (s->mux->client)
+        opening_answered(s);
     if (!session_is_over(s))
         end_eof(&s->end);
 }

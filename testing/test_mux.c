@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "mux/link.h"
+#include "mux/window.h"
 #include "testing/mux_rig.h"
 
 struct test {
@@ -543,7 +544,7 @@ static void hello_goes_first_and_any_first_frame_is_a_sign_of_life(void **state)
     assert_int_equal(i.hello.version, 2);
     assert_int_equal(i.hello.datagram_max, BUF_DATA);
     assert_int_equal(i.hello.features, 0x1f);
-    assert_int_equal(i.hello.window, 65536);
+    assert_int_equal(i.hello.window, WINDOW_FIRST);
     assert_int_equal(i.hello.streams, 8192);
     assert_false(t->client.alive);
     say(wire, 0, MUX_KEEPALIVE, 0);

@@ -248,8 +248,9 @@ static void do_lose_link(struct model *m)
 static void do_give_back(struct model *m)
 {
     struct peer *client = &m->clients[roll(m, LINKS)];
-    if (m->v2c && !m->lost && roll(m, 3) == 0)
-        mux_give_back(&client->mux);
+    uint32_t most = roll(m, 3) ? 0 : roll(m, 10);
+    while (m->v2c && !m->lost && most-- && mux_give_back(&client->mux))
+        ;
 }
 
 static void do_pause(struct model *m)
