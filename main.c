@@ -1,4 +1,4 @@
-/* main.c -- the command line, the signals and the threads: sees every folder and only wires them. */
+/* main.c -- the command line. What runs is conf/process.h. */
 #include <malloc.h>
 #include <openssl/crypto.h>
 #include <signal.h>
@@ -8,10 +8,9 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "conf/worker.h"
+#include "conf/process.h"
 #include "config.h"
 
 /* V2Ray's exit codes; unit files know 23. */
@@ -31,12 +30,15 @@ static const char HELP[] =
     "Without -c and -confdir the configuration is ./config.json, else "
     "$V2RAY_LOCATION_CONFIG/config.json,\n"
     "else standard input. \"-c stdin:\" reads standard input.\n"
-    "Signals: SIGUSR1 opens the log files again, after they were rotated.\n"
+    "Signals: SIGTERM ends, after open connections had their time; SIGINT ends at once; SIGHUP "
+    "reads the\n"
+    "configuration again; SIGUSR1 opens the log files again, after they were rotated.\n"
     "Exit codes: 0 well, 23 the configuration is wrong, 255 it cannot start (a port in use).\n"
     "Manuals: v2c(8), v2c.json(5).\n";
 
 struct args {
     const char *files[64];
+    char usual[4096]; /* the path of the file that is read when none is named */
     struct config_source source;
 };
 
@@ -91,7 +93,7 @@ static bool readable(const char *path)
 }
 
 /* What V2Ray reads when nobody names a file. */
-static void args_default(struct args *a, char path[], size_t room)
+static void args_default(struct args *a)
 {
     const char *dir = getenv("V2RAY_LOCATION_CONFIG");
     const char *confdir = getenv("V2RAY_LOCATION_CONFDIR");
@@ -99,42 +101,31 @@ static void args_default(struct args *a, char path[], size_t room)
         a->source.dir = confdir;
     if (a->source.file_count || a->source.dir)
         return;
-    snprintf(path, room, "%s/config.json", dir ? dir : ".");
+    snprintf(a->usual, sizeof a->usual, "%s/config.json", dir ? dir : ".");
     if (readable("config.json")) {
         args_add_file(a, "config.json");
-    } else if (dir && readable(path)) {
-        args_add_file(a, path);
+    } else if (dir && readable(a->usual)) {
+        args_add_file(a, a->usual);
     } else {
         fprintf(stderr, "v2c: reading the configuration from standard input\n");
         args_add_file(a, "stdin:");
     }
 }
 
-static struct config *load(int argc, char **argv, FILE *report)
+static struct config *load(struct args *a, int argc, char **argv, FILE *report)
 {
-    struct args a = {.source = {.files = a.files}};
-    char path[4096];
+    *a = (struct args){.source = {.files = a->files}};
     for (int i = 0; i < argc; i++) {
-        if (args_parse_one(&a, argv, &i))
+        if (args_parse_one(a, argv, &i))
             continue;
         fprintf(stderr, "v2c: cannot use \"%s\" here; see \"v2c help\"\n", argv[i]);
         return NULL;
     }
-    args_default(&a, path, sizeof path);
-    return config_load(&a.source, report);
+    args_default(a);
+    return config_load(&a->source, NULL, report);
 }
 
 /* --- run --- */
-
-struct process {
-    struct config *config;
-    struct worker *workers;
-    struct portal_shards **shards;
-    unsigned count;
-    struct api_view view;
-    struct api_watch *watches;
-    struct counter **counters;
-};
 
 /* OpenSSL's configuration file names no algorithm that we use; reading it costs half a MiB. One heap for
  * few threads wastes less than one each. */
@@ -156,135 +147,31 @@ static void harden(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-static void process_watch(struct process *p)
-{
-    const struct config *c = p->config;
-    size_t n = 0;
-    for (size_t i = 0; i < c->bridge_count; i++)
-        p->watches[n++] = (struct api_watch){.kind = "bridge",
-                                             .tag = c->bridges[i].tag,
-                                             .carriers_slot = c->bridges[i].carriers_slot,
-                                             .visitors_slot = -1};
-    for (size_t i = 0; i < c->outbound_count; i++) {
-        const struct portal_conf *portal = &c->outbounds[i].portal;
-        if (c->outbounds[i].kind == OUT_PORTAL)
-            p->watches[n++] = (struct api_watch){.kind = "portal",
-                                                 .tag = portal->tag,
-                                                 .carriers_slot = portal->carriers_slot,
-                                                 .visitors_slot = portal->visitors_slot};
-    }
-    p->view = (struct api_view){.stats = &c->stats,
-                                .counters = p->counters,
-                                .loops = p->count,
-                                .watches = p->watches,
-                                .watch_count = n,
-                                .started = (ev_tstamp)time(NULL)};
-}
-
-static int process_start(struct process *p, struct err *e)
-{
-    const struct config *c = p->config;
-    p->count = 1;
-    p->watches = calloc(c->bridge_count + c->outbound_count + 1, sizeof *p->watches);
-    p->counters = calloc(p->count, sizeof *p->counters);
-    p->workers = calloc(p->count, sizeof *p->workers);
-    p->shards = worker_shards_new(c, p->count);
-    if (!p->watches || !p->counters || !p->workers || !p->shards)
-        return err_set(e, ENOMEM, "out of memory");
-    process_watch(p);
-    for (unsigned i = 0; i < p->count; i++) {
-        if (worker_init(&p->workers[i], i, p->count, c, p->shards, &p->view, e) < 0)
-            return -1;
-        p->counters[i] = p->workers[i].loop.counters;
-    }
-    for (unsigned i = 0; i < p->count; i++)
-        if (worker_listen(&p->workers[i], e) < 0)
-            return -1;
-    return 0;
-}
-
-static void *worker_thread(void *arg)
-{
-    worker_run(arg);
-    return NULL;
-}
-
-static void reopen_logs(void)
+static int run(struct config *c, const struct config_source *source)
 {
     struct err e;
-    if (log_reopen(&e) < 0)
-        log_error("log files: %s", e.text);
-}
-
-/* The main thread only waits for signals; the others have them blocked. */
-static void process_wait(const sigset_t *signals)
-{
-    int caught;
-    for (;;) {
-        if (sigwait(signals, &caught) != 0 || caught == SIGHUP)
-            continue;
-        if (caught != SIGUSR1)
-            return;
-        reopen_logs();
-    }
-}
-
-static int process_run(struct process *p)
-{
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGHUP);
-    sigaddset(&signals, SIGUSR1);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    for (unsigned i = 0; i < p->count; i++) {
-        if (pthread_create(&p->workers[i].thread, NULL, worker_thread, &p->workers[i]) == 0)
-            continue;
-        log_error("cannot start worker %u", i);
-        return EXIT_START;
-    }
-    malloc_trim(0); /* what reading the configuration took */
-    log_warn("v2c " PACKAGE_VERSION " started");
-    process_wait(&signals);
-    for (unsigned i = 0; i < p->count; i++)
-        worker_stop(&p->workers[i]);
-    for (unsigned i = 0; i < p->count; i++)
-        pthread_join(p->workers[i].thread, NULL);
-    return EXIT_SUCCESS;
-}
-
-static void process_free(struct process *p)
-{
-    for (unsigned i = 0; p->workers && i < p->count; i++)
-        if (p->workers[i].loop.ev)
-            worker_fini(&p->workers[i]);
-    worker_shards_free(p->shards, p->config);
-    free(p->workers);
-    free(p->counters);
-    free(p->watches);
-    config_free(p->config);
-    log_close();
+    struct process p;
+    harden();
+    if (process_start(&p, c, source, &e) == 0 && process_run(&p, &e) == 0)
+        return EXIT_SUCCESS;
+    fprintf(stderr, "v2c: cannot start: %s\n", e.text);
+    return EXIT_START;
 }
 
 static int command_run(int argc, char **argv)
 {
     struct err e;
-    struct process p = {.config = load(argc, argv, stderr)};
-    if (!p.config)
+    struct args a;
+    struct config *c = load(&a, argc, argv, stderr);
+    if (!c)
         return EXIT_CONFIG;
-    if (log_open(&p.config->log, &e) < 0) {
+    if (log_open(&c->log, &e) < 0) {
         fprintf(stderr, "v2c: %s\n", e.text);
-        config_free(p.config);
+        config_free(c);
         return EXIT_CONFIG;
     }
-    harden();
-    int result = EXIT_START;
-    if (process_start(&p, &e) == 0)
-        result = process_run(&p);
-    else
-        fprintf(stderr, "v2c: cannot start: %s\n", e.text);
-    process_free(&p);
+    int result = run(c, &a.source);
+    log_close();
     return result;
 }
 
@@ -292,7 +179,8 @@ static int command_run(int argc, char **argv)
 
 static int command_test(int argc, char **argv)
 {
-    struct config *c = load(argc, argv, stdout);
+    struct args a;
+    struct config *c = load(&a, argc, argv, stdout);
     if (!c)
         return EXIT_CONFIG;
     printf("Configuration OK.\n");

@@ -5,15 +5,22 @@
 
 const char *build_text(struct build *b, const char *text)
 {
-    const char *copy = arena_text(b->config->strings, text, strlen(text));
+    const char *copy = keep_text(b->config->keep, text);
     return copy ? copy : "";
+}
+
+const void *build_keep(struct build *b, const void *bytes, size_t len)
+{
+    return keep_bytes(b->config->keep, bytes, len);
 }
 
 int build_slot(struct build *b, const char *kind, const char *name, const char *what)
 {
     char *text = arena_printf(b->scratch, "%s>>>%s>>>%s", kind, name, what);
     int slot = text ? stats_slot(&b->config->stats, text) : -1;
-    if (slot < 0)
+    if (slot < 0 && b->config->stats.count >= STATS_MAX)
+        report_error_file(b->report, "config", 0, "too many tags and users are counted");
+    else if (slot < 0)
         b->scratch->failed = true;
     return slot;
 }
@@ -30,17 +37,21 @@ struct traffic build_traffic(struct build *b, const char *kind, const char *name
     };
 }
 
+const struct traffic *build_kept_traffic(struct build *b, const char *kind, const char *name,
+                                         bool up, bool down)
+{
+    struct traffic t = build_traffic(b, kind, name, up, down);
+    return build_keep(b, &t, sizeof t);
+}
+
 const struct policy *build_policy(struct build *b, int64_t level, int64_t timeout)
 {
     const struct policy *p = config_policy(b->config, (uint32_t)level);
-    if (level != 0 || timeout == 0)
+    if (!p || level != 0 || timeout == 0)
         return p;
-    struct policy *own = arena_alloc(b->config->strings, sizeof *own);
-    if (!own)
-        return p;
-    *own = *p;
-    own->conn_idle = (double)timeout;
-    return own;
+    struct policy own = *p;
+    own.conn_idle = (double)timeout;
+    return build_keep(b, &own, sizeof own);
 }
 
 static void inbounds_build(struct build *b, const struct node_list *nodes)
@@ -51,7 +62,10 @@ static void inbounds_build(struct build *b, const struct node_list *nodes)
         return;
     c->inbound_count = nodes->count;
     for (size_t i = 0; i < nodes->count; i++) {
-        inbound_conf_build(b, nodes->items[i], &c->inbounds[i]);
+        struct inbound_conf *in = &c->inbounds[i];
+        inbound_conf_build(b, nodes->items[i], in);
+        digest_node(&in->digest, nodes->items[i], b->scratch);
+        digest_mix(&in->digest, &in->ports, sizeof in->ports); /* it may come from elsewhere */
         names_add(&b->inbound_tags, b->scratch, c->inbounds[i].tag, nodes->items[i], i);
     }
     inbound_conf_check_ports(b, nodes);
@@ -61,14 +75,16 @@ static void bridges_build(struct build *b, const struct node_list *nodes)
 {
     struct config *c = b->config;
     struct names domains = {.fold = true};
-    c->bridges = arena_array(c->strings, nodes->count, sizeof *c->bridges);
-    if (!c->bridges)
+    b->bridges = arena_array(b->scratch, nodes->count, sizeof *b->bridges);
+    c->bridge_digests = arena_array(c->strings, nodes->count, sizeof *c->bridge_digests);
+    if (!b->bridges || !c->bridge_digests)
         return;
     c->bridge_count = nodes->count;
     for (size_t i = 0; i < nodes->count; i++) {
-        bridge_conf_build(b, nodes->items[i], &c->bridges[i]);
-        names_add(&b->inbound_tags, b->scratch, c->bridges[i].tag, nodes->items[i], i);
-        names_add(&domains, b->scratch, c->bridges[i].domain, nodes->items[i], i);
+        bridge_conf_build(b, nodes->items[i], &b->bridges[i]);
+        digest_node(&c->bridge_digests[i], nodes->items[i], b->scratch);
+        names_add(&b->inbound_tags, b->scratch, b->bridges[i].tag, nodes->items[i], i);
+        names_add(&domains, b->scratch, b->bridges[i].domain, nodes->items[i], i);
     }
     names_seal(&domains);
     for (size_t i = 1; i < domains.count; i++)
@@ -78,6 +94,16 @@ static void bridges_build(struct build *b, const struct node_list *nodes)
                         domains.items[i].text);
 }
 
+/* Once the outbounds are known. */
+static void bridges_finish(struct build *b, const struct node_list *nodes)
+{
+    struct config *c = b->config;
+    for (size_t i = 0; i < c->bridge_count; i++)
+        bridge_portals_build(b, nodes->items[i], &b->bridges[i]);
+    if (c->bridge_count > 0)
+        c->bridges = build_keep(b, b->bridges, c->bridge_count * sizeof *c->bridges);
+}
+
 static void portals_build(struct build *b, const struct node_list *nodes)
 {
     struct config *c = b->config;
@@ -85,8 +111,9 @@ static void portals_build(struct build *b, const struct node_list *nodes)
     for (size_t i = 0; i < nodes->count; i++) {
         struct outbound_conf *out = &c->outbounds[c->outbound_count];
         portal_conf_build(b, nodes->items[i], out);
+        digest_node(&out->digest, nodes->items[i], b->scratch);
         names_add(&b->outbound_tags, b->scratch, out->tag, nodes->items[i], c->outbound_count++);
-        names_add(&domains, b->scratch, out->portal.domain, nodes->items[i], i);
+        names_add(&domains, b->scratch, out->portal ? out->portal->domain : "", nodes->items[i], i);
     }
     names_seal(&domains);
     names_report_doubles(&domains, b->report, "portal with domain");
@@ -104,12 +131,14 @@ static void outbounds_build(struct build *b, const struct root *root,
     for (size_t i = 0; i < root->outbounds.count; i++) {
         const struct node *at = root->outbounds.items[i];
         outbound_conf_build(b, at, &c->outbounds[i]);
+        digest_node(&c->outbounds[i].digest, at, b->scratch);
         names_add(&b->outbound_tags, b->scratch, c->outbounds[i].tag, at, i);
     }
     c->outbound_count = root->outbounds.count;
     if (root->api) {
         struct outbound_conf *out = &c->outbounds[c->outbound_count];
         api_conf_build(b, root->api, out);
+        digest_node(&out->digest, root->api, b->scratch);
         names_add(&b->outbound_tags, b->scratch, out->tag, root->api, c->outbound_count++);
     }
     portals_build(b, portals);
@@ -144,10 +173,9 @@ bool compile(struct build *b, const struct root *root)
     outbounds_build(b, root, &portals);
     names_seal(&b->outbound_tags);
     names_report_doubles(&b->outbound_tags, b->report, "outbound, portal or api with tag");
-    for (size_t i = 0; i < b->config->bridge_count; i++)
-        bridge_portals_build(b, bridges.items[i], &b->config->bridges[i]);
+    bridges_finish(b, &bridges);
     routing_conf_build(b, root->routing);
     if (root->inbounds.count == 0 && bridges.count == 0 && b->report->errors == 0)
         report_warn(b->report, root->at, "nothing to do: neither inbounds nor bridges");
-    return !b->scratch->failed && !b->config->strings->failed;
+    return !b->scratch->failed && !b->config->strings->failed && !keep_failed(b->config->keep);
 }

@@ -15,6 +15,7 @@ struct build {
     bool partial;          /* a file could not be read: what is missing may stand there */
     bool stats;            /* the counters of tags and users exist */
     bool inbound_up, inbound_down, outbound_up, outbound_down; /* policy.system */
+    struct bridge_conf *bridges;                               /* until they are whole */
     struct names inbound_tags;                                 /* of inbounds and bridges */
     struct names emails;                                       /* of all VMess clients */
     struct names outbound_tags; /* of outbounds, the api and portals; index: in config->outbounds */
@@ -55,11 +56,15 @@ void freedom_conf_build(struct build *b, const struct node *at, struct outbound_
 void blackhole_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);
 void stream_conf_check(struct build *b, const struct node *at);
 
-/* What the config keeps of a text. Never NULL; "" when memory is out, which the arena remembers. */
+/* The kept copy of a text, no secret. Never NULL; "" when memory is out, which is remembered. */
 const char *build_text(struct build *b, const char *text);
+/* The kept copy of what flows point to; NULL when memory is out, which is remembered. */
+const void *build_keep(struct build *b, const void *bytes, size_t len);
 /* Slots of KIND>>>NAME>>>traffic>>>uplink and downlink; -1 for those not wanted. */
 struct traffic build_traffic(struct build *b, const char *kind, const char *name, bool up,
                              bool down);
+const struct traffic *build_kept_traffic(struct build *b, const char *kind, const char *name,
+                                         bool up, bool down);
 /* The slot of KIND>>>NAME>>>WHAT. */
 int build_slot(struct build *b, const char *kind, const char *name, const char *what);
 /* The level's policy; `timeout` seconds, when not 0, stand for connIdle at level 0, as in V2Ray. */

@@ -13,8 +13,9 @@ struct load {
     struct report report;
     struct arena *scratch;
     struct source *sources; /* the last one first */
-    unsigned read;          /* files tried so far */
-    bool partial;           /* one of them is missing from root */
+    const struct config *before;
+    unsigned read; /* files tried so far */
+    bool partial;  /* one of them is missing from root */
     struct root root;
 };
 
@@ -29,7 +30,7 @@ const struct policy *config_policy(const struct config *c, uint32_t level)
             to = middle;
     }
     bool found = from < c->level_count && c->levels[from].level == level;
-    return found ? &c->levels[from].policy : &c->default_policy;
+    return found ? c->levels[from].policy : c->default_policy;
 }
 
 void config_free(struct config *c)
@@ -39,22 +40,28 @@ void config_free(struct config *c)
     rules_fini(&c->rules);
     stats_fini(&c->stats);
     arena_free(c->strings);
+    keep_unref(c->keep);
     free(c);
 }
 
-static struct config *config_new(void)
+static struct config *config_new(const struct config *before)
 {
+    static const struct policy usual = POLICY_DEFAULT;
     struct config *c = calloc(1, sizeof *c);
     if (!c)
         return NULL;
-    c->strings = arena_new();
-    if (!c->strings || stats_init(&c->stats) < 0) {
+    c->keep = before ? keep_ref(before->keep) : keep_new();
+    c->strings = c->keep ? arena_new() : NULL;
+    if (c->strings && stats_init(&c->stats, before ? &before->stats : NULL) == 0)
+        c->default_policy = keep_bytes(c->keep, &usual, sizeof usual);
+    if (c->default_policy)
+        return c;
+    stats_fini(&c->stats);
+    if (c->strings)
         arena_free(c->strings);
-        free(c);
-        return NULL;
-    }
-    c->default_policy = POLICY_DEFAULT;
-    return c;
+    keep_unref(c->keep);
+    free(c);
+    return NULL;
 }
 
 static bool is_secret_key(const struct node *n)
@@ -148,7 +155,7 @@ static void load_all(struct load *l, const struct config_source *src)
 
 static struct config *load_compile(struct load *l)
 {
-    struct config *c = config_new();
+    struct config *c = config_new(l->before);
     struct build b = {
         .config = c,
         .report = &l->report,
@@ -174,9 +181,10 @@ static void load_fini(struct load *l)
     }
 }
 
-struct config *config_load(const struct config_source *src, FILE *report)
+struct config *config_load(const struct config_source *src, const struct config *before,
+                           FILE *report)
 {
-    struct load l = {.scratch = arena_new()};
+    struct load l = {.scratch = arena_new(), .before = before};
     struct config *c = NULL;
     report_init(&l.report, src->strict);
     if (l.scratch) {

@@ -1,12 +1,15 @@
 /* conf/config.h -- the whole configuration, compiled: checked, references resolved, immutable.
- * Thread: built on the main thread before the loops start, then read by all. Ownership: config_free()
- * frees all, strings included. Order of inbounds, outbounds, portals, bridges and rules is the file's. */
+ * Thread: built on the main thread, then read by all. Ownership: config_free() frees all but what flows
+ * point to: tags, users, policies, traffic, addresses, portals and bridges are kept (conf/keep.h). Order of
+ * inbounds, outbounds, portals, bridges and rules is the file's. */
 #ifndef V2C_CONF_CONFIG_H
 #define V2C_CONF_CONFIG_H
 
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "conf/digest.h"
+#include "conf/keep.h"
 #include "core/log.h"
 #include "core/policy.h"
 #include "core/stats.h"
@@ -26,13 +29,20 @@ struct inbound_conf {
     const char *pointer; /* JSON pointer of the object, for start errors */
     struct addr listen;  /* type ADDR_NONE: any address, dual stack */
     struct port_range ports;
-    const struct policy *policy; /* of userLevel; for vmess of level 0 (handshake only) */
-    struct traffic traffic;      /* slots, -1 unless statsInbound... */
+    const struct policy *policy;   /* of userLevel; for vmess of level 0 (handshake only) */
+    const struct traffic *traffic; /* slots, -1 unless statsInbound... */
+    struct digest digest;          /* the same in two configurations: nothing to change */
     union {
         struct dokodemo_conf dokodemo;
         struct vmess_in_conf vmess;
     };
 };
+
+unsigned inbound_networks(const struct inbound_conf *in); /* mask of enum net */
+static inline size_t inbound_ports(const struct inbound_conf *in)
+{
+    return (size_t)(in->ports.to - in->ports.from) + 1;
+}
 
 enum outbound_kind { OUT_FREEDOM, OUT_BLACKHOLE, OUT_VMESS, OUT_API, OUT_PORTAL };
 
@@ -40,20 +50,21 @@ struct outbound_conf {
     enum outbound_kind kind;
     const char *tag;
     const char *pointer;
-    struct addr send_through;    /* ADDR_NONE: the system chooses */
-    const struct policy *policy; /* freedom, vmess: of its level; else NULL */
-    struct traffic traffic;
+    const struct addr *send_through; /* ADDR_NONE: the system chooses */
+    const struct policy *policy;     /* freedom, vmess: of its level; else NULL */
+    const struct traffic *traffic;
+    struct digest digest;
     union {
         struct freedom_conf freedom;
         struct blackhole_conf blackhole;
         struct vmess_out_conf vmess;
-        struct portal_conf portal;
+        const struct portal_conf *portal;
     };
 };
 
 struct policy_level {
     uint32_t level;
-    struct policy policy;
+    const struct policy *policy;
     bool stats_up, stats_down;
 };
 
@@ -64,7 +75,7 @@ struct config {
     double drain;                /* seconds that open visitors get at the end */
     struct policy_level *levels; /* sorted; levels not listed have POLICY_DEFAULT */
     size_t level_count;
-    struct policy default_policy;
+    const struct policy *default_policy;
     struct stats stats; /* fixed counters and those of tags and users */
 
     struct inbound_conf *inbounds;
@@ -75,11 +86,13 @@ struct config {
     struct outbound_conf *outbounds;
     size_t outbound_count;
     bool has_default;
-    struct bridge_conf *bridges;
+    const struct bridge_conf *bridges;
+    struct digest *bridge_digests;
     size_t bridge_count;
     struct rules rules;
 
-    struct arena *strings; /* whatever the pointers above point to */
+    struct arena *strings; /* whatever else the pointers above point to */
+    struct keep *keep;
 };
 
 /* Never NULL: the level's policy, or the default one. */
@@ -94,8 +107,10 @@ struct config_source {  /* what the command line named, in order */
 
 /* Reads, merges, checks and compiles. Every error and warning goes to `report`, one line each:
  *   portal.json:12:21: /inbounds/0/port: error: want a port 1..65535, got the number 70000
- * NULL when there was an error. */
-struct config *config_load(const struct config_source *src, FILE *report);
+ * NULL when there was an error. before: the configuration that it will follow, whose counters keep their
+ * slots; NULL: none. */
+struct config *config_load(const struct config_source *src, const struct config *before,
+                           FILE *report);
 void config_free(struct config *c);
 
 #endif

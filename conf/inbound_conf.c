@@ -91,7 +91,7 @@ void inbound_conf_build(struct build *b, const struct node *at, struct inbound_c
     in->tag = build_text(b, keys.tag);
     in->pointer = build_text(b, node_pointer(at, pointer));
     in->policy = build_policy(b, 0, 0);
-    in->traffic = build_traffic(b, "inbound", in->tag, b->inbound_up, b->inbound_down);
+    in->traffic = build_kept_traffic(b, "inbound", in->tag, b->inbound_up, b->inbound_down);
     listen_build(b, keys.listen, &in->listen);
     ports_build(b, at, &keys, in);
     stream_conf_check(b, keys.stream);
@@ -110,7 +110,7 @@ void inbound_conf_build(struct build *b, const struct node *at, struct inbound_c
         vmess_in_conf_build(b, keys.settings, at, in);
 }
 
-static unsigned networks(const struct inbound_conf *in)
+unsigned inbound_networks(const struct inbound_conf *in)
 {
     return in->kind == IN_DOKODEMO ? in->dokodemo.networks : NET_TCP;
 }
@@ -120,7 +120,7 @@ static bool ports_clash(const struct inbound_conf *a, const struct inbound_conf 
     bool same_host = a->listen.type == ADDR_NONE || b->listen.type == ADDR_NONE ||
                      addr_equal(&a->listen, &b->listen);
     return same_host && a->ports.from && b->ports.from && a->ports.from <= b->ports.to &&
-           b->ports.from <= a->ports.to && (networks(a) & networks(b));
+           b->ports.from <= a->ports.to && (inbound_networks(a) & inbound_networks(b));
 }
 
 /* V2Ray lets two inbounds share a port, and the kernel deals the connections out between them. */

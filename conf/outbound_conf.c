@@ -88,7 +88,7 @@ static void proxy_check(struct build *b, const struct node *at)
         report_error(b->report, at, "v2c has no proxySettings yet");
 }
 
-static void send_through_build(struct build *b, const struct node *at, struct addr *from)
+static void send_through_build(struct build *b, const struct node *at, const struct addr **from)
 {
     static const uint8_t any[16];
     struct addr a = {0};
@@ -97,7 +97,7 @@ static void send_through_build(struct build *b, const struct node *at, struct ad
     if (!addr_is_ip(&a))
         report_error(b->report, at, "unable to send through: %.64s: want an IP address", a.name);
     else if (memcmp(a.ip, any, addr_ip_len(&a)) != 0)
-        *from = a;
+        *from = build_keep(b, &a, sizeof a);
 }
 
 static int protocol_of(struct build *b, const struct node *at, const struct node *protocol)
@@ -118,7 +118,10 @@ void outbound_conf_init(struct build *b, const struct node *at, const char *tag,
     char pointer[NODE_POINTER_MAX];
     out->tag = build_text(b, tag);
     out->pointer = build_text(b, node_pointer(at, pointer));
-    out->traffic = (struct traffic){-1, -1};
+    static const struct traffic uncounted = {-1, -1};
+    static const struct addr any = {0};
+    out->traffic = build_keep(b, &uncounted, sizeof uncounted);
+    out->send_through = build_keep(b, &any, sizeof any);
 }
 
 void outbound_conf_build(struct build *b, const struct node *at, struct outbound_conf *out)
@@ -126,7 +129,7 @@ void outbound_conf_build(struct build *b, const struct node *at, struct outbound
     struct outbound_keys keys;
     fields_read(b->report, at, outbound_fields, &keys);
     outbound_conf_init(b, at, keys.tag, out);
-    out->traffic = build_traffic(b, "outbound", out->tag, b->outbound_up, b->outbound_down);
+    out->traffic = build_kept_traffic(b, "outbound", out->tag, b->outbound_up, b->outbound_down);
     send_through_build(b, keys.send_through, &out->send_through);
     stream_conf_check(b, keys.stream);
     mux_check(b, keys.mux);

@@ -79,13 +79,14 @@ static void level_build(struct build *b, const struct node *at, struct policy_le
 {
     struct level_keys keys;
     fields_read(b->report, at, policy_level_fields, &keys);
-    level->policy = (struct policy){
+    struct policy policy = {
         .handshake = seconds(b, at, "handshake", keys.handshake),
         .conn_idle = seconds(b, at, "connIdle", keys.conn_idle),
         .uplink_only = seconds(b, at, "uplinkOnly", keys.uplink_only),
         .downlink_only = seconds(b, at, "downlinkOnly", keys.downlink_only),
         .buffer_size = buffer_bytes(keys.buffer_size),
     };
+    level->policy = build_keep(b, &policy, sizeof policy);
     level->stats_up = keys.stats_up;
     level->stats_down = keys.stats_down;
 }

@@ -36,16 +36,18 @@ static void portal_users_build(struct build *b, const struct node *at, struct po
     struct text_list list;
     if (!at || !value_texts(b->report, b->scratch, at, &list))
         return;
-    portal->users = arena_array(b->config->strings, list.count, sizeof *portal->users);
+    const char **users = arena_array(b->scratch, list.count, sizeof *users);
     if (list.count == 0)
         report_error(b->report, at,
                      "want at least one email; leave \"users\" out to let rules decide");
-    for (size_t i = 0; portal->users && i < list.count; i++) {
+    for (size_t i = 0; users && i < list.count; i++) {
         const char *email = list.items[i].text;
         if (!b->partial && !names_find(&b->emails, email))
             report_warn(b->report, list.items[i].at, "no client has the email \"%.64s\"", email);
-        portal->users[portal->user_count++] = build_text(b, email);
+        users[portal->user_count++] = build_text(b, email);
     }
+    if (users)
+        portal->users = build_keep(b, users, portal->user_count * sizeof *users);
 }
 
 void portal_conf_build(struct build *b, const struct node *at, struct outbound_conf *out)
@@ -58,16 +60,18 @@ void portal_conf_build(struct build *b, const struct node *at, struct outbound_c
         report_error(b->report, at, "portal domain is empty");
     outbound_conf_init(b, at, keys.tag, out);
     out->kind = OUT_PORTAL;
-    struct portal_conf *portal = &out->portal;
-    portal->tag = out->tag;
-    portal->domain = build_text(b, keys.domain);
-    check_domain(b, at, portal->domain);
+    struct portal_conf portal;
+    memset(&portal, 0, sizeof portal); /* what is kept is compared with its padding */
+    portal.tag = out->tag;
+    portal.domain = build_text(b, keys.domain);
+    check_domain(b, at, portal.domain);
     check_domain(b, at, keys.control_domain);
-    portal->control_domain = *keys.control_domain ? build_text(b, keys.control_domain) : NULL;
-    portal_users_build(b, keys.users, portal);
-    portal->traffic = build_traffic(b, "portal", out->tag, true, true);
-    portal->carriers_slot = build_slot(b, "portal", out->tag, "carriers");
-    portal->visitors_slot = build_slot(b, "portal", out->tag, "visitors");
+    portal.control_domain = *keys.control_domain ? build_text(b, keys.control_domain) : NULL;
+    portal_users_build(b, keys.users, &portal);
+    portal.traffic = build_traffic(b, "portal", out->tag, true, true);
+    portal.carriers_slot = build_slot(b, "portal", out->tag, "carriers");
+    portal.visitors_slot = build_slot(b, "portal", out->tag, "visitors");
+    out->portal = build_keep(b, &portal, sizeof portal);
 }
 
 struct bridge_keys {
@@ -139,10 +143,11 @@ void bridge_portals_build(struct build *b, const struct node *at, struct bridge_
         report_error(b->report, tags,
                      "want at least one tag; leave \"portals\" out to let rules "
                      "find the portal");
-    size_t *portals = arena_array(b->config->strings, list.count, sizeof *portals);
-    bridge->portals = portals;
+    size_t *portals = arena_array(b->scratch, list.count, sizeof *portals);
     for (size_t i = 0; portals && i < list.count; i++)
         bridge_portal_build(b, &list.items[i], portals, &bridge->portal_count);
+    if (portals)
+        bridge->portals = build_keep(b, portals, bridge->portal_count * sizeof *portals);
 }
 
 const struct field reverse_fields[] = {

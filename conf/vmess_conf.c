@@ -140,27 +140,37 @@ static const struct policy_level *level_of(const struct config *c, uint32_t leve
 }
 
 static void user_build(struct build *b, const struct node *at, const struct field *fields,
-                       struct vmess_user *u)
+                       struct vmess_user *u, struct user *who)
 {
     struct account_keys keys = {.security = VMESS_AUTO};
     fields_read(b->report, at, fields, &keys);
     u->security = (enum vmess_security)keys.security;
-    u->user.email = build_text(b, keys.email);
-    u->user.level = (uint32_t)keys.level;
-    u->user.traffic = (struct traffic){-1, -1};
+    memset(who, 0, sizeof *who); /* what is kept is compared with its padding */
+    who->email = build_text(b, keys.email);
+    who->level = (uint32_t)keys.level;
+    who->traffic = (struct traffic){-1, -1};
     check_alter_id(b, keys.alter_id);
     id_build(b, keys.id, at, u);
 }
 
+static void account_build(struct build *b, const struct node *at, const struct field *fields,
+                          struct vmess_user *u)
+{
+    struct user who;
+    user_build(b, at, fields, u, &who);
+    u->user = build_keep(b, &who, sizeof who);
+}
+
 static void client_build(struct build *b, const struct node *at, struct vmess_user *u)
 {
-    user_build(b, at, vmess_client_fields, u);
-    const struct policy_level *level = level_of(b->config, u->user.level);
-    u->user.policy = config_policy(b->config, u->user.level);
-    names_add(&b->emails, b->scratch, u->user.email, at, 0);
+    struct user who;
+    user_build(b, at, vmess_client_fields, u, &who);
+    const struct policy_level *level = level_of(b->config, who.level);
+    who.policy = config_policy(b->config, who.level);
+    names_add(&b->emails, b->scratch, who.email, at, 0);
     if (level)
-        u->user.traffic =
-            build_traffic(b, "user", u->user.email, level->stats_up, level->stats_down);
+        who.traffic = build_traffic(b, "user", who.email, level->stats_up, level->stats_down);
+    u->user = build_keep(b, &who, sizeof who);
 }
 
 static void check_emails(struct build *b, const struct node_list *nodes,
@@ -168,7 +178,8 @@ static void check_emails(struct build *b, const struct node_list *nodes,
 {
     struct names emails = {.fold = true};
     for (size_t i = 0; i < conf->count; i++)
-        names_add(&emails, b->scratch, conf->users[i].user.email, nodes->items[i], i);
+        names_add(&emails, b->scratch, conf->users[i].user ? conf->users[i].user->email : "",
+                  nodes->items[i], i);
     names_seal(&emails);
     names_report_doubles(&emails, b->report, "User");
 }
@@ -238,7 +249,7 @@ static void server_build(struct build *b, const struct node *at, struct vmess_se
     server->users = arena_array(b->config->strings, nodes.count, sizeof *server->users);
     server->count = server->users ? nodes.count : 0;
     for (size_t i = 0; i < server->count; i++)
-        user_build(b, nodes.items[i], vmess_user_fields, &server->users[i]);
+        account_build(b, nodes.items[i], vmess_user_fields, &server->users[i]);
 }
 
 /* The user's keys among the outbound's, for the flat form. Those of the server are not for it. */
@@ -268,7 +279,7 @@ static void flat_server(struct build *b, const struct node *at, const struct vme
     conf->servers[0].users = user;
     conf->servers[0].count = 1;
     server_host_build(b, at, keys->address, keys->port, &conf->servers[0]);
-    user_build(b, at, flat_user_fields, user);
+    account_build(b, at, flat_user_fields, user);
 }
 
 void vmess_out_conf_build(struct build *b, const struct node *at, const struct node *owner,
@@ -289,6 +300,6 @@ void vmess_out_conf_build(struct build *b, const struct node *at, const struct n
         for (size_t i = 0; i < conf->count; i++)
             server_build(b, nodes.items[i], &conf->servers[i]);
     }
-    if (conf->count > 0 && conf->servers[0].count > 0)
-        out->policy = build_policy(b, conf->servers[0].users[0].user.level, 0);
+    if (conf->count > 0 && conf->servers[0].count > 0 && conf->servers[0].users[0].user)
+        out->policy = build_policy(b, conf->servers[0].users[0].user->level, 0);
 }

@@ -2,149 +2,37 @@
 
 #include <stdlib.h>
 
-#include "proxy/vmess_inbound.h"
-#include "proxy/vmess_outbound.h"
-#include "reverse/bridge.h"
+#include "conf/instance.h"
+#include "core/log.h"
 #include "reverse/mux_outbound.h"
-#include "reverse/portal.h"
 #include "transport/resolve.h"
 
-static struct outbound *outbound_make(struct worker *w, const struct outbound_conf *o)
-{
-    struct loop *l = &w->loop;
-    switch (o->kind) {
-    case OUT_FREEDOM:
-        return freedom_new(l, o->tag, &o->freedom, &o->send_through, &o->traffic);
-    case OUT_BLACKHOLE:
-        return blackhole_new(l, o->tag, &o->blackhole);
-    case OUT_VMESS:
-        return vmess_outbound_new(l, o->tag, &o->vmess, &o->send_through, &o->traffic);
-    case OUT_API:
-        return api_new(l, o->tag, w->view);
-    case OUT_PORTAL:
-        return portal_new(l, &o->portal, w->shards[o - w->config->outbounds]);
-    }
-    return NULL;
-}
+/* --- the loop --- */
 
-static int worker_make_outbounds(struct worker *w, struct err *e)
-{
-    const struct config *c = w->config;
-    w->outbounds = calloc(c->outbound_count + 1, sizeof(struct outbound *));
-    w->inbounds = calloc(c->inbound_count + c->bridge_count + 1, sizeof(struct inbound *));
-    w->dispatcher =
-        (struct dispatcher){.loop = &w->loop, .rules = &c->rules, .outbounds = w->outbounds};
-    w->dispatcher.mux = mux_outbound_new(&w->loop, &w->dispatcher);
-    if (!w->outbounds || !w->inbounds || !w->dispatcher.mux)
-        return err_set(e, ENOMEM, "out of memory");
-    for (size_t i = 0; i < c->outbound_count; i++) {
-        w->outbounds[i] = outbound_make(w, &c->outbounds[i]);
-        if (!w->outbounds[i])
-            return err_set(e, ENOMEM, "outbound \"%s\": out of memory", c->outbounds[i].tag);
-        w->outbounds[i]->policy = c->outbounds[i].policy;
-    }
-    w->dispatcher.fallback = c->has_default ? w->outbounds[0] : NULL;
-    return 0;
-}
+static const struct rules no_rules;
 
-static void on_stop(struct task *t);
+static void on_count(struct ev_loop *ev, ev_timer *t, int events);
 
-void worker_shards_free(struct portal_shards **shards, const struct config *c)
-{
-    for (size_t i = 0; shards && i < c->outbound_count; i++)
-        portal_shards_free(shards[i]);
-    free(shards);
-}
+static const double COUNT = 0.05; /* seconds between two looks at what is open */
 
-struct portal_shards **worker_shards_new(const struct config *c, unsigned workers)
+int worker_init(struct worker *w, unsigned index, struct worker_shared *shared, struct err *e)
 {
-    struct portal_shards **shards = calloc(c->outbound_count + 1, sizeof *shards);
-    for (size_t i = 0; shards && i < c->outbound_count; i++) {
-        if (c->outbounds[i].kind != OUT_PORTAL || (shards[i] = portal_shards_new(workers)))
-            continue;
-        worker_shards_free(shards, c);
-        return NULL;
-    }
-    return shards;
-}
-
-int worker_init(struct worker *w, unsigned index, unsigned count, const struct config *c,
-                struct portal_shards **shards, const struct api_view *view, struct err *e)
-{
-    *w = (struct worker){
-        .config = c, .shards = shards, .view = view, .count = count, .stop = {.run = on_stop}};
-    if (loop_init(&w->loop, index, c->stats.count, e) < 0)
+    *w = (struct worker){.shared = shared, .visitors = SIZE_MAX};
+    if (loop_init(&w->loop, index, STATS_MAX, e) < 0)
         return -1;
-    if (worker_make_outbounds(w, e) == 0)
-        return 0;
-    worker_fini(w);
-    return -1;
-}
-
-static struct listen_at inbound_at(const struct worker *w, const struct inbound_conf *i)
-{
-    return (struct listen_at){.addr = &i->listen,
-                              .first_port = i->ports.from,
-                              .last_port = i->ports.to,
-                              .shared = w->count > 1};
-}
-
-static struct inbound *inbound_vmess(struct worker *w, const struct inbound_conf *i, struct err *e)
-{
-    struct vmess_inbound *v =
-        vmess_inbound_new(&w->loop, &w->dispatcher, i->tag, &i->vmess, i->policy, &i->traffic);
-    if (!v) {
-        err_set(e, ENOMEM, "out of memory");
-        return NULL;
+    struct outbound *mux = mux_outbound_new(&w->loop, &w->dispatcher);
+    if (!mux) {
+        loop_fini(&w->loop);
+        return err_set(e, ENOMEM, "out of memory");
     }
-    struct accept_inbound *a = vmess_inbound_accept(v);
-    struct listen_at at = inbound_at(w, i);
-    if (accept_start(a, &at, e) == 0)
-        return &a->in;
-    a->in.ops->free(&a->in);
-    return NULL;
-}
-
-static struct inbound *inbound_make(struct worker *w, const struct inbound_conf *i, struct err *e)
-{
-    struct listen_at at = inbound_at(w, i);
-    switch (i->kind) {
-    case IN_DOKODEMO:
-        return dokodemo_new(&w->loop, &w->dispatcher, i->tag, &i->dokodemo, &at, i->policy,
-                            &i->traffic, e);
-    case IN_VMESS:
-        return inbound_vmess(w, i, e);
-    }
-    return NULL;
-}
-
-/* Each worker keeps its share of a bridge's links. */
-static int worker_make_bridges(struct worker *w, struct err *e)
-{
-    const struct config *c = w->config;
-    for (size_t i = 0; i < c->bridge_count; i++) {
-        unsigned share = bridge_share(&c->bridges[i], w->loop.index, w->count);
-        if (!share)
-            continue;
-        struct inbound *b =
-            bridge_new(&w->loop, &w->dispatcher, &c->bridges[i], config_policy(c, 0), share);
-        if (!b)
-            return err_set(e, ENOMEM, "bridge \"%s\": out of memory", c->bridges[i].tag);
-        w->inbounds[w->inbound_count++] = b;
-    }
+    w->loop.bufs.budget = &shared->budget;
+    w->dispatcher = (struct dispatcher){.loop = &w->loop, .rules = &no_rules, .mux = mux};
+    w->closed = (struct dispatcher){.loop = &w->loop, .rules = &no_rules};
+    retirement_init(&w->retirement, &w->loop);
+    sem_init(&w->answered, 0, 0);
+    ev_timer_init(&w->count, on_count, 0, COUNT);
+    w->count.data = w;
     return 0;
-}
-
-int worker_listen(struct worker *w, struct err *e)
-{
-    const struct config *c = w->config;
-    for (size_t i = 0; i < c->inbound_count; i++) {
-        struct inbound *in = inbound_make(w, &c->inbounds[i], e);
-        if (!in)
-            return err_wrap(e, "inbound %s \"%s\"", c->inbounds[i].pointer, c->inbounds[i].tag);
-        w->inbounds[w->inbound_count++] = in;
-    }
-    return worker_make_bridges(w, e);
 }
 
 void worker_run(struct worker *w)
@@ -152,42 +40,340 @@ void worker_run(struct worker *w)
     loop_run(&w->loop);
 }
 
-/* Everything goes, in the order in which it depends on each other. */
-static void worker_clear(struct worker *w)
+/* --- asking --- */
+
+static void on_call(struct task *t)
 {
-    struct err why;
-    err_set(&why, ECANCELED, "v2c stops");
-    for (size_t i = 0; i < w->inbound_count; i++)
-        w->inbounds[i]->ops->free(w->inbounds[i]);
-    w->inbound_count = 0;
-    for (size_t i = 0; w->outbounds && i < w->config->outbound_count; i++)
-        if (w->outbounds[i])
-            w->outbounds[i]->ops->free(w->outbounds[i]);
-    if (w->dispatcher.mux)
-        w->dispatcher.mux->ops->free(w->dispatcher.mux);
-    flows_abort(&w->loop, &why);
-    loop_settle(&w->loop);
-    loop_drop_stragglers(&w->loop);
-    resolve_stop(&w->loop);
-    free(w->outbounds);
-    free(w->inbounds);
-    w->outbounds = NULL;
-    w->inbounds = NULL;
+    struct worker *w = container_of(t, struct worker, call);
+    w->answer = w->asked(w, w->with);
+    sem_post(&w->answered);
 }
 
-static void on_stop(struct task *t)
+void worker_ask(struct worker *w, int (*f)(struct worker *w, void *with), void *with)
 {
-    struct worker *w = container_of(t, struct worker, stop);
+    w->asked = f;
+    w->with = with;
+    w->call.run = on_call;
+    loop_post(&w->loop, &w->call);
+}
+
+int worker_answer(struct worker *w)
+{
+    while (sem_wait(&w->answered) < 0)
+        ;
+    return w->answer;
+}
+
+static int stop(struct worker *w, void *with)
+{
+    (void)with;
     loop_stop(&w->loop);
+    return 0;
 }
 
 void worker_stop(struct worker *w)
 {
-    loop_post(&w->loop, &w->stop);
+    worker_ask(w, stop, NULL);
+}
+
+/* --- from one configuration to the next --- */
+
+static void installation_free_lists(struct installation *i)
+{
+    free(i->outbounds);
+    free(i->inbounds);
+    free(i->bridges);
+    free(i->watches);
+    *i = (struct installation){0};
+}
+
+static int installation_init(struct installation *i, struct generation *g)
+{
+    const struct config *c = g->config;
+    *i = (struct installation){
+        .outbounds = calloc(c->outbound_count + 1, sizeof(struct outbound *)),
+        .inbounds = calloc(c->inbound_count + 1, sizeof(struct inbound *)),
+        .bridges = calloc(c->bridge_count + 1, sizeof(struct inbound *)),
+        .watches = calloc(c->bridge_count + c->outbound_count + 1, sizeof *i->watches),
+    };
+    if (!i->outbounds || !i->inbounds || !i->bridges || !i->watches)
+        return -1;
+    i->generation = generation_ref(g);
+    return 0;
+}
+
+static void installation_watch(struct installation *i)
+{
+    const struct config *c = i->generation->config;
+    for (size_t n = 0; n < c->bridge_count; n++)
+        i->watches[i->watch_count++] =
+            (struct api_watch){.kind = "bridge",
+                               .tag = c->bridges[n].tag,
+                               .carriers_slot = c->bridges[n].carriers_slot,
+                               .visitors_slot = -1};
+    for (size_t n = 0; n < c->outbound_count; n++) {
+        const struct portal_conf *portal = c->outbounds[n].portal;
+        if (c->outbounds[n].kind == OUT_PORTAL)
+            i->watches[i->watch_count++] =
+                (struct api_watch){.kind = "portal",
+                                   .tag = portal->tag,
+                                   .carriers_slot = portal->carriers_slot,
+                                   .visitors_slot = portal->visitors_slot};
+    }
+}
+
+static int prepare_outbounds(struct worker *w, const struct plan *p, struct err *e)
+{
+    const struct config *c = p->to->config;
+    for (size_t i = 0; i < c->outbound_count; i++) {
+        struct outbound *kept =
+            p->outbounds[i] == PLAN_NEW ? NULL : w->now.outbounds[p->outbounds[i]];
+        w->next.outbounds[i] = kept ? kept : outbound_make(w, p->to, i);
+        if (!w->next.outbounds[i])
+            return err_set(e, ENOMEM, "outbound \"%s\": out of memory", c->outbounds[i].tag);
+    }
+    return 0;
+}
+
+static int prepare_inbounds(struct worker *w, const struct plan *p, struct err *e)
+{
+    const struct config *c = p->to->config;
+    for (size_t i = 0; i < c->inbound_count; i++) {
+        struct inbound *kept = p->inbounds[i] == PLAN_NEW ? NULL : w->now.inbounds[p->inbounds[i]];
+        w->next.inbounds[i] = kept ? kept : inbound_make(w, &c->inbounds[i]);
+        if (!w->next.inbounds[i])
+            return err_set(e, ENOMEM, "inbound \"%s\": out of memory", c->inbounds[i].tag);
+    }
+    return 0;
+}
+
+int worker_prepare(struct worker *w, const struct plan *p, struct err *e)
+{
+    if (installation_init(&w->next, p->to) < 0) {
+        installation_free_lists(&w->next);
+        return err_set(e, ENOMEM, "out of memory");
+    }
+    installation_watch(&w->next);
+    if (prepare_outbounds(w, p, e) == 0 && prepare_inbounds(w, p, e) == 0)
+        return 0;
+    worker_abandon(w, p);
+    return -1;
+}
+
+void worker_abandon(struct worker *w, const struct plan *p)
+{
+    const struct config *c = p->to->config;
+    struct installation *i = &w->next;
+    if (!i->generation)
+        return;
+    for (size_t n = 0; n < c->inbound_count; n++)
+        if (i->inbounds[n] && p->inbounds[n] == PLAN_NEW)
+            i->inbounds[n]->ops->free(i->inbounds[n]);
+    for (size_t n = 0; n < c->outbound_count; n++)
+        if (i->outbounds[n] && p->outbounds[n] == PLAN_NEW)
+            i->outbounds[n]->ops->free(i->outbounds[n]);
+    generation_unref(i->generation);
+    installation_free_lists(i);
+}
+
+static void change_outbounds(struct worker *w, const struct plan *p)
+{
+    const struct config *c = p->to->config;
+    for (size_t i = 0; i < c->outbound_count; i++) {
+        struct outbound *out = w->next.outbounds[i];
+        if (p->outbounds[i] != PLAN_NEW)
+            outbound_adopt(out, &c->outbounds[i]);
+        out->policy = c->outbounds[i].policy;
+    }
+    w->dispatcher.rules = &c->rules;
+    w->dispatcher.outbounds = w->next.outbounds;
+    w->dispatcher.fallback = c->has_default ? w->next.outbounds[0] : NULL;
+}
+
+static void change_inbounds(struct worker *w, const struct plan *p)
+{
+    const struct config *c = p->to->config;
+    for (size_t i = 0; i < c->inbound_count; i++)
+        if (p->inbounds[i] != PLAN_NEW)
+            inbound_adopt(w->next.inbounds[i], &c->inbounds[i]);
+        else
+            inbound_open(w, w->next.inbounds[i], &c->inbounds[i], &p->doors[i]);
+}
+
+static void change_bridges(struct worker *w, const struct plan *p)
+{
+    const struct config *c = p->to->config;
+    for (size_t i = 0; i < c->bridge_count; i++) {
+        struct inbound *kept = p->bridges[i] == PLAN_NEW ? NULL : w->now.bridges[p->bridges[i]];
+        if (kept)
+            bridge_renew(kept, c, i);
+        w->next.bridges[i] = p->bridges[i] == PLAN_NEW ? bridge_make(w, c, i) : kept;
+    }
+}
+
+static bool has_inbound_tag(const struct config *c, const char *tag)
+{
+    bool found = !*tag;
+    for (size_t i = 0; i < c->inbound_count; i++)
+        found |= c->inbounds[i].tag == tag;
+    for (size_t i = 0; i < c->bridge_count; i++)
+        found |= c->bridges[i].tag == tag;
+    return found;
+}
+
+static bool has_outbound_tag(const struct config *c, const char *tag)
+{
+    bool found = !*tag;
+    for (size_t i = 0; i < c->outbound_count; i++)
+        found |= c->outbounds[i].tag == tag;
+    return found;
+}
+
+/* What it still brings goes by the new rules, or nowhere when they cannot know it. */
+static void end_inbound(struct worker *w, const struct plan *p, struct inbound *in)
+{
+    bool gone = !has_inbound_tag(p->to->config, in->tag);
+    in->dispatcher = gone ? &w->closed : &w->dispatcher;
+    if (in->ops->drain)
+        in->ops->drain(in);
+    retire_inbound(&w->retirement, in, gone, p->to->config->drain, p->from);
+}
+
+static void end_outbound(struct worker *w, const struct plan *p, struct outbound *out)
+{
+    bool gone = !has_outbound_tag(p->to->config, out->tag);
+    if (out->ops->drain)
+        out->ops->drain(out);
+    retire_outbound(&w->retirement, out, gone, p->to->config->drain, p->from);
+}
+
+static void end_old(struct worker *w, const struct plan *p)
+{
+    const struct config *from = p->from->config, *to = p->to->config;
+    for (size_t i = 0; i < from->inbound_count; i++)
+        if (!plan_keeps(p->inbounds, to->inbound_count, i))
+            end_inbound(w, p, w->now.inbounds[i]);
+    for (size_t i = 0; i < from->bridge_count; i++)
+        if (w->now.bridges[i] && !plan_keeps(p->bridges, to->bridge_count, i))
+            end_inbound(w, p, w->now.bridges[i]);
+    for (size_t i = 0; i < from->outbound_count; i++)
+        if (!plan_keeps(p->outbounds, to->outbound_count, i))
+            end_outbound(w, p, w->now.outbounds[i]);
+}
+
+static void change_view(struct worker *w)
+{
+    w->view = (struct api_view){.stats = &w->now.generation->config->stats,
+                                .counters = w->shared->counters,
+                                .loops = w->shared->count,
+                                .watches = w->now.watches,
+                                .watch_count = w->now.watch_count,
+                                .started = w->shared->started};
+}
+
+/* The new ones come before the old ones end, which thus have already given away their sockets. */
+void worker_change(struct worker *w, const struct plan *p)
+{
+    change_outbounds(w, p);
+    change_inbounds(w, p);
+    change_bridges(w, p);
+    if (p->from)
+        end_old(w, p);
+    generation_unref(w->now.generation);
+    installation_free_lists(&w->now);
+    w->now = w->next;
+    w->next = (struct installation){0};
+    change_view(w);
+}
+
+/* --- the end --- */
+
+static const double GREETINGS = 1;       /* seconds for who has connected but not greeted */
+static const double DATAGRAMS_QUIET = 5; /* seconds; then datagrams are no longer waited for */
+
+static bool is_visitor(const struct flow *f, double now)
+{
+    return !f->carrier && !f->twin && !(f->packets && now - f->active > DATAGRAMS_QUIET);
+}
+
+static size_t worker_visitors(const struct worker *w)
+{
+    const struct config *c = w->now.generation->config;
+    double now = loop_steady();
+    size_t count = 0;
+    for (struct list_item *i = list_first(&w->loop.flows); i; i = list_next(&w->loop.flows, i))
+        count += is_visitor(container_of(i, struct flow, item), now);
+    for (size_t i = 0; now - w->drained < GREETINGS && i < c->inbound_count; i++) {
+        const struct inbound *in = w->now.inbounds[i];
+        count += in->ops->busy && in->ops->busy(in);
+    }
+    return count;
+}
+
+static void on_count(struct ev_loop *ev, ev_timer *t, int events)
+{
+    (void)ev, (void)events;
+    struct worker *w = t->data;
+    atomic_store_explicit(&w->visitors, worker_visitors(w), memory_order_relaxed);
+}
+
+static void drain_inbound(struct inbound *in)
+{
+    if (in && in->ops->drain)
+        in->ops->drain(in);
+}
+
+void worker_drain(struct worker *w)
+{
+    const struct config *c = w->now.generation->config;
+    w->drained = loop_steady();
+    for (size_t i = 0; i < c->inbound_count; i++)
+        drain_inbound(w->now.inbounds[i]);
+    for (size_t i = 0; i < c->bridge_count; i++)
+        drain_inbound(w->now.bridges[i]);
+    for (size_t i = 0; i < c->outbound_count; i++)
+        if (w->now.outbounds[i]->ops->drain)
+            w->now.outbounds[i]->ops->drain(w->now.outbounds[i]);
+    on_count(w->loop.ev, &w->count, 0);
+    ev_timer_again(w->loop.ev, &w->count);
+}
+
+/* Everything goes, in the order in which it depends on each other. */
+static void installation_clear(struct installation *i)
+{
+    const struct config *c = i->generation->config;
+    for (size_t n = 0; n < c->inbound_count; n++)
+        i->inbounds[n]->ops->free(i->inbounds[n]);
+    for (size_t n = 0; n < c->bridge_count; n++)
+        if (i->bridges[n])
+            i->bridges[n]->ops->free(i->bridges[n]);
+    for (size_t n = 0; n < c->outbound_count; n++)
+        i->outbounds[n]->ops->free(i->outbounds[n]);
+    generation_unref(i->generation);
+    installation_free_lists(i);
+}
+
+void worker_clear(struct worker *w)
+{
+    struct err why;
+    err_set(&why, ECANCELED, "v2c stops");
+    ev_timer_stop(w->loop.ev, &w->count);
+    retirement_fini(&w->retirement);
+    if (w->now.generation)
+        installation_clear(&w->now);
+    w->dispatcher.mux->ops->free(w->dispatcher.mux);
+    flows_abort(&w->loop, &why);
+}
+
+bool worker_settle(struct worker *w)
+{
+    return loop_finish(&w->loop);
 }
 
 void worker_fini(struct worker *w)
 {
-    worker_clear(w);
+    loop_drop_stragglers(&w->loop);
+    resolve_stop(&w->loop);
+    sem_destroy(&w->answered);
     loop_fini(&w->loop);
 }

@@ -1,40 +1,80 @@
 /* conf/worker.h -- one worker: a loop with its own instance of everything that is configured.
- * Thread: worker_start() on the main thread, before the loop runs; then the worker's own thread.
- * Ownership: the config and the view outlive all workers. */
+ * Thread: where nothing else is said, the main thread while the worker's own does not run, else that one.
+ * Ownership: the process outlives its workers, and whatever it lends them. */
 #ifndef V2C_CONF_WORKER_H
 #define V2C_CONF_WORKER_H
 
-#include "conf/config.h"
+#include <semaphore.h>
+
+#include "conf/plan.h"
+#include "conf/retired.h"
 #include "core/inbound.h"
 #include "core/loop.h"
 #include "core/outbound.h"
 #include "proxy/api.h"
 #include "routing/dispatch.h"
 
+struct installation { /* what there is of one configuration */
+    struct generation *generation;
+    struct outbound **outbounds; /* as the rules number them */
+    struct inbound **inbounds;   /* the configured ones */
+    struct inbound **bridges;    /* NULL: it lives on other workers only */
+    struct api_watch *watches;
+    size_t watch_count;
+};
+
+struct worker_shared { /* between the workers of a process */
+    unsigned count;
+    struct budget budget;
+    struct counter **counters; /* one array for each */
+    double started;            /* wall clock */
+};
+
 struct worker {
     struct loop loop;
     pthread_t thread;
-    const struct config *config;
-    const struct api_view *view;
-    unsigned count; /* of workers */
-    struct portal_shards **shards; /* by outbound; shared by all workers; NULL where it is no portal */
+    struct worker_shared *shared;
+    struct api_view view;
     struct dispatcher dispatcher;
-    struct outbound **outbounds;
-    struct inbound **inbounds; /* the configured ones, then the bridges */
-    size_t inbound_count;
-    struct task stop;
+    struct dispatcher closed; /* of inbounds whose tag is gone: refuses all */
+    struct installation now, next;
+    struct retirement retirement;
+
+    struct task call; /* of worker_ask() */
+    int (*asked)(struct worker *w, void *with);
+    void *with;
+    int answer;
+    sem_t answered;
+
+    double drained; /* since when, in loop_steady(); 0: it does not drain */
+    ev_timer count;
+    _Atomic size_t
+        visitors; /* while it drains: how many are open; before the first count SIZE_MAX */
 };
 
-/* Makes the loop and its outbounds. */
-int worker_init(struct worker *w, unsigned index, unsigned count, const struct config *c,
-                struct portal_shards **shards, const struct api_view *view, struct err *e);
-/* What the portals of all workers share. NULL: out of memory. */
-struct portal_shards **worker_shards_new(const struct config *c, unsigned workers);
-void worker_shards_free(struct portal_shards **shards, const struct config *c);
-/* Opens its listeners and lets its bridges dial. */
-int worker_listen(struct worker *w, struct err *e);
-void worker_run(struct worker *w);  /* on its thread, until worker_stop() */
-void worker_stop(struct worker *w); /* from any thread, once */
-void worker_fini(struct worker *w); /* after its thread has ended, or never began */
+/* Makes the loop, with nothing on it. */
+int worker_init(struct worker *w, unsigned index, struct worker_shared *shared, struct err *e);
+
+/* A change is first prepared, which may fail and changes nothing, and then made, or abandoned. */
+int worker_prepare(struct worker *w, const struct plan *p, struct err *e);
+void worker_change(struct worker *w, const struct plan *p);
+void worker_abandon(struct worker *w, const struct plan *p);
+
+/* Takes nothing new and tells peers so; from here on `visitors` says how many are open. */
+void worker_drain(struct worker *w);
+
+void worker_run(struct worker *w); /* on its thread, until worker_stop() */
+
+/* From the main thread: calls f on the worker's. worker_answer() waits for it and says what f returned. */
+void worker_ask(struct worker *w, int (*f)(struct worker *w, void *with), void *with);
+int worker_answer(struct worker *w);
+/* The thread ends; from the main thread. */
+void worker_stop(struct worker *w);
+
+/* After all threads have ended, or never began: first all workers are cleared, then settled until none has
+ * anything to do, then freed. */
+void worker_clear(struct worker *w);
+bool worker_settle(struct worker *w);
+void worker_fini(struct worker *w);
 
 #endif

@@ -49,7 +49,7 @@ static void flow_fail(struct flow *f, const struct err *why)
     f->why = strdup(why->text);
 }
 
-static void flow_abort(struct flow *f, const struct err *why)
+void flow_abort(struct flow *f, const struct err *why)
 {
     flow_fail(f, why);
     for (int side = 0; side < 2; side++)

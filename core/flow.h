@@ -78,6 +78,8 @@ void flow_join(struct flow *f, struct end *outbound_end, const struct end_ops *o
 void flow_limit(struct flow *f, const struct policy *p);
 /* Ends a flow that found no outbound: as if one had joined and left with this error. */
 void flow_refuse(struct flow *f, const struct err *why);
+/* Fails it; its ends leave later. */
+void flow_abort(struct flow *f, const struct err *why);
 
 /* Fails all flows of a loop that ends; their ends leave when loop_settle() runs. No twins begin on the
  * loop any more. */

@@ -13,6 +13,8 @@ struct inbound_ops {
     /* Makes no new flows from here on, and tells peers so: they go elsewhere. NULL: nothing
      * to do before free. */
     void (*drain)(struct inbound *in);
+    /* Once drained: free would cut what is worth waiting for. NULL: nothing is. */
+    bool (*busy)(const struct inbound *in);
     void (*free)(struct inbound *in); /* stops making flows and frees; the open ones live on */
 };
 

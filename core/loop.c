@@ -140,13 +140,21 @@ static uint8_t *scratch_new(void)
     return mem == MAP_FAILED ? NULL : mem;
 }
 
+static struct counter *counters_new(unsigned slots)
+{
+    void *mem = mmap(NULL, slots * sizeof(struct counter), PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return mem == MAP_FAILED ? NULL : mem;
+}
+
 int loop_init(struct loop *l, unsigned index, unsigned slots, struct err *e)
 {
-    *l = (struct loop){.index = index, .next_flow = randombytes_random(), .turn = 1};
+    *l =
+        (struct loop){.index = index, .slots = slots, .next_flow = randombytes_random(), .turn = 1};
     pthread_mutex_init(&l->inbox_lock, NULL);
     l->ev = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
     l->scratch = scratch_new();
-    l->counters = calloc(slots, sizeof *l->counters);
+    l->counters = counters_new(slots);
     if (!l->ev || !l->scratch || !l->counters) {
         loop_fini(l);
         return err_set(e, ENOMEM, "event loop %u: no memory or no descriptors left", index);
@@ -162,7 +170,8 @@ void loop_fini(struct loop *l)
     buf_pool_shrink(&l->bufs, 0);
     if (l->scratch)
         munmap(l->scratch, LOOP_SCRATCH);
-    free(l->counters);
+    if (l->counters)
+        munmap(l->counters, l->slots * sizeof *l->counters);
     pthread_mutex_destroy(&l->inbox_lock);
     *l = (struct loop){0};
 }

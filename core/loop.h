@@ -37,6 +37,7 @@ struct loop {
     struct buf_pool bufs;
     uint8_t *scratch;         /* LOOP_SCRATCH bytes, valid within one callback */
     struct counter *counters; /* one per slot; written here, read anywhere */
+    unsigned slots;
     uint32_t next_flow;
     struct list flows; /* all that live */
     size_t datagrams;  /* that wait in them */
@@ -57,7 +58,7 @@ struct loop {
     ev_async bell;
 };
 
-/* counters: an array of `slots`, owned by the loop. */
+/* counters: an array of `slots`, owned by the loop; memory is taken only for those that count. */
 int loop_init(struct loop *l, unsigned index, unsigned slots, struct err *e);
 void loop_fini(struct loop *l);
 void loop_run(struct loop *l);  /* until loop_stop() */

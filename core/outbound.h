@@ -13,6 +13,8 @@ struct outbound_ops {
     /* Tells peers to go elsewhere; what is open goes on, new flows are still taken where nobody else can.
      * NULL: nothing to tell. */
     void (*drain)(struct outbound *out);
+    /* Once drained: free would cut what is worth waiting for. NULL: nothing is. */
+    bool (*busy)(const struct outbound *out);
     void (*free)(struct outbound *out); /* the open flows live on */
 };
 

@@ -1,7 +1,7 @@
 /* core/stats.h -- counters. Each has a name and a slot; each loop holds its own value per slot, which it
  * alone writes; readers on any thread add up the loops. Values never decrease, except gauges.
  * The fixed counters are listed in stats.def; conf adds those of tags and users, under V2Ray's names
- * ("inbound>>>TAG>>>traffic>>>uplink"). The registry is built once, before the loops start. */
+ * ("inbound>>>TAG>>>traffic>>>uplink"). A registry is built once and then immutable. */
 #ifndef V2C_CORE_STATS_H
 #define V2C_CORE_STATS_H
 
@@ -20,6 +20,10 @@ enum {
     STAT_FIXED
 };
 
+enum {
+    STATS_MAX = 1024 * 1024, /* slots of a process, those of former configurations included */
+};
+
 enum stat_kind { STAT_COUNTER, STAT_GAUGE };
 
 struct stat_info {
@@ -33,10 +37,11 @@ struct stats {
     unsigned count, room;
 };
 
-/* -1: out of memory. */
-int stats_init(struct stats *s);
+/* With the slots that `before` had, so that they stay where they are; NULL: the fixed ones. -1: out of
+ * memory. */
+int stats_init(struct stats *s, const struct stats *before);
 void stats_fini(struct stats *s);
-/* The slot of a name, added when new; -1: out of memory. */
+/* The slot of a name, added when new; -1: out of memory, or STATS_MAX are there. */
 int stats_slot(struct stats *s, const char *name);
 
 /* Only on the loop that owns the counters. A slot of -1 counts nothing. */

@@ -215,28 +215,51 @@ static void on_accepted(struct listener *ln, int fd, const struct addr *from)
     accepted_flow(a, &m, in->policy, NULL, 0);
 }
 
-int accept_start(struct accept_inbound *a, const struct listen_at *at, struct err *e)
+int accept_init(struct accept_inbound *a, size_t ports)
 {
-    struct addr here = *at->addr;
-    size_t count = (size_t)(at->last_port - at->first_port) + 1;
-    a->listeners = calloc(count, sizeof *a->listeners);
+    a->listeners = calloc(ports, sizeof *a->listeners);
     if (!a->listeners)
-        return err_set(e, ENOMEM, "out of memory");
-    for (size_t i = 0; i < count; i++) {
-        here.port = (uint16_t)(at->first_port + i);
-        if (listen_start(&a->listeners[i], a->in.loop, &here, at->shared, on_accepted, a, e) < 0) {
-            accept_stop(a);
-            return -1;
-        }
-        a->listener_count = i + 1;
-    }
+        return -1;
+    a->listener_count = ports;
+    for (size_t i = 0; i < ports; i++)
+        a->listeners[i].fd = -1;
     return 0;
+}
+
+void accept_listen(struct accept_inbound *a, size_t i, int fd)
+{
+    listen_start(&a->listeners[i], a->in.loop, fd, on_accepted, a);
+}
+
+int accept_release(struct accept_inbound *a, size_t i)
+{
+    return listen_release(&a->listeners[i]);
+}
+
+void accept_adopt(struct accept_inbound *a, const struct policy *policy,
+                  const struct traffic *traffic)
+{
+    a->policy = policy;
+    a->traffic = traffic;
+}
+
+void accept_drain(struct accept_inbound *a)
+{
+    for (size_t i = 0; i < a->listener_count; i++)
+        if (a->listeners[i].fd >= 0)
+            listen_drain(&a->listeners[i]);
+}
+
+bool accept_busy(const struct inbound *in)
+{
+    return container_of(in, struct accept_inbound, in)->greeting_count > 0;
 }
 
 void accept_stop(struct accept_inbound *a)
 {
     for (size_t i = 0; i < a->listener_count; i++)
-        listen_stop(&a->listeners[i]);
+        if (a->listeners[i].fd >= 0)
+            listen_stop(&a->listeners[i]);
     free(a->listeners);
     a->listeners = NULL;
     a->listener_count = 0;

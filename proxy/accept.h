@@ -12,7 +12,7 @@
 
 struct accept_inbound {
     struct inbound in;
-    struct listener *listeners; /* one per port */
+    struct listener *listeners; /* one per port; fd -1: closed */
     size_t listener_count;
     const struct policy *policy; /* of the greeting; of flows without a user */
     const struct traffic *traffic;
@@ -26,15 +26,26 @@ struct accept_inbound {
     struct log_limit complained;
 };
 
-struct listen_at {
-    const struct addr *addr; /* its port is not looked at */
-    uint16_t first_port, last_port;
-    bool shared; /* with other loops of this process */
-};
-
-/* Opens the listeners. On failure nothing is left open. */
-int accept_start(struct accept_inbound *a, const struct listen_at *at, struct err *e);
+/* Room for listeners, all closed. -1: out of memory. */
+int accept_init(struct accept_inbound *a, size_t ports);
+/* Takes fd, a listening socket, for the i-th port. */
+void accept_listen(struct accept_inbound *a, size_t i, int fd);
+/* Stops listening on the i-th port and gives its socket away. */
+int accept_release(struct accept_inbound *a, size_t i);
+/* The settings of another configuration that says the same. Both outlive the flows. */
+void accept_adopt(struct accept_inbound *a, const struct policy *policy,
+                  const struct traffic *traffic);
+/* Accepts who waits and closes the listeners; who has not authenticated may go on. */
+void accept_drain(struct accept_inbound *a);
 /* Closes the listeners and what has not authenticated; the flows live on. */
 void accept_stop(struct accept_inbound *a);
+
+bool accept_busy(const struct inbound *in); /* somebody is about to greet */
+
+/* The driver of an inbound whose kind is known to have one. */
+static inline struct accept_inbound *accept_of(struct inbound *in)
+{
+    return container_of(in, struct accept_inbound, in);
+}
 
 #endif

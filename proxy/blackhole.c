@@ -49,3 +49,8 @@ struct outbound *blackhole_new(struct loop *l, const char *tag, const struct bla
     b->conf = conf;
     return &b->out;
 }
+
+void blackhole_adopt(struct outbound *out, const struct blackhole_conf *conf)
+{
+    container_of(out, struct blackhole, out)->conf = conf;
+}

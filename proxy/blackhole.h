@@ -10,5 +10,7 @@ struct blackhole_conf {
 
 /* conf outlives it. NULL: out of memory. */
 struct outbound *blackhole_new(struct loop *l, const char *tag, const struct blackhole_conf *conf);
+/* The settings of another configuration that says the same: the former one may go. */
+void blackhole_adopt(struct outbound *out, const struct blackhole_conf *conf);
 
 #endif

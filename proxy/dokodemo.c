@@ -27,56 +27,87 @@ static bool on_udp_source(void *owner, struct end *end, const struct addr *from)
     return true;
 }
 
+static void dokodemo_close_udp(struct dokodemo *d)
+{
+    for (size_t i = 0; i < d->udp_count; i++)
+        if (d->udp[i])
+            udp_listener_free(d->udp[i]);
+    free(d->udp);
+    d->udp = NULL;
+    d->udp_count = 0;
+}
+
+static void dokodemo_drain(struct inbound *in)
+{
+    struct dokodemo *d = container_of(in, struct dokodemo, accept.in);
+    accept_drain(&d->accept);
+    dokodemo_close_udp(d);
+}
+
 static void dokodemo_free(struct inbound *in)
 {
     struct dokodemo *d = container_of(in, struct dokodemo, accept.in);
     accept_stop(&d->accept);
-    for (size_t i = 0; i < d->udp_count; i++)
-        udp_listener_free(d->udp[i]);
-    free(d->udp);
+    dokodemo_close_udp(d);
     free(d);
 }
 
-static const struct inbound_ops dokodemo_ops = {.free = dokodemo_free};
+static const struct inbound_ops dokodemo_ops = {.drain = dokodemo_drain, .free = dokodemo_free};
 
-static int dokodemo_listen_udp(struct dokodemo *d, const struct listen_at *at, struct err *e)
+static int dokodemo_init_udp(struct dokodemo *d, size_t ports)
 {
-    struct addr here = *at->addr;
-    size_t count = (size_t)(at->last_port - at->first_port) + 1;
-    d->udp = calloc(count, sizeof(struct udp_listener *));
+    d->udp = calloc(ports, sizeof(struct udp_listener *));
     if (!d->udp)
-        return err_set(e, ENOMEM, "out of memory");
-    for (size_t i = 0; i < count; i++) {
-        here.port = (uint16_t)(at->first_port + i);
-        d->udp[i] = udp_listen(d->accept.in.loop, &here, at->shared, d->accept.traffic,
-                               on_udp_source, &d->accept, e);
-        if (!d->udp[i])
+        return -1;
+    for (; d->udp_count < ports; d->udp_count++) {
+        struct udp_listener *u = udp_listener_new(d->accept.in.loop);
+        if (!u)
             return -1;
-        d->udp_count = i + 1;
+        udp_listener_own(u, d->accept.traffic, on_udp_source, &d->accept);
+        d->udp[d->udp_count] = u;
     }
     return 0;
 }
 
 struct inbound *dokodemo_new(struct loop *l, struct dispatcher *disp, const char *tag,
-                             const struct dokodemo_conf *conf, const struct listen_at *at,
-                             const struct policy *policy, const struct traffic *traffic,
-                             struct err *e)
+                             const struct dokodemo_conf *conf, size_t ports,
+                             const struct policy *policy, const struct traffic *traffic)
 {
     struct dokodemo *d = calloc(1, sizeof *d);
-    if (!d) {
-        err_set(e, ENOMEM, "out of memory");
+    if (!d)
         return NULL;
-    }
     d->accept = (struct accept_inbound){
         .in = {.ops = &dokodemo_ops, .loop = l, .dispatcher = disp, .tag = tag},
         .policy = policy,
         .traffic = traffic,
         .target = conf->target,
     };
-    if (((conf->networks & NET_TCP) && accept_start(&d->accept, at, e) < 0) ||
-        ((conf->networks & NET_UDP) && dokodemo_listen_udp(d, at, e) < 0)) {
-        dokodemo_free(&d->accept.in);
-        return NULL;
-    }
-    return &d->accept.in;
+    if (accept_init(&d->accept, ports) == 0 &&
+        (!(conf->networks & NET_UDP) || dokodemo_init_udp(d, ports) == 0))
+        return &d->accept.in;
+    dokodemo_free(&d->accept.in);
+    return NULL;
+}
+
+void dokodemo_listen_udp(struct inbound *in, size_t i, int fd)
+{
+    udp_listener_start(container_of(in, struct dokodemo, accept.in)->udp[i], fd);
+}
+
+void dokodemo_inherit_udp(struct inbound *in, size_t i, struct inbound *from, size_t from_i)
+{
+    struct dokodemo *d = container_of(in, struct dokodemo, accept.in);
+    struct dokodemo *old = container_of(from, struct dokodemo, accept.in);
+    udp_listener_free(d->udp[i]);
+    d->udp[i] = old->udp[from_i];
+    old->udp[from_i] = NULL;
+    udp_listener_own(d->udp[i], d->accept.traffic, on_udp_source, &d->accept);
+}
+
+void dokodemo_adopt(struct inbound *in, const struct policy *policy, const struct traffic *traffic)
+{
+    struct dokodemo *d = container_of(in, struct dokodemo, accept.in);
+    accept_adopt(&d->accept, policy, traffic);
+    for (size_t i = 0; i < d->udp_count; i++)
+        udp_listener_own(d->udp[i], traffic, on_udp_source, &d->accept);
 }

@@ -13,10 +13,16 @@ struct dokodemo_conf {
     unsigned networks;  /* mask of enum net */
 };
 
-/* Listening already. NULL and e: nothing is left open. All pointers outlive it. */
+/* Not listening yet: accept_listen(accept_of(..)) for TCP and dokodemo_listen_udp() follow for each of its
+ * ports. NULL: out of memory. conf is not kept; all other pointers outlive it and its flows. */
 struct inbound *dokodemo_new(struct loop *l, struct dispatcher *d, const char *tag,
-                             const struct dokodemo_conf *conf, const struct listen_at *at,
-                             const struct policy *policy, const struct traffic *traffic,
-                             struct err *e);
+                             const struct dokodemo_conf *conf, size_t ports,
+                             const struct policy *policy, const struct traffic *traffic);
+/* Takes fd, a bound socket. */
+void dokodemo_listen_udp(struct inbound *in, size_t i, int fd);
+/* The socket and the sources that another one serves on the same port; they keep their target. */
+void dokodemo_inherit_udp(struct inbound *in, size_t i, struct inbound *from, size_t from_i);
+/* The settings of another configuration that says the same. */
+void dokodemo_adopt(struct inbound *in, const struct policy *policy, const struct traffic *traffic);
 
 #endif

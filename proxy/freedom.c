@@ -53,3 +53,11 @@ struct outbound *freedom_new(struct loop *l, const char *tag, const struct freed
     fr->traffic = traffic;
     return &fr->out;
 }
+
+void freedom_adopt(struct outbound *out, const struct freedom_conf *conf,
+                   const struct traffic *traffic)
+{
+    struct freedom *fr = container_of(out, struct freedom, out);
+    fr->conf = conf;
+    fr->traffic = traffic;
+}

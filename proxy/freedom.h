@@ -10,8 +10,11 @@ struct freedom_conf {
     enum dial_family family; /* domainStrategy */
 };
 
-/* All pointers outlive it. NULL: out of memory. */
+/* conf outlives it; all other pointers outlive its flows, too. NULL: out of memory. */
 struct outbound *freedom_new(struct loop *l, const char *tag, const struct freedom_conf *conf,
                              const struct addr *send_through, const struct traffic *traffic);
+/* The settings of another configuration that says the same: the former one may go. */
+void freedom_adopt(struct outbound *out, const struct freedom_conf *conf,
+                   const struct traffic *traffic);
 
 #endif

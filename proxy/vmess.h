@@ -17,7 +17,7 @@ enum vmess_security {
 };
 
 struct vmess_user {
-    struct user user;
+    const struct user *user; /* outlives its flows */
     uint8_t id[16];
     uint8_t cmd_key[16];          /* derived by vmess_user_init() */
     uint8_t auth_key[16];         /* AES key of the auth id, likewise */
@@ -51,6 +51,10 @@ struct vmess_out_conf {
  * length that the outside sees. now() is wall-clock seconds, given so that tests can set it. */
 struct vmess_server;
 struct vmess_server *vmess_server_new(const struct vmess_in_conf *conf, int64_t (*now)(void));
+/* The same clients in another configuration, in the same order: the former one may go. */
+void vmess_server_adopt(struct vmess_server *s, const struct vmess_in_conf *conf);
+/* What was seen on the same port before stays refused as a replay, and the outside sees the same server. */
+void vmess_server_inherit(struct vmess_server *s, struct vmess_server *from);
 void vmess_server_free(struct vmess_server *s);
 
 /* NULL: out of memory. */

@@ -83,6 +83,13 @@ struct vmess_table *vmess_table_new(const struct vmess_user *users, size_t count
     return t;
 }
 
+void vmess_table_adopt(struct vmess_table *t, const struct vmess_user *from,
+                       const struct vmess_user *to)
+{
+    for (size_t i = 0; i < t->count; i++)
+        t->entries[i].user = to + (t->entries[i].user - from);
+}
+
 /* The time is tested before the CRC: it refuses nearly all junk and costs nothing. */
 static bool entry_matches(const struct entry *entry, const uint8_t id[AUTH_ID], int64_t now,
                           int64_t *stamp)

@@ -17,6 +17,9 @@ int vmess_auth_seal(uint8_t out[AUTH_ID], const uint8_t auth_key[16], int64_t st
 
 struct vmess_table;
 struct vmess_table *vmess_table_new(const struct vmess_user *users, size_t count);
+/* The same users, in the same order, at another place. */
+void vmess_table_adopt(struct vmess_table *t, const struct vmess_user *from,
+                       const struct vmess_user *to);
 void vmess_table_free(struct vmess_table *t);
 /* The user who made this auth id, and the time he put in; NULL when nobody did within AUTH_WINDOW. */
 const struct vmess_user *vmess_table_find(struct vmess_table *t, const uint8_t id[AUTH_ID],

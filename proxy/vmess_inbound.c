@@ -32,19 +32,21 @@ static void vmess_inbound_free(struct inbound *in)
     free(v);
 }
 
-static const struct inbound_ops vmess_inbound_ops = {.free = vmess_inbound_free};
+static void vmess_inbound_drain(struct inbound *in)
+{
+    accept_drain(accept_of(in));
+}
 
-struct vmess_inbound *vmess_inbound_new(struct loop *l, struct dispatcher *d, const char *tag,
-                                        const struct vmess_in_conf *conf,
-                                        const struct policy *policy, const struct traffic *traffic)
+static const struct inbound_ops vmess_inbound_ops = {
+    .drain = vmess_inbound_drain, .busy = accept_busy, .free = vmess_inbound_free};
+
+struct inbound *vmess_inbound_new(struct loop *l, struct dispatcher *d, const char *tag,
+                                  const struct vmess_in_conf *conf, size_t ports,
+                                  const struct policy *policy, const struct traffic *traffic)
 {
     struct vmess_inbound *v = calloc(1, sizeof *v);
-    struct vmess_server *server = v ? vmess_server_new(conf, wall_clock) : NULL;
-    if (!server) {
-        free(v);
+    if (!v)
         return NULL;
-    }
-    v->server = server;
     v->accept = (struct accept_inbound){
         .in = {.ops = &vmess_inbound_ops, .loop = l, .dispatcher = d, .tag = tag},
         .policy = policy,
@@ -52,10 +54,23 @@ struct vmess_inbound *vmess_inbound_new(struct loop *l, struct dispatcher *d, co
         .new_codec = new_codec,
         .greeting_failed = greeting_failed,
     };
-    return v;
+    v->server = vmess_server_new(conf, wall_clock);
+    if (v->server && accept_init(&v->accept, ports) == 0)
+        return &v->accept.in;
+    vmess_inbound_free(&v->accept.in);
+    return NULL;
 }
 
-struct accept_inbound *vmess_inbound_accept(struct vmess_inbound *v)
+void vmess_inbound_inherit(struct inbound *in, struct inbound *from)
 {
-    return &v->accept;
+    vmess_server_inherit(container_of(in, struct vmess_inbound, accept.in)->server,
+                         container_of(from, struct vmess_inbound, accept.in)->server);
+}
+
+void vmess_inbound_adopt(struct inbound *in, const struct vmess_in_conf *conf,
+                         const struct policy *policy, const struct traffic *traffic)
+{
+    struct vmess_inbound *v = container_of(in, struct vmess_inbound, accept.in);
+    accept_adopt(&v->accept, policy, traffic);
+    vmess_server_adopt(v->server, conf);
 }

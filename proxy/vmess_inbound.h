@@ -5,13 +5,15 @@
 #include "proxy/accept.h"
 #include "proxy/vmess.h"
 
-struct vmess_inbound;
-
-/* Not listening yet: accept_start(vmess_inbound_accept(..)) follows. NULL: out of memory. All pointers
- * outlive it. */
-struct vmess_inbound *vmess_inbound_new(struct loop *l, struct dispatcher *d, const char *tag,
-                                        const struct vmess_in_conf *conf,
-                                        const struct policy *policy, const struct traffic *traffic);
-struct accept_inbound *vmess_inbound_accept(struct vmess_inbound *v);
+/* Not listening yet: accept_listen(accept_of(..)) follows for each of its ports. NULL: out of memory.
+ * conf outlives it; all other pointers outlive its flows, too. */
+struct inbound *vmess_inbound_new(struct loop *l, struct dispatcher *d, const char *tag,
+                                  const struct vmess_in_conf *conf, size_t ports,
+                                  const struct policy *policy, const struct traffic *traffic);
+/* What another one on the same port saw stays refused as a replay. */
+void vmess_inbound_inherit(struct inbound *in, struct inbound *from);
+/* The settings of another configuration that says the same: the former one may go. */
+void vmess_inbound_adopt(struct inbound *in, const struct vmess_in_conf *conf,
+                         const struct policy *policy, const struct traffic *traffic);
 
 #endif

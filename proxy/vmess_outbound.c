@@ -57,3 +57,11 @@ struct outbound *vmess_outbound_new(struct loop *l, const char *tag,
     v->next = randombytes_random() % conf->count;
     return &v->out;
 }
+
+void vmess_outbound_adopt(struct outbound *out, const struct vmess_out_conf *conf,
+                          const struct traffic *traffic)
+{
+    struct vmess_outbound *v = container_of(out, struct vmess_outbound, out);
+    v->conf = conf;
+    v->traffic = traffic;
+}

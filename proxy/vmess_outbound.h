@@ -5,9 +5,12 @@
 #include "core/outbound.h"
 #include "proxy/vmess.h"
 
-/* All pointers outlive it. NULL: out of memory. */
+/* conf outlives it; all other pointers outlive its flows, too. NULL: out of memory. */
 struct outbound *vmess_outbound_new(struct loop *l, const char *tag,
                                     const struct vmess_out_conf *conf,
                                     const struct addr *send_through, const struct traffic *traffic);
+/* The settings of another configuration that says the same: the former one may go. */
+void vmess_outbound_adopt(struct outbound *out, const struct vmess_out_conf *conf,
+                          const struct traffic *traffic);
 
 #endif

@@ -28,9 +28,10 @@ struct vmess_server {
 struct vmess_accept {
     struct vmess_session session;
     struct vmess_server *server;
-    const struct vmess_user *user; /* NULL until the auth id is known */
-    int64_t stamp;                 /* the time in it */
-    uint16_t header_len;           /* 0 until known */
+    size_t user;         /* index in the configuration, once ... */
+    bool known;          /* ... the auth id is */
+    int64_t stamp;       /* the time in it */
+    uint16_t header_len; /* 0 until known */
     bool replay;
 };
 
@@ -62,6 +63,27 @@ void vmess_server_free(struct vmess_server *s)
     free(s);
 }
 
+void vmess_server_adopt(struct vmess_server *s, const struct vmess_in_conf *conf)
+{
+    vmess_table_adopt(s->table, s->conf->users, conf->users);
+    s->conf = conf;
+}
+
+void vmess_server_inherit(struct vmess_server *s, struct vmess_server *from)
+{
+    struct vmess_seen ids = s->auth_ids, sessions = s->sessions;
+    s->auth_ids = from->auth_ids;
+    s->sessions = from->sessions;
+    s->drain_base = from->drain_base;
+    from->auth_ids = ids;
+    from->sessions = sessions;
+}
+
+static const struct vmess_user *accept_user(const struct vmess_accept *a)
+{
+    return &a->server->conf->users[a->user];
+}
+
 static int refuse_replay(struct vmess_accept *a, struct err *e)
 {
     a->replay = true;
@@ -78,14 +100,15 @@ static int find_user(struct vmess_accept *a, const uint8_t *id, struct err *e)
         return err_set(e, EACCES, "unknown user, or clocks differ by more than %d s", AUTH_WINDOW);
     if (vmess_seen_has(&s->auth_ids, id, now))
         return refuse_replay(a, e);
-    a->user = user;
+    a->user = (size_t)(user - s->conf->users);
+    a->known = true;
     return 0;
 }
 
 static int find_length(struct vmess_accept *a, const uint8_t *front, struct err *e)
 {
     uint16_t len;
-    if (!vmess_request_open_length(front, a->user->cmd_key, &len))
+    if (!vmess_request_open_length(front, accept_user(a)->cmd_key, &len))
         return err_set(e, EACCES, "header length does not open");
     if (len < REQUEST_MIN || len > REQUEST_MAX)
         return err_set(e, EACCES, "header length %u not in %d..%d", len, REQUEST_MIN, REQUEST_MAX);
@@ -98,7 +121,7 @@ static int open_header(struct vmess_accept *a, const uint8_t *wire, uint8_t *pla
 {
     struct vmess_server *s = a->server;
     int64_t now = s->now();
-    if (!vmess_request_open(plain, wire, a->user->cmd_key, a->header_len))
+    if (!vmess_request_open(plain, wire, accept_user(a)->cmd_key, a->header_len))
         return err_set(e, EACCES, "header does not open");
     if (vmess_seen_has(&s->auth_ids, wire,
                        now)) /* by a connection that began later and was faster */
@@ -114,7 +137,7 @@ static enum step read_header(struct vmess_accept *a, struct cursor *in, uint8_t 
 {
     if (cur_left(in) < AUTH_ID)
         return STEP_MORE;
-    if (!a->user && find_user(a, in->p, e) < 0)
+    if (!a->known && find_user(a, in->p, e) < 0)
         return STEP_FAIL;
     if (cur_left(in) < REQUEST_FRONT)
         return STEP_MORE;
@@ -136,7 +159,7 @@ static int check_session(struct vmess_accept *a, struct err *e)
     const struct vmess_request *r = &a->session.request;
     uint8_t triple[48], digest[SEEN_KEY];
     int64_t now = s->now();
-    memcpy(triple, a->user->id, 16);
+    memcpy(triple, accept_user(a)->id, 16);
     memcpy(triple + 16, r->key, 16);
     memcpy(triple + 32, r->iv, 16);
     crypto_generichash(digest, sizeof digest, triple, sizeof triple, s->sessions.hash_key,
@@ -169,7 +192,7 @@ static void tell_meta(const struct vmess_accept *a, struct meta *m)
     m->target = r->target;
     if (r->command == VMESS_MUX)
         m->target = (struct addr){.type = ADDR_NAME, .name = "v1.mux.cool"};
-    m->user = &a->user->user;
+    m->user = accept_user(a)->user;
 }
 
 /* Whatever is wrong with a header, the connection ends alike: who probes, even with a good id, learns

@@ -18,6 +18,18 @@ static void bridge_drain(struct inbound *in)
         way_drain(&b->ways[i]);
 }
 
+static bool bridge_busy(const struct inbound *in)
+{
+    const struct bridge *b = container_of(in, struct bridge, in);
+    for (size_t i = 0; i < b->way_count; i++) {
+        const struct list *links = &b->ways[i].links;
+        for (struct list_item *k = list_first(links); k; k = list_next(links, k))
+            if (link_at(k)->mux.sessions > 0)
+                return true;
+    }
+    return false;
+}
+
 static void bridge_free(struct inbound *in)
 {
     struct bridge *b = bridge_of(in);
@@ -28,7 +40,8 @@ static void bridge_free(struct inbound *in)
     free(b);
 }
 
-static const struct inbound_ops bridge_ops = {.drain = bridge_drain, .free = bridge_free};
+static const struct inbound_ops bridge_ops = {
+    .drain = bridge_drain, .busy = bridge_busy, .free = bridge_free};
 
 unsigned bridge_share(const struct bridge_conf *conf, unsigned shard, unsigned shards)
 {

@@ -74,6 +74,15 @@ static void portal_drain(struct outbound *out)
         carrier_drain(container_of(i, struct carrier, item), GOING_STOPS);
 }
 
+static bool portal_busy(const struct outbound *out)
+{
+    const struct portal *p = container_of(out, struct portal, out);
+    for (struct list_item *i = list_first(&p->carriers); i; i = list_next(&p->carriers, i))
+        if (container_of(i, struct carrier, item)->mux.sessions > 0)
+            return true;
+    return p->waiting_count > 0;
+}
+
 static void portal_free(struct outbound *out)
 {
     struct portal *p = container_of(out, struct portal, out);
@@ -90,7 +99,7 @@ static void portal_free(struct outbound *out)
 }
 
 static const struct outbound_ops portal_ops = {
-    .open = portal_open, .drain = portal_drain, .free = portal_free};
+    .open = portal_open, .drain = portal_drain, .busy = portal_busy, .free = portal_free};
 
 static void normal_name(char out[ADDR_NAME_MAX + 1], const char *name)
 {

@@ -1,4 +1,5 @@
-/* reverse/reverse.h -- what conf knows of bridges and portals. Immutable. */
+/* reverse/reverse.h -- what conf knows of bridges and portals. Immutable, and kept for the life of the
+ * process: carriers outlive configurations. */
 #ifndef V2C_REVERSE_REVERSE_H
 #define V2C_REVERSE_REVERSE_H
 
@@ -20,7 +21,7 @@ struct portal_conf {
     const char *tag; /* acts as an outbound tag */
     const char *domain;
     const char *control_domain; /* NULL: reverse.internal.v2fly.org, then what the peer knows */
-    const char **users;         /* emails that may be bridges; NULL: whoever a rule sends here */
+    const char *const *users;   /* emails that may be bridges; NULL: whoever a rule sends here */
     size_t user_count;
     struct traffic traffic;
     int carriers_slot, visitors_slot; /* gauges */

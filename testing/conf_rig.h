@@ -23,7 +23,7 @@ static inline struct run run_source(const struct config_source *src)
     struct run r = {0};
     FILE *out = open_memstream(&r.said, &r.len);
     assert_non_null(out);
-    r.config = config_load(src, out);
+    r.config = config_load(src, NULL, out);
     fclose(out);
     return r;
 }

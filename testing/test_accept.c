@@ -61,7 +61,10 @@ static void porch_open(struct porch *p)
         .traffic = &p->traffic,
         .new_codec = new_codec,
         .greeting_failed = on_failed};
-    assert_int_equal(accept_start(&p->accept, &(struct listen_at){.addr = &at}, &e), 0);
+    int fd;
+    assert_int_equal(accept_init(&p->accept, 1), 0);
+    assert_int_equal(listen_open(&at, SOCK_STREAM, &fd, 1, &e), 0);
+    accept_listen(&p->accept, 0, fd);
     p->at = rig_addr_of(p->accept.listeners[0].fd);
 }
 
@@ -296,22 +299,42 @@ static void a_flow_without_an_outbound_is_a_reset(void **state)
     porch_close(&p);
 }
 
-static void a_range_of_ports_is_opened_whole_or_not_at_all(void **state)
+static void draining_lets_strangers_greet(void **state)
 {
     (void)state;
     struct porch p;
-    struct addr at = rig_addr("127.0.0.1", 0);
-    struct err e;
     porch_open(&p);
-    assert_true(p.at.port > 1);
-    struct accept_inbound other = {.in = p.accept.in, .policy = &p.policy};
-    struct listen_at range = {
-        .addr = &at, .first_port = (uint16_t)(p.at.port - 1), .last_port = p.at.port};
-    int next = rig_next_fd();
-    assert_int_equal(accept_start(&other, &range, &e), -1);
-    assert_int_equal(e.code, EADDRINUSE);
-    assert_null(other.listeners);
-    assert_int_equal(rig_next_fd(), next); /* nothing is left open */
+    int fd = porch_connect(&p);
+    accept_drain(&p.accept);
+    assert_int_equal(p.accept.listeners[0].fd, -1);
+    assert_true(accept_busy(&p.accept.in));
+    rig_say(&p.rig, fd, "T\4name");
+    RIG_UNTIL(&p.rig, p.out.count == 1);
+    assert_false(accept_busy(&p.accept.in));
+    close(fd);
+    porch_close(&p);
+}
+
+static void another_inbound_takes_the_socket_over(void **state)
+{
+    (void)state;
+    struct porch p;
+    porch_open(&p);
+    struct accept_inbound heir = {.in = p.accept.in,
+                                  .policy = &p.policy,
+                                  .traffic = &p.traffic,
+                                  .target = rig_addr("web.example", 80)};
+    assert_int_equal(accept_init(&heir, 1), 0);
+    int old = rig_connect(&p.at);
+    RIG_UNTIL(&p.rig, p.accept.greeting_count == 1);
+    accept_listen(&heir, 0, accept_release(&p.accept, 0));
+    int fresh = rig_connect(&p.at);
+    RIG_UNTIL(&p.rig, p.out.count == 1); /* without a greeting */
+    rig_say(&p.rig, old, "T\4name");
+    RIG_UNTIL(&p.rig, p.out.count == 2);
+    accept_stop(&heir);
+    close(old);
+    close(fresh);
     porch_close(&p);
 }
 
@@ -327,7 +350,8 @@ int main(void)
         cmocka_unit_test(a_flood_of_strangers_is_bounded),
         cmocka_unit_test(stopping_drops_strangers_and_keeps_flows),
         cmocka_unit_test(a_flow_without_an_outbound_is_a_reset),
-        cmocka_unit_test(a_range_of_ports_is_opened_whole_or_not_at_all),
+        cmocka_unit_test(draining_lets_strangers_greet),
+        cmocka_unit_test(another_inbound_takes_the_socket_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

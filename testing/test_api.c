@@ -61,7 +61,7 @@ static int rig_open(void **state)
 {
     struct rig *r = calloc(1, sizeof *r);
     struct err e;
-    if (!r || stats_init(&r->stats) < 0 || loop_init(&r->loop, 0, SLOTS, &e) < 0)
+    if (!r || stats_init(&r->stats, NULL) < 0 || loop_init(&r->loop, 0, SLOTS, &e) < 0)
         return -1;
     r->counters[0] = r->loop.counters;
     r->view = (struct api_view){.stats = &r->stats, .counters = r->counters, .loops = 1};

@@ -24,7 +24,7 @@ struct rig {
 static int rig_open(void **state)
 {
     struct rig *r = calloc(1, sizeof *r);
-    if (!r || stats_init(&r->stats) < 0)
+    if (!r || stats_init(&r->stats, NULL) < 0)
         return -1;
     r->loops[0] = r->a, r->loops[1] = r->b;
     r->view = (struct api_view){.stats = &r->stats,

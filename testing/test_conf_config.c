@@ -80,8 +80,8 @@ static void the_manual_s_portal_loads_and_is_no_default(void **state)
     assert_false(c->has_default);
     assert_int_equal(c->outbound_count, 1);
     assert_int_equal(c->outbounds[0].kind, OUT_PORTAL);
-    assert_null(c->outbounds[0].portal.users);
-    assert_null(c->outbounds[0].portal.control_domain);
+    assert_null(c->outbounds[0].portal->users);
+    assert_null(c->outbounds[0].portal->control_domain);
     assert_int_equal(c->inbound_count, 2);
     assert_int_equal(c->inbounds[0].listen.type, ADDR_NONE);
     assert_int_equal(c->inbounds[0].ports.to, 80);
@@ -241,10 +241,10 @@ static void policies_default_and_are_brought_to_what_works(void **state)
             "{\"address\":\"a\",\"userLevel\":3}},{\"port\":2,\"protocol\":\"dokodemo-door\","
             "\"settings\":{\"address\":\"a\",\"timeout\":11}}]}");
     const struct policy want = POLICY_DEFAULT;
-    assert_memory_equal(&c->default_policy, &want, sizeof want);
+    assert_memory_equal(c->default_policy, &want, sizeof want);
     assert_memory_equal(config_policy(c, 7), &want, sizeof want);
-    assert_ptr_equal(config_policy(c, 0), &c->default_policy);
-    assert_ptr_equal(config_policy(c, 2), &c->default_policy);
+    assert_ptr_equal(config_policy(c, 0), c->default_policy);
+    assert_ptr_equal(config_policy(c, 2), c->default_policy);
     assert_true(config_policy(c, 1)->uplink_only == 2);
     assert_true(config_policy(c, 1)->downlink_only == want.downlink_only);
     assert_int_equal(config_policy(c, 1)->buffer_size, 16 * 1024);
@@ -279,16 +279,16 @@ static void counters_exist_as_policy_and_stats_say(void **state)
     (void)state;
     struct run r;
     struct config *c = run_good(&r, "{\"stats\":{}," COUNTED);
-    assert_string_equal(slot_name(c, c->inbounds[0].traffic.up), "-");
-    assert_string_equal(slot_name(c, c->inbounds[0].traffic.down),
+    assert_string_equal(slot_name(c, c->inbounds[0].traffic->up), "-");
+    assert_string_equal(slot_name(c, c->inbounds[0].traffic->down),
                         "inbound>>>in>>>traffic>>>downlink");
-    assert_string_equal(slot_name(c, c->outbounds[0].traffic.up),
+    assert_string_equal(slot_name(c, c->outbounds[0].traffic->up),
                         "outbound>>>out>>>traffic>>>uplink");
     const struct vmess_user *users = c->inbounds[0].vmess.users;
-    assert_string_equal(slot_name(c, users[0].user.traffic.up), "user>>>a@b>>>traffic>>>uplink");
-    assert_string_equal(slot_name(c, users[0].user.traffic.down), "-");
-    assert_int_equal(users[1].user.traffic.up, -1);
-    assert_int_equal(users[2].user.traffic.up, -1);
+    assert_string_equal(slot_name(c, users[0].user->traffic.up), "user>>>a@b>>>traffic>>>uplink");
+    assert_string_equal(slot_name(c, users[0].user->traffic.down), "-");
+    assert_int_equal(users[1].user->traffic.up, -1);
+    assert_int_equal(users[2].user->traffic.up, -1);
     run_free(&r);
 }
 
@@ -297,9 +297,9 @@ static void tunnels_are_counted_always(void **state)
     (void)state;
     struct run r;
     struct config *c = run_good(&r, "{" COUNTED);
-    assert_int_equal(c->inbounds[0].traffic.down, -1);
-    assert_int_equal(c->outbounds[0].traffic.up, -1);
-    const struct portal_conf *p = &c->outbounds[1].portal;
+    assert_int_equal(c->inbounds[0].traffic->down, -1);
+    assert_int_equal(c->outbounds[0].traffic->up, -1);
+    const struct portal_conf *p = c->outbounds[1].portal;
     assert_string_equal(slot_name(c, p->traffic.up), "portal>>>po>>>traffic>>>uplink");
     assert_string_equal(slot_name(c, p->traffic.down), "portal>>>po>>>traffic>>>downlink");
     assert_string_equal(slot_name(c, p->carriers_slot), "portal>>>po>>>carriers");
@@ -330,15 +330,15 @@ static void outbounds_stand_before_the_api_before_portals(void **state)
     for (size_t i = 0; i < 4; i++)
         assert_int_equal(c->outbounds[i].kind, kinds[i]);
     assert_true(c->outbounds[0].blackhole.http);
-    assert_int_equal(c->outbounds[1].send_through.type, ADDR_IPV6);
+    assert_int_equal(c->outbounds[1].send_through->type, ADDR_IPV6);
     assert_int_equal(c->outbounds[1].freedom.redirect.type, ADDR_IPV6);
     assert_int_equal(c->outbounds[1].freedom.redirect.port, 0);
     assert_int_equal(c->outbounds[1].freedom.family, DIAL_IPV4);
     assert_int_equal(c->rules.items[0].outbound, 3);
     assert_int_equal(c->rules.items[1].outbound, 2);
-    assert_string_equal(c->outbounds[3].portal.control_domain, "c");
-    assert_int_equal(c->outbounds[3].portal.user_count, 1);
-    assert_string_equal(c->outbounds[3].portal.users[0], "u@v");
+    assert_string_equal(c->outbounds[3].portal->control_domain, "c");
+    assert_int_equal(c->outbounds[3].portal->user_count, 1);
+    assert_string_equal(c->outbounds[3].portal->users[0], "u@v");
     run_free(&r);
 }
 

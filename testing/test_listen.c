@@ -31,12 +31,19 @@ static void on_accepted(struct listener *ln, int fd, const struct addr *from)
     d->fds[d->count++] = fd;
 }
 
-static void door_open_at(struct door *d, const struct addr *at)
+static int open_one(const struct addr *at, int socktype)
 {
     struct err e;
+    int fd;
+    assert_int_equal(listen_open(at, socktype, &fd, 1, &e), 0);
+    return fd;
+}
+
+static void door_open_at(struct door *d, const struct addr *at)
+{
     memset(d, 0, sizeof *d);
     rig_open(&d->rig);
-    assert_int_equal(listen_start(&d->ln, &d->rig.loop, at, false, on_accepted, d, &e), 0);
+    listen_start(&d->ln, &d->rig.loop, open_one(at, SOCK_STREAM), on_accepted, d);
     d->at = rig_addr_of(d->ln.fd);
 }
 
@@ -129,85 +136,176 @@ static void every_address_means_both_families(void **state)
     door_close(&d);
 }
 
+/* Neither by one nor by several, of whatever type: this is how a second process fails. */
+static void assert_taken(const struct addr *at, int socktype)
+{
+    struct err e;
+    int fds[3], next = rig_next_fd();
+    for (unsigned count = 1; count <= 3; count += 2) {
+        assert_int_equal(listen_open(at, socktype, fds, count, &e), -1);
+        assert_int_equal(e.code, EADDRINUSE);
+        assert_non_null(strstr(e.text, "listen on "));
+        for (unsigned i = 0; i < count; i++)
+            assert_int_equal(fds[i], -1);
+        assert_int_equal(rig_next_fd(), next); /* nothing is left open */
+    }
+}
+
 static void a_port_is_taken_once(void **state)
 {
     (void)state;
-    struct door d;
-    struct listener second;
-    struct err e;
-    door_open(&d);
-    for (int shared = 0; shared < 2; shared++) {
-        assert_int_equal(listen_start(&second, &d.rig.loop, &d.at, shared, on_accepted, &d, &e),
-                         -1);
-        assert_int_equal(e.code, EADDRINUSE);
-        assert_non_null(strstr(e.text, "listen on 127.0.0.1:"));
-    }
-    struct addr any = {.type = ADDR_NONE, .port = d.at.port};
-    assert_int_equal(listen_start(&second, &d.rig.loop, &any, false, on_accepted, &d, &e), -1);
-    assert_int_equal(e.code, EADDRINUSE);
-    door_close(&d);
-}
-
-static void a_datagram_port_is_taken_once(void **state)
-{
-    (void)state;
-    struct addr at = rig_addr("127.0.0.1", 0);
-    struct err e;
-    int first = listen_bind(&at, SOCK_DGRAM, false, &e);
-    assert_true(first >= 0);
-    at = rig_addr_of(first);
-    assert_int_equal(listen_bind(&at, SOCK_DGRAM, false, &e), -1);
-    assert_int_equal(e.code, EADDRINUSE);
-    close(first);
+    static const int types[] = {SOCK_STREAM, SOCK_DGRAM};
+    for (size_t t = 0; t < 2; t++)
+        for (unsigned count = 1; count <= 4; count++) {
+            struct addr at = rig_addr("127.0.0.1", 0);
+            struct err e;
+            int fds[4];
+            assert_int_equal(listen_open(&at, types[t], fds, count, &e), 0);
+            at = rig_addr_of(fds[0]);
+            assert_taken(&at, types[t]);
+            assert_taken(&(struct addr){.type = ADDR_NONE, .port = at.port}, types[t]);
+            listen_close(fds, count);
+            assert_int_equal(listen_open(&at, types[t], fds, count, &e), 0);
+            listen_close(fds, count);
+        }
 }
 
 /* After a restart the port still has connections of the last run. */
 static void a_port_with_old_connections_is_taken_again(void **state)
 {
     (void)state;
-    struct door d;
-    door_open(&d);
-    int client = rig_connect(&d.at);
-    RIG_UNTIL(&d.rig, d.count == 1);
-    shutdown(d.fds[0], SHUT_WR);
-    struct addr at = d.at;
-    close(client);
-    listen_stop(&d.ln);
-    struct listener again;
-    struct err e;
-    assert_int_equal(listen_start(&again, &d.rig.loop, &at, false, on_accepted, &d, &e), 0);
-    listen_stop(&again);
-    door_drop(&d);
-    rig_close(&d.rig);
+    for (unsigned count = 1; count <= 3; count += 2) {
+        struct door d;
+        struct err e;
+        int fds[3];
+        door_open(&d);
+        int client = rig_connect(&d.at);
+        RIG_UNTIL(&d.rig, d.count == 1);
+        shutdown(d.fds[0], SHUT_WR);
+        struct addr at = d.at;
+        close(client);
+        listen_stop(&d.ln);
+        assert_int_equal(listen_open(&at, SOCK_STREAM, fds, count, &e), 0);
+        listen_close(fds, count);
+        door_drop(&d);
+        rig_close(&d.rig);
+    }
 }
+
+enum { LOOPS = 4, CLIENTS = 64 };
 
 static void workers_share_a_port(void **state)
 {
     (void)state;
     struct rig r;
     struct addr at = rig_addr("127.0.0.1", 0);
-    struct listener a, b;
+    struct listener ln[LOOPS];
+    struct door d[LOOPS];
     struct err e;
+    int fds[LOOPS], clients[CLIENTS];
+    size_t used = 0, count = 0;
     rig_open(&r);
-    assert_int_equal(listen_start(&a, &r.loop, &at, true, on_accepted, NULL, &e), 0);
-    at = rig_addr_of(a.fd);
-    assert_int_equal(listen_start(&b, &r.loop, &at, true, on_accepted, NULL, &e), 0);
-    listen_stop(&a);
-    listen_stop(&b);
+    memset(d, 0, sizeof d);
+    assert_int_equal(listen_open(&at, SOCK_STREAM, fds, LOOPS, &e), 0);
+    at = rig_addr_of(fds[0]);
+    for (size_t i = 0; i < LOOPS; i++)
+        listen_start(&ln[i], &r.loop, fds[i], on_accepted, &d[i]);
+    for (size_t i = 0; i < CLIENTS; i++)
+        clients[i] = rig_connect(&at);
+    RIG_UNTIL(&r, d[0].count + d[1].count + d[2].count + d[3].count == CLIENTS);
+    for (size_t i = 0; i < LOOPS; i++) {
+        used += d[i].count > 0;
+        while (d[i].count)
+            close(d[i].fds[--d[i].count]);
+        listen_stop(&ln[i]);
+    }
+    assert_in_range(used, 2, LOOPS);
+    while (count < CLIENTS)
+        close(clients[count++]);
     rig_close(&r);
+}
+
+/* One source's datagrams all come to the same socket. */
+static void workers_share_a_datagram_port(void **state)
+{
+    (void)state;
+    struct addr at = rig_addr("127.0.0.1", 0), from;
+    struct err e;
+    int fds[LOOPS];
+    size_t used[LOOPS] = {0}, sockets = 0;
+    assert_int_equal(listen_open(&at, SOCK_DGRAM, fds, LOOPS, &e), 0);
+    at = rig_addr_of(fds[0]);
+    struct sockaddr_storage ss;
+    socklen_t len = addr_to_sockaddr(&at, &ss);
+    for (size_t i = 0; i < CLIENTS; i++) {
+        int client = rig_udp(&from);
+        size_t got = 0;
+        char byte;
+        for (int n = 0; n < 3; n++)
+            assert_int_equal(sendto(client, "x", 1, 0, (struct sockaddr *)&ss, len), 1);
+        for (size_t k = 0; k < LOOPS; k++) {
+            size_t here = 0;
+            while (recv(fds[k], &byte, 1, MSG_DONTWAIT) == 1)
+                here++;
+            assert_true(here == 0 || here == 3);
+            used[k] += here;
+            got += here;
+        }
+        assert_int_equal(got, 3);
+        close(client);
+    }
+    for (size_t i = 0; i < LOOPS; i++)
+        sockets += used[i] > 0;
+    assert_in_range(sockets, 2, LOOPS);
+    listen_close(fds, LOOPS);
 }
 
 static void an_address_that_is_not_ours_is_refused(void **state)
 {
     (void)state;
-    struct rig r;
     struct addr at = rig_addr("192.0.2.1", 0);
-    struct listener ln;
     struct err e;
-    rig_open(&r);
-    assert_int_equal(listen_start(&ln, &r.loop, &at, false, on_accepted, NULL, &e), -1);
+    int fd;
+    assert_int_equal(listen_open(&at, SOCK_STREAM, &fd, 1, &e), -1);
     assert_int_equal(e.code, EADDRNOTAVAIL);
-    rig_close(&r);
+}
+
+static void who_waits_goes_with_the_socket(void **state)
+{
+    (void)state;
+    struct door d, heir;
+    struct listener next;
+    door_open(&d);
+    memset(&heir, 0, sizeof heir);
+    int client = rig_connect(&d.at);
+    listen_start(&next, &d.rig.loop, listen_release(&d.ln), on_accepted, &heir);
+    RIG_UNTIL(&d.rig, heir.count == 1);
+    assert_int_equal(d.count, 0);
+    close(heir.fds[0]);
+    close(client);
+    listen_stop(&next);
+    rig_close(&d.rig);
+}
+
+static void draining_accepts_who_waits_and_then_refuses(void **state)
+{
+    (void)state;
+    struct door d;
+    struct sockaddr_storage ss;
+    door_open(&d);
+    int clients[8];
+    for (size_t i = 0; i < 8; i++)
+        clients[i] = rig_connect(&d.at);
+    listen_drain(&d.ln);
+    assert_int_equal(d.count, 8);
+    socklen_t len = addr_to_sockaddr(&d.at, &ss);
+    int late = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(late, (struct sockaddr *)&ss, len), -1);
+    close(late);
+    for (size_t i = 0; i < 8; i++)
+        close(clients[i]);
+    door_drop(&d);
+    rig_close(&d.rig);
 }
 
 static void refusing_is_a_reset(void **state)
@@ -298,9 +396,11 @@ int main(void)
         cmocka_unit_test(many_at_once_are_all_accepted),
         cmocka_unit_test(every_address_means_both_families),
         cmocka_unit_test(a_port_is_taken_once),
-        cmocka_unit_test(a_datagram_port_is_taken_once),
         cmocka_unit_test(a_port_with_old_connections_is_taken_again),
         cmocka_unit_test(workers_share_a_port),
+        cmocka_unit_test(workers_share_a_datagram_port),
+        cmocka_unit_test(who_waits_goes_with_the_socket),
+        cmocka_unit_test(draining_accepts_who_waits_and_then_refuses),
         cmocka_unit_test(an_address_that_is_not_ours_is_refused),
         cmocka_unit_test(refusing_is_a_reset),
         cmocka_unit_test(without_descriptors_accepting_pauses_and_resumes),

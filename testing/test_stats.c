@@ -14,7 +14,7 @@ static void stats_fixed_counters_have_the_slots_of_their_names(void **state)
 {
     (void)state;
     struct stats s;
-    assert_int_equal(stats_init(&s), 0);
+    assert_int_equal(stats_init(&s, NULL), 0);
     assert_int_equal(s.count, STAT_FIXED);
     assert_int_equal(stats_slot(&s, "flows_opened"), STAT_flows_opened);
     assert_int_equal(stats_slot(&s, "datagrams_dropped"), STAT_datagrams_dropped);
@@ -31,7 +31,7 @@ static void stats_slot_of_a_name_stays_the_same(void **state)
     struct stats s;
     int slots[500];
     char name[64];
-    assert_int_equal(stats_init(&s), 0);
+    assert_int_equal(stats_init(&s, NULL), 0);
     for (int i = 0; i < 500; i++) {
         snprintf(name, sizeof name, "inbound>>>door-%d>>>traffic>>>uplink", i);
         slots[i] = stats_slot(&s, name);
@@ -48,11 +48,46 @@ static void stats_slot_of_a_name_stays_the_same(void **state)
     assert_int_equal(s.count, 0);
 }
 
+static void slots_stay_when_another_registry_follows(void **state)
+{
+    (void)state;
+    struct stats a, b;
+    assert_int_equal(stats_init(&a, NULL), 0);
+    int first = stats_slot(&a, "portal>>>one>>>carriers");
+    int second = stats_slot(&a, "portal>>>two>>>carriers");
+    assert_int_equal(stats_init(&b, &a), 0);
+    stats_fini(&a);
+    assert_int_equal(stats_slot(&b, "portal>>>three>>>carriers"), second + 1);
+    assert_int_equal(stats_slot(&b, "portal>>>two>>>carriers"), second);
+    assert_int_equal(stats_slot(&b, "portal>>>one>>>carriers"), first);
+    stats_fini(&b);
+}
+
+static void there_are_no_more_slots_than_the_most(void **state)
+{
+    (void)state;
+    struct stats s;
+    assert_int_equal(stats_init(&s, NULL), 0);
+    unsigned there = s.count;
+    s.count = STATS_MAX; /* as if so many had been added */
+    struct stat_info *info = s.info, *many = calloc(STATS_MAX, sizeof *many);
+    assert_non_null(many);
+    for (unsigned i = 0; i < STATS_MAX; i++)
+        many[i].name = "x";
+    s.info = many;
+    assert_int_equal(stats_slot(&s, "one more"), -1);
+    assert_int_equal(stats_slot(&s, "x"), 0);
+    free(many);
+    s.info = info;
+    s.count = there;
+    stats_fini(&s);
+}
+
 static void stats_traffic_counts_and_all_else_is_a_gauge(void **state)
 {
     (void)state;
     struct stats s;
-    assert_int_equal(stats_init(&s), 0);
+    assert_int_equal(stats_init(&s, NULL), 0);
     int up = stats_slot(&s, "user>>>a@b>>>traffic>>>uplink");
     int carriers = stats_slot(&s, "portal>>>web>>>carriers");
     assert_int_equal(s.info[up].kind, STAT_COUNTER);
@@ -108,6 +143,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stats_fixed_counters_have_the_slots_of_their_names),
         cmocka_unit_test(stats_slot_of_a_name_stays_the_same),
+        cmocka_unit_test(slots_stay_when_another_registry_follows),
+        cmocka_unit_test(there_are_no_more_slots_than_the_most),
         cmocka_unit_test(stats_traffic_counts_and_all_else_is_a_gauge),
         cmocka_unit_test(stat_sum_adds_the_loops_and_only_that_slot),
         cmocka_unit_test(stat_sum_never_goes_back_while_loops_count),

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "transport/listen.h"
 #include "transport/udp.h"
 
 enum { SOURCES = 5000, MOST = 4096 };
@@ -42,9 +43,12 @@ static void hub_open_at(struct hub *h, struct addr at)
     h->traffic = (struct traffic){STAT_FIXED, STAT_FIXED + 1};
     h->ends = calloc(SOURCES, sizeof *h->ends);
     h->from = calloc(SOURCES, sizeof *h->from);
-    int fd = rig_next_fd();
-    h->listener = udp_listen(&h->rig.loop, &at, false, &h->traffic, on_arrived, h, &e);
+    int fd;
+    assert_int_equal(listen_open(&at, SOCK_DGRAM, &fd, 1, &e), 0);
+    h->listener = udp_listener_new(&h->rig.loop);
     assert_non_null(h->listener);
+    udp_listener_own(h->listener, &h->traffic, on_arrived, h);
+    udp_listener_start(h->listener, fd);
     h->at = rig_addr_of(fd);
 }
 

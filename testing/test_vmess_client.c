@@ -19,6 +19,7 @@ static int64_t test_now(void)
 }
 
 struct pair { /* a client and a server that know each other */
+    struct user who;
     struct vmess_user user;
     struct vmess_in_conf conf;
     struct vmess_server *server;
@@ -45,6 +46,7 @@ static void pair_open(struct pair *p, enum vmess_security security, enum net net
     p->user.id[3] = 0x77;
     p->user.security = security;
     assert_int_equal(vmess_user_init(&p->user, &e), 0);
+    p->user.user = &p->who;
     p->conf = (struct vmess_in_conf){.users = &p->user, .count = 1};
     p->server = vmess_server_new(&p->conf, test_now);
     p->client = vmess_request_new(&p->user, net, target, NOW);
@@ -121,7 +123,7 @@ static void client_and_server_understand_each_other(void **state)
             pair_open(&p, all[i], nets[n], &target);
             assert_int_equal(p.meta.net, nets[n]);
             assert_true(addr_equal(&p.meta.target, &target));
-            assert_ptr_equal(p.meta.user, &p.user.user);
+            assert_ptr_equal(p.meta.user, &p.who);
             assert_true(p.accept->marks_end);
             send_one(p.client, p.accept, "before the answer");
             answer(&p);

@@ -21,6 +21,7 @@ static int64_t test_now(void)
 }
 
 struct rig { /* one server with one user */
+    struct user who;
     struct vmess_user user;
     struct vmess_in_conf conf;
     struct vmess_server *server;
@@ -33,6 +34,7 @@ static void rig_open(struct rig *r, const char *uuid, int64_t now)
     clock_now = now;
     assert_int_equal(vmess_parse_id(r->user.id, uuid, &e), 0);
     assert_int_equal(vmess_user_init(&r->user, &e), 0);
+    r->user.user = &r->who;
     r->conf = (struct vmess_in_conf){.users = &r->user, .count = 1};
     r->server = vmess_server_new(&r->conf, test_now);
     assert_non_null(r->server);
@@ -91,7 +93,7 @@ static struct vmess_request some_request(uint8_t number)
 static void check_meta(struct vectors *v, int i, const struct rig *r, const struct meta *m)
 {
     long long command = vectors_number(v, "cases.%d.fields.command", i);
-    assert_ptr_equal(m->user, &r->user.user);
+    assert_ptr_equal(m->user, &r->who);
     assert_int_equal(m->net, command == VMESS_UDP ? NET_UDP : NET_TCP);
     if (command == VMESS_MUX) {
         assert_int_equal(m->target.type, ADDR_NAME);

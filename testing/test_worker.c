@@ -6,18 +6,21 @@
 #include "conf/worker.h"
 #include "testing/conf_rig.h"
 
-/* A worker of a config that is given by its inbounds' port and target. */
+/* A worker of a config that is given by its inbound's port and target. */
 struct job {
-    struct run run;
+    struct generation *generation;
     struct worker worker;
-    struct api_view view;
-    struct portal_shards **shards;
+    struct worker_shared shared;
+    struct portals portals;
+    struct plan plan;
+    struct counter *counters;
 };
 
 static void job_open(struct job *j, uint16_t port, uint16_t target)
 {
     char text[1000];
     struct err e;
+    struct run run;
     memset(j, 0, sizeof *j);
     snprintf(text, sizeof text,
              "{\"inbounds\": [{\"tag\": \"door\", \"listen\": \"127.0.0.1\", \"port\": %u,"
@@ -25,25 +28,51 @@ static void job_open(struct job *j, uint16_t port, uint16_t target)
              " \"port\": %u, \"network\": \"tcp\"}}],"
              " \"outbounds\": [{\"protocol\": \"freedom\"}]}",
              port, target);
-    j->run = run_text(text);
-    if (!j->run.config)
-        fail_msg("%s", j->run.said);
-    j->shards = worker_shards_new(j->run.config, 1);
-    assert_non_null(j->shards);
-    assert_int_equal(worker_init(&j->worker, 0, 1, j->run.config, j->shards, &j->view, &e), 0);
+    run_good(&run, text);
+    free(run.said);
+    j->generation = generation_new(run.config);
+    j->shared = (struct worker_shared){.count = 1, .counters = &j->counters};
+    assert_int_equal(worker_init(&j->worker, 0, &j->shared, &e), 0);
+    j->counters = j->worker.loop.counters;
+    if (plan_init(&j->plan, NULL, j->generation, 1, &j->portals, &e) < 0)
+        fail_msg("%s", e.text);
+}
+
+static void job_prepare(struct job *j)
+{
+    struct err e;
+    assert_int_equal(worker_prepare(&j->worker, &j->plan, &e), 0);
 }
 
 static void job_close(struct job *j)
 {
+    plan_fini(&j->plan);
+    worker_clear(&j->worker);
+    while (worker_settle(&j->worker))
+        ;
     worker_fini(&j->worker);
-    worker_shards_free(j->shards, j->run.config);
-    run_free(&j->run);
+    generation_unref(j->generation);
+    portals_fini(&j->portals);
 }
 
 static void *run_worker(void *arg)
 {
     worker_run(arg);
     return NULL;
+}
+
+static void job_run(struct job *j)
+{
+    job_prepare(j);
+    worker_change(&j->worker, &j->plan);
+    assert_int_equal(pthread_create(&j->worker.thread, NULL, run_worker, &j->worker), 0);
+}
+
+static void job_stop(struct job *j)
+{
+    worker_stop(&j->worker);
+    pthread_join(j->worker.thread, NULL);
+    job_close(j);
 }
 
 /* A port that was free a moment ago. */
@@ -60,20 +89,16 @@ static void a_worker_carries_bytes_until_it_is_stopped(void **state)
     struct rig r;
     struct job j;
     struct addr target, door = rig_addr("127.0.0.1", free_port());
-    struct err e;
     rig_open(&r);
     int listening = rig_listen(&target, 8);
     job_open(&j, door.port, target.port);
-    assert_int_equal(worker_listen(&j.worker, &e), 0);
-    assert_int_equal(pthread_create(&j.worker.thread, NULL, run_worker, &j.worker), 0);
+    job_run(&j);
     int visitor = rig_connect(&door), origin = rig_accept(&r, listening);
     rig_say(&r, visitor, "hello");
     rig_hear(&r, origin, "hello");
     rig_say(&r, origin, "answer");
     rig_hear(&r, visitor, "answer");
-    worker_stop(&j.worker);
-    pthread_join(j.worker.thread, NULL);
-    job_close(&j);
+    job_stop(&j);
     /* What was under way ends as what it is: broken. */
     assert_int_equal(rig_drain(&r, visitor, NULL), ECONNRESET);
     assert_int_equal(rig_drain(&r, origin, NULL), ECONNRESET);
@@ -83,31 +108,69 @@ static void a_worker_carries_bytes_until_it_is_stopped(void **state)
     rig_close(&r);
 }
 
-static void a_port_in_use_names_the_inbound(void **state)
+static int drain(struct worker *w, void *with)
+{
+    (void)with;
+    worker_drain(w);
+    return 7;
+}
+
+static void a_worker_that_drains_counts_who_is_open_and_takes_nobody_new(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct job j;
+    struct sockaddr_storage ss;
+    struct addr target, door = rig_addr("127.0.0.1", free_port());
+    rig_open(&r);
+    int listening = rig_listen(&target, 8);
+    job_open(&j, door.port, target.port);
+    job_run(&j);
+    int visitor = rig_connect(&door), origin = rig_accept(&r, listening);
+    assert_int_equal(atomic_load(&j.worker.visitors), SIZE_MAX);
+    worker_ask(&j.worker, drain, NULL);
+    assert_int_equal(worker_answer(&j.worker), 7);
+    assert_int_equal(atomic_load(&j.worker.visitors), 1);
+    socklen_t len = addr_to_sockaddr(&door, &ss);
+    int late = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(late, (struct sockaddr *)&ss, len), -1);
+    assert_int_equal(errno, ECONNREFUSED);
+    close(late);
+    rig_say(&r, visitor, "hello");
+    rig_hear(&r, origin, "hello");
+    close(visitor);
+    assert_int_equal(rig_drain(&r, origin, NULL), 0);
+    close(origin);
+    RIG_UNTIL(&r, atomic_load(&j.worker.visitors) == 0);
+    job_stop(&j);
+    close(listening);
+    rig_close(&r);
+}
+
+static void a_change_that_is_abandoned_leaves_nothing(void **state)
 {
     (void)state;
     struct job j;
-    struct addr at;
-    struct err e;
-    int listening = rig_listen(&at, 1);
-    job_open(&j, at.port, 80);
-    assert_int_equal(worker_listen(&j.worker, &e), -1);
-    assert_int_equal(e.code, EADDRINUSE);
-    assert_non_null(strstr(e.text, "door"));
-    assert_non_null(strstr(e.text, "Address already in use"));
+    job_open(&j, free_port(), 80);
+    int next = rig_next_fd();
+    job_prepare(&j);
+    worker_abandon(&j.worker, &j.plan);
+    assert_null(j.worker.next.generation);
+    assert_int_equal(atomic_load(&j.generation->shares), 1);
+    assert_int_equal(rig_next_fd(), next);
+    worker_abandon(&j.worker, &j.plan); /* again does nothing */
     job_close(&j);
-    close(listening);
 }
 
 static void a_worker_that_never_ran_goes(void **state)
 {
     (void)state;
     struct job j;
-    struct err e;
     job_open(&j, free_port(), 80);
     job_close(&j);
     job_open(&j, free_port(), 80);
-    assert_int_equal(worker_listen(&j.worker, &e), 0);
+    job_prepare(&j);
+    worker_change(&j.worker, &j.plan);
     job_close(&j);
 }
 
@@ -115,7 +178,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_worker_carries_bytes_until_it_is_stopped),
-        cmocka_unit_test(a_port_in_use_names_the_inbound),
+        cmocka_unit_test(a_worker_that_drains_counts_who_is_open_and_takes_nobody_new),
+        cmocka_unit_test(a_change_that_is_abandoned_leaves_nothing),
         cmocka_unit_test(a_worker_that_never_ran_goes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,18 +15,37 @@ enum {
 
 static const double PAUSE = 0.1; /* seconds without accepting when descriptors are short */
 
-static int bound_socket(const struct sockaddr *sa, socklen_t len, int socktype, bool shared)
+/* --- sockets --- */
+
+/* The answer to a datagram must come from the address to which it was sent. */
+static void tell_here(int fd)
 {
-    int fd = socket(sa->sa_family, socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, off = 0;
-    if (fd < 0)
-        return -1;
-    if (socktype == SOCK_STREAM) /* for datagrams it would let a second socket take the port over */
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (shared)
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    int on = 1;
+    if (setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on) < 0)
+        setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on); /* a host without IPv6 */
+}
+
+static bool bind_and_listen(int fd, const struct sockaddr *sa, socklen_t len, int socktype)
+{
+    int on = 1, off = 0;
     if (sa->sa_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-    if (bind(fd, sa, len) == 0)
+    if (socktype == SOCK_DGRAM) /* here SO_REUSEADDR would let a second socket take the port over */
+        return bind(fd, sa, len) == 0;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    stream_prepare(fd);
+    return bind(fd, sa, len) == 0 && listen(fd, BACKLOG) == 0;
+}
+
+/* shared: beside a socket of ours that has the port already. */
+static int open_at(const struct sockaddr *sa, socklen_t len, int socktype, bool shared)
+{
+    int fd = socket(sa->sa_family, socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
+    if (fd < 0)
+        return -1;
+    if (shared)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    if (bind_and_listen(fd, sa, len, socktype))
         return fd;
     int saved = errno;
     close(fd);
@@ -35,29 +54,75 @@ static int bound_socket(const struct sockaddr *sa, socklen_t len, int socktype, 
 }
 
 /* One socket for both families; on a host without IPv6 the IPv4 half of it. */
-static int bind_any(uint16_t port, int socktype, bool shared)
+static int open_any(uint16_t port, int socktype)
 {
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
     struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
-    int fd = bound_socket((struct sockaddr *)&v6, sizeof v6, socktype, shared);
-    if (fd >= 0 || (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL))
-        return fd;
-    return bound_socket((struct sockaddr *)&v4, sizeof v4, socktype, shared);
+    int fd = open_at((struct sockaddr *)&v6, sizeof v6, socktype, false);
+    if (fd < 0 && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
+        fd = open_at((struct sockaddr *)&v4, sizeof v4, socktype, false);
+    if (fd >= 0 && socktype == SOCK_DGRAM)
+        tell_here(fd);
+    return fd;
 }
 
-int listen_bind(const struct addr *at, int socktype, bool shared, struct err *e)
+static int open_first(const struct addr *at, int socktype)
+{
+    struct sockaddr_storage ss;
+    if (at->type == ADDR_NONE)
+        return open_any(at->port, socktype);
+    socklen_t len = addr_to_sockaddr(at, &ss);
+    return open_at((struct sockaddr *)&ss, len, socktype, false);
+}
+
+/* The first socket took the port without SO_REUSEPORT, which only one process can; only then do the others
+ * come beside it. */
+static bool open_others(const struct addr *at, int socktype, int fds[], unsigned count)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof ss;
+    int on = 1;
+    if (count == 1)
+        return true;
+    if (getsockname(fds[0], (struct sockaddr *)&ss, &len) < 0 ||
+        setsockopt(fds[0], SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0)
+        return false;
+    for (unsigned i = 1; i < count; i++) {
+        fds[i] = open_at((struct sockaddr *)&ss, len, socktype, true);
+        if (fds[i] < 0)
+            return false;
+        if (at->type == ADDR_NONE && socktype == SOCK_DGRAM)
+            tell_here(fds[i]);
+    }
+    return true;
+}
+
+int listen_open(const struct addr *at, int socktype, int fds[], unsigned count, struct err *e)
 {
     char text[ADDR_TEXT_MAX];
-    struct sockaddr_storage ss;
-    int fd;
-    if (at->type == ADDR_NONE) {
-        fd = bind_any(at->port, socktype, shared);
-        return fd >= 0 ? fd : err_sys(e, "listen on port %u of every address", at->port);
-    }
-    socklen_t len = addr_to_sockaddr(at, &ss);
-    fd = bound_socket((struct sockaddr *)&ss, len, socktype, shared);
-    return fd >= 0 ? fd : err_sys(e, "listen on %s", addr_text(at, text));
+    for (unsigned i = 0; i < count; i++)
+        fds[i] = -1;
+    fds[0] = open_first(at, socktype);
+    if (fds[0] >= 0 && open_others(at, socktype, fds, count))
+        return 0;
+    if (at->type == ADDR_NONE)
+        err_sys(e, "listen on port %u of every address", at->port);
+    else
+        err_sys(e, "listen on %s", addr_text(at, text));
+    listen_close(fds, count);
+    return -1;
 }
+
+void listen_close(int fds[], unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (fds[i] >= 0)
+            close(fds[i]);
+        fds[i] = -1;
+    }
+}
+
+/* --- a listener --- */
 
 /* The first descriptor number that is left to others than visitors. */
 static int fd_max(void)
@@ -125,31 +190,35 @@ static void on_acceptable(struct ev_loop *ev, ev_io *w, int events)
         ;
 }
 
-int listen_start(struct listener *ln, struct loop *l, const struct addr *at, bool shared,
-                 listen_accepted *accepted, void *owner, struct err *e)
+void listen_start(struct listener *ln, struct loop *l, int fd, listen_accepted *accepted,
+                  void *owner)
 {
-    char text[ADDR_TEXT_MAX];
-    *ln = (struct listener){.loop = l, .fd_max = fd_max(), .accepted = accepted, .owner = owner};
-    ln->fd = listen_bind(at, SOCK_STREAM, shared, e);
-    if (ln->fd < 0)
-        return -1;
-    stream_prepare(ln->fd);
-    if (listen(ln->fd, BACKLOG) < 0) {
-        err_sys(e, "listen on %s", addr_text(at, text));
-        close(ln->fd);
-        return -1;
-    }
+    *ln = (struct listener){
+        .loop = l, .fd = fd, .fd_max = fd_max(), .accepted = accepted, .owner = owner};
     ev_io_init(&ln->io, on_acceptable, ln->fd, EV_READ);
     ln->io.data = ln;
     ev_io_start(l->ev, &ln->io);
     ev_timer_init(&ln->pause, on_pause_over, 0, PAUSE);
     ln->pause.data = ln;
-    return 0;
+}
+
+int listen_release(struct listener *ln)
+{
+    int fd = ln->fd;
+    ev_io_stop(ln->loop->ev, &ln->io);
+    ev_timer_stop(ln->loop->ev, &ln->pause);
+    ln->fd = -1;
+    return fd;
+}
+
+void listen_drain(struct listener *ln)
+{
+    for (int i = 0; i < BACKLOG && listen_accept(ln); i++)
+        ;
+    listen_stop(ln);
 }
 
 void listen_stop(struct listener *ln)
 {
-    ev_io_stop(ln->loop->ev, &ln->io);
-    ev_timer_stop(ln->loop->ev, &ln->pause);
-    close(ln->fd);
+    close(listen_release(ln));
 }

@@ -1,5 +1,7 @@
-/* transport/listen.h -- a listening TCP socket that hands out accepted descriptors.
- * Thread: its loop. Errors: a failed bind says which address and why. When descriptors run short it stops
+/* transport/listen.h -- the sockets on which others reach us, and a listener that hands out what its TCP
+ * socket accepts.
+ * Thread: sockets are opened by any, a listener lives on its loop. Errors: a failed bind says which address
+ * and why. When descriptors run short it stops
  * accepting for a moment and leaves a reserve for carriers and the admin; it never spins. */
 #ifndef V2C_TRANSPORT_LISTEN_H
 #define V2C_TRANSPORT_LISTEN_H
@@ -22,14 +24,20 @@ struct listener {
     struct log_limit complained;
 };
 
-/* at: type ADDR_NONE listens on every address, IPv4 and IPv6. shared: other loops of this process listen
- * on the same port; a second process never may. */
-int listen_start(struct listener *ln, struct loop *l, const struct addr *at, bool shared,
-                 listen_accepted *accepted, void *owner, struct err *e);
+/* One socket for each of `count` loops, all on the same port, which no other process has or gets: TCP
+ * (SOCK_STREAM, listening) or UDP (SOCK_DGRAM). at: type ADDR_NONE is every address, IPv4 and IPv6.
+ * -1 and e: none is open. */
+int listen_open(const struct addr *at, int socktype, int fds[], unsigned count, struct err *e);
+void listen_close(int fds[], unsigned count); /* those that are not -1; sets -1 */
+
+/* Takes fd. */
+void listen_start(struct listener *ln, struct loop *l, int fd, listen_accepted *accepted,
+                  void *owner);
+/* Stops; the caller has the socket, and with it who waits there. */
+int listen_release(struct listener *ln);
+/* Accepts who waits, then stops. */
+void listen_drain(struct listener *ln);
 void listen_stop(struct listener *ln);
 void listen_refuse(int fd); /* resets an accepted connection */
-
-/* A bound socket of the given type, used by TCP and UDP listeners alike; -1 and e. */
-int listen_bind(const struct addr *at, int socktype, bool shared, struct err *e);
 
 #endif

@@ -73,8 +73,10 @@ static void udp_listener_gone(struct udp_listener *u)
 {
     if (!u->closing || u->peers)
         return;
-    ev_io_stop(u->loop->ev, &u->io);
-    close(u->fd);
+    if (u->fd >= 0) {
+        ev_io_stop(u->loop->ev, &u->io);
+        close(u->fd);
+    }
     free(u);
 }
 
@@ -252,35 +254,31 @@ static void on_datagram(struct ev_loop *ev, ev_io *w, int events)
         ;
 }
 
-static void tell_here(int fd)
-{
-    int on = 1;
-    if (setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on) < 0)
-        setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on); /* a host without IPv6 */
-}
-
-struct udp_listener *udp_listen(struct loop *l, const struct addr *at, bool shared,
-                                const struct traffic *traffic, udp_arrived *arrived, void *owner,
-                                struct err *e)
+struct udp_listener *udp_listener_new(struct loop *l)
 {
     struct udp_listener *u = calloc(1, sizeof *u);
-    if (!u) {
-        err_set(e, ENOMEM, "out of memory");
+    if (!u)
         return NULL;
-    }
-    *u = (struct udp_listener){.loop = l, .traffic = traffic, .arrived = arrived, .owner = owner};
-    u->fd = listen_bind(at, SOCK_DGRAM, shared, e);
-    if (u->fd < 0) {
-        free(u);
-        return NULL;
-    }
-    if (at->type == ADDR_NONE)
-        tell_here(u->fd);
+    u->loop = l;
+    u->fd = -1;
     crypto_shorthash_keygen(u->key);
-    ev_io_init(&u->io, on_datagram, u->fd, EV_READ);
-    u->io.data = u;
-    ev_io_start(l->ev, &u->io);
     return u;
+}
+
+void udp_listener_own(struct udp_listener *u, const struct traffic *traffic, udp_arrived *arrived,
+                      void *owner)
+{
+    u->traffic = traffic;
+    u->arrived = arrived;
+    u->owner = owner;
+}
+
+void udp_listener_start(struct udp_listener *u, int fd)
+{
+    u->fd = fd;
+    ev_io_init(&u->io, on_datagram, fd, EV_READ);
+    u->io.data = u;
+    ev_io_start(u->loop->ev, &u->io);
 }
 
 void udp_listener_free(struct udp_listener *u)

@@ -16,10 +16,13 @@ typedef bool udp_arrived(void *owner, struct end *end, const struct addr *from);
 
 extern const struct end_ops udp_peer_ops;
 
-/* NULL and e when the socket cannot be bound. */
-struct udp_listener *udp_listen(struct loop *l, const struct addr *at, bool shared,
-                                const struct traffic *traffic, udp_arrived *arrived, void *owner,
-                                struct err *e);
+/* Without a socket and an owner. NULL: out of memory. */
+struct udp_listener *udp_listener_new(struct loop *l);
+/* Where new sources go from now on; those that there are stay where they are. */
+void udp_listener_own(struct udp_listener *u, const struct traffic *traffic, udp_arrived *arrived,
+                      void *owner);
+/* Takes fd, which listen_open() opened. */
+void udp_listener_start(struct udp_listener *u, int fd);
 /* Takes no new sources; the flows live on and keep the socket until the last has ended. */
 void udp_listener_free(struct udp_listener *u);
 

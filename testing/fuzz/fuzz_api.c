@@ -72,7 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct stats stats;
     struct loop loop;
     struct err e;
-    demand(sodium_init() >= 0 && stats_init(&stats) == 0);
+    demand(sodium_init() >= 0 && stats_init(&stats, NULL) == 0);
     demand(loop_init(&loop, 0, STAT_FIXED, &e) == 0);
     struct counter *const counters[] = {loop.counters};
     const struct api_watch watch = {"bridge", "home", STAT_accepts, -1};

@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct config_source src = {.files = names, .file_count = 1};
     src.strict = size > 0 && data[size - 1] == '!';
     src.file_count += size > 0 && data[size - 1] == '+';
-    struct config *c = config_load(&src, out);
+    struct config *c = config_load(&src, NULL, out);
     fclose(out);
     if (!c && len == 0)
         __builtin_trap(); /* refused without a word */

@@ -179,23 +179,23 @@ class Program:
         self.process.wait()
 
     def stop(self):
-        """Asks it to end. v2c must then end by itself, with 0, and without a sanitizer's word."""
+        """Asks it to end at once. v2c must then do so, with 0, and without a sanitizer's word."""
         if self.process is None:
             return
         died = self.process.poll()
         if died is None:
-            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(signal.SIGINT)
             try:
                 self.process.wait(10 * SLOWER)
             except subprocess.TimeoutExpired:
                 self.kill()
-                died = "did not end after SIGTERM"
+                died = "did not end after SIGINT"
         if self.kind == "v2c":
             self.check_health()
             if died not in (None, -signal.SIGKILL):
                 raise AssertionError(f"{self.name} ended early: {died}\n{self.log()[-LOG_TAIL:]}")
             code = self.process.returncode
-            assert code in (0, -signal.SIGKILL), f"{self.name}: SIGTERM gave exit code {code}"
+            assert code in (0, -signal.SIGKILL), f"{self.name}: SIGINT gave exit code {code}"
 
     def check_health(self):
         log = self.log()

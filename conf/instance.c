@@ -1,0 +1,111 @@
+#include "conf/instance.h"
+
+#include "core/log.h"
+#include "proxy/vmess_inbound.h"
+#include "proxy/vmess_outbound.h"
+#include "reverse/bridge.h"
+#include "reverse/portal.h"
+
+struct outbound *outbound_make(struct worker *w, const struct generation *g, size_t i)
+{
+    const struct outbound_conf *o = &g->config->outbounds[i];
+    struct loop *l = &w->loop;
+    switch (o->kind) {
+    case OUT_FREEDOM:
+        return freedom_new(l, o->tag, &o->freedom, o->send_through, o->traffic);
+    case OUT_BLACKHOLE:
+        return blackhole_new(l, o->tag, &o->blackhole);
+    case OUT_VMESS:
+        return vmess_outbound_new(l, o->tag, &o->vmess, o->send_through, o->traffic);
+    case OUT_API:
+        return api_new(l, o->tag, &w->view);
+    case OUT_PORTAL:
+        return portal_new(l, o->portal, g->portals[i]);
+    }
+    return NULL;
+}
+
+void outbound_adopt(struct outbound *out, const struct outbound_conf *o)
+{
+    switch (o->kind) {
+    case OUT_FREEDOM:
+        freedom_adopt(out, &o->freedom, o->traffic);
+        break;
+    case OUT_BLACKHOLE:
+        blackhole_adopt(out, &o->blackhole);
+        break;
+    case OUT_VMESS:
+        vmess_outbound_adopt(out, &o->vmess, o->traffic);
+        break;
+    case OUT_PORTAL:
+        portal_adopt(out, o->portal);
+        break;
+    case OUT_API: /* shows what its worker has */
+        break;
+    }
+}
+
+struct inbound *inbound_make(struct worker *w, const struct inbound_conf *i)
+{
+    struct loop *l = &w->loop;
+    size_t ports = inbound_ports(i);
+    switch (i->kind) {
+    case IN_DOKODEMO:
+        return dokodemo_new(l, &w->dispatcher, i->tag, &i->dokodemo, ports, i->policy, i->traffic);
+    case IN_VMESS:
+        return vmess_inbound_new(l, &w->dispatcher, i->tag, &i->vmess, ports, i->policy,
+                                 i->traffic);
+    }
+    return NULL;
+}
+
+static void inherit_tcp(struct worker *w, struct inbound *in, const struct inbound_conf *i,
+                        size_t port, const struct door *d)
+{
+    struct inbound *old = w->now.inbounds[d->heir_of];
+    const struct inbound_conf *was = &w->now.generation->config->inbounds[d->heir_of];
+    accept_listen(accept_of(in), port, accept_release(accept_of(old), d->heir_port));
+    if (port == 0 && i->kind == IN_VMESS && was->kind == IN_VMESS)
+        vmess_inbound_inherit(in, old);
+}
+
+void inbound_open(struct worker *w, struct inbound *in, const struct inbound_conf *i,
+                  const struct doors *d)
+{
+    for (size_t n = 0; n < d->ports; n++) {
+        struct door *tcp = d->tcp ? &d->tcp[n] : NULL, *udp = d->udp ? &d->udp[n] : NULL;
+        if (tcp && tcp->heir_of != DOOR_NEW)
+            inherit_tcp(w, in, i, n, tcp);
+        else if (tcp)
+            accept_listen(accept_of(in), n, door_take(tcp, w->loop.index));
+        if (udp && udp->heir_of != DOOR_NEW)
+            dokodemo_inherit_udp(in, n, w->now.inbounds[udp->heir_of], udp->heir_port);
+        else if (udp)
+            dokodemo_listen_udp(in, n, door_take(udp, w->loop.index));
+    }
+}
+
+void inbound_adopt(struct inbound *in, const struct inbound_conf *i)
+{
+    if (i->kind == IN_DOKODEMO)
+        dokodemo_adopt(in, i->policy, i->traffic);
+    else
+        vmess_inbound_adopt(in, &i->vmess, i->policy, i->traffic);
+}
+
+struct inbound *bridge_make(struct worker *w, const struct config *c, size_t i)
+{
+    const struct bridge_conf *conf = &c->bridges[i];
+    unsigned share = bridge_share(conf, w->loop.index, w->shared->count);
+    if (!share)
+        return NULL;
+    struct inbound *b = bridge_new(&w->loop, &w->dispatcher, conf, config_policy(c, 0), share);
+    if (!b)
+        log_error("bridge \"%s\": out of memory", conf->tag);
+    return b;
+}
+
+void bridge_renew(struct inbound *in, const struct config *c, size_t i)
+{
+    bridge_adopt(in, &c->bridges[i], config_policy(c, 0));
+}

@@ -1,0 +1,195 @@
+#include "conf/process.h"
+
+#include <malloc.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "conf/reload.h"
+#include "core/log.h"
+
+/* --- the end --- */
+
+/* Flows may lead from one loop to another, so all loops end together. */
+static void process_free(struct process *p)
+{
+    bool moved = true;
+    for (unsigned i = 0; i < p->made; i++)
+        worker_clear(&p->workers[i]);
+    while (moved) {
+        moved = false;
+        for (unsigned i = 0; i < p->made; i++)
+            moved |= worker_settle(&p->workers[i]);
+    }
+    for (unsigned i = 0; i < p->made; i++)
+        worker_fini(&p->workers[i]);
+    portals_fini(&p->portals);
+    free(p->workers);
+    free(p->shared.counters);
+    generation_unref(p->generation);
+    *p = (struct process){0};
+}
+
+/* --- the start --- */
+
+static int process_make_workers(struct process *p, struct err *e)
+{
+    struct worker_shared *s = &p->shared;
+    s->counters = calloc(s->count, sizeof(struct counter *));
+    p->workers = calloc(s->count, sizeof *p->workers);
+    if (!s->counters || !p->workers)
+        return err_set(e, ENOMEM, "out of memory");
+    for (; p->made < s->count; p->made++) {
+        if (worker_init(&p->workers[p->made], p->made, s, e) < 0)
+            return -1;
+        s->counters[p->made] = p->workers[p->made].loop.counters;
+    }
+    return 0;
+}
+
+static int process_install(struct process *p, struct err *e)
+{
+    struct plan plan;
+    int result = 0;
+    if (plan_init(&plan, NULL, p->generation, p->shared.count, &p->portals, e) < 0)
+        return -1;
+    for (unsigned i = 0; result == 0 && i < p->made; i++)
+        result = worker_prepare(&p->workers[i], &plan, e);
+    for (unsigned i = 0; i < p->made; i++)
+        if (result == 0)
+            worker_change(&p->workers[i], &plan);
+        else
+            worker_abandon(&p->workers[i], &plan);
+    plan_fini(&plan);
+    return result;
+}
+
+int process_start(struct process *p, struct config *c, const struct config_source *source,
+                  struct err *e)
+{
+    *p = (struct process){.source = *source, .generation = generation_new(c)};
+    if (!p->generation) {
+        config_free(c);
+        return err_set(e, ENOMEM, "out of memory");
+    }
+    p->shared = (struct worker_shared){.count = c->workers, .started = (double)time(NULL)};
+    p->shared.budget.limit = c->memory;
+    if (process_make_workers(p, e) == 0 && process_install(p, e) == 0)
+        return 0;
+    process_free(p);
+    return -1;
+}
+
+/* --- the threads --- */
+
+static void *worker_thread(void *arg)
+{
+    worker_run(arg);
+    return NULL;
+}
+
+static void process_stop(struct process *p, unsigned running)
+{
+    for (unsigned i = 0; i < running; i++)
+        worker_stop(&p->workers[i]);
+    for (unsigned i = 0; i < running; i++)
+        pthread_join(p->workers[i].thread, NULL);
+}
+
+static int process_run_workers(struct process *p, struct err *e)
+{
+    for (unsigned i = 0; i < p->made; i++) {
+        int error = pthread_create(&p->workers[i].thread, NULL, worker_thread, &p->workers[i]);
+        if (error == 0)
+            continue;
+        process_stop(p, i);
+        errno = error;
+        return err_sys(e, "worker %u", i);
+    }
+    return 0;
+}
+
+/* --- signals --- */
+
+static void reopen_logs(void)
+{
+    struct err e;
+    if (log_reopen(&e) < 0)
+        log_error("log files: %s", e.text);
+}
+
+/* The main thread only waits for signals; the others have them blocked. True: to drain first. */
+static bool process_wait(struct process *p, const sigset_t *signals)
+{
+    int caught;
+    for (;;) {
+        if (sigwait(signals, &caught) != 0)
+            continue;
+        if (caught == SIGHUP)
+            process_reload(p);
+        else if (caught == SIGUSR1)
+            reopen_logs();
+        else
+            return caught == SIGTERM;
+    }
+}
+
+static int drain(struct worker *w, void *with)
+{
+    (void)with;
+    worker_drain(w);
+    return 0;
+}
+
+static size_t process_visitors(const struct process *p)
+{
+    size_t count = 0;
+    for (unsigned i = 0; i < p->made; i++)
+        count += atomic_load_explicit(&p->workers[i].visitors, memory_order_relaxed);
+    return count;
+}
+
+/* True: a signal says to end at once. */
+static bool ends_at_once(const sigset_t *signals)
+{
+    static const struct timespec look = {.tv_nsec = 50 * 1000 * 1000};
+    int caught = sigtimedwait(signals, NULL, &look);
+    if (caught == SIGUSR1)
+        reopen_logs();
+    return caught == SIGTERM || caught == SIGINT;
+}
+
+static void process_drain(struct process *p, const sigset_t *signals)
+{
+    double limit = p->generation->config->drain, end = loop_steady() + limit;
+    for (unsigned i = 0; i < p->made; i++)
+        worker_ask(&p->workers[i], drain, NULL);
+    for (unsigned i = 0; i < p->made; i++)
+        worker_answer(&p->workers[i]);
+    log_warn("v2c ends: %zu visitors are open and have %g s", process_visitors(p), limit);
+    while (process_visitors(p) > 0 && loop_steady() < end && !ends_at_once(signals))
+        ;
+}
+
+int process_run(struct process *p, struct err *e)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    int result = process_run_workers(p, e);
+    if (result == 0) {
+        malloc_trim(0); /* what reading the configuration took */
+        log_warn("v2c started");
+        if (process_wait(p, &signals) && p->generation->config->drain > 0) {
+            process_drain(p, &signals);
+            log_warn("v2c ends now: %zu visitors are cut", process_visitors(p));
+        }
+        process_stop(p, p->made);
+    }
+    process_free(p);
+    return result;
+}

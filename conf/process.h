@@ -1,0 +1,23 @@
+/* conf/process.h -- the running program: its workers, what signals do to it, and its end.
+ * Thread: the main thread. */
+#ifndef V2C_CONF_PROCESS_H
+#define V2C_CONF_PROCESS_H
+
+#include "conf/worker.h"
+
+struct process {
+    struct config_source source;   /* to be read again */
+    struct generation *generation; /* that runs */
+    struct worker_shared shared;
+    struct portals portals;
+    struct worker *workers;
+    unsigned made; /* workers that are there */
+};
+
+/* Opens all sockets; nothing runs yet. Takes c, always. source outlives it. -1 and e: nothing is left. */
+int process_start(struct process *p, struct config *c, const struct config_source *source,
+                  struct err *e);
+/* Runs until a signal ends it, and frees all. -1 and e: it could not run. */
+int process_run(struct process *p, struct err *e);
+
+#endif
