@@ -2,7 +2,7 @@
 """Measures v2c beside V2Ray, HAProxy and a bare multiplexer.
 
     bench.py run --v2c build/v2c --tools build/testing/bench [--bench NAMES] [--rounds N]
-    bench.py report results.json [--full]
+    bench.py report results.json [--full] [--into docs/BENCHMARKS.md]
     bench.py list
 
 docs/BENCHMARKS.md says what the figures mean. `make bench` calls `run`.
@@ -35,17 +35,19 @@ def arguments():
     run = commands.add_parser("run", help="measure; print Markdown, write results.json and report.md")
     run.add_argument("--v2c", required=True, help="the program")
     run.add_argument("--tools", required=True, help="folder of the compiled helpers")
-    run.add_argument("--other", action="append", default=[], metavar="NAME=PATH", help="another v2c beside it")
+    run.add_argument("--other", action="append", default=[], metavar="NAME=PATH",
+                     help="another v2c beside it")  # fmt: skip
     run.add_argument("--bench", default="", help="scenarios, with commas; default: all")
     run.add_argument("--subjects", default="", help="subjects, with commas; default: all")
     run.add_argument("--rounds", type=int, default=3)
-    run.add_argument("--seconds", type=float, default=2, help="length of a measuring window")
+    run.add_argument("--seconds", type=float, default=1.5, help="length of a measuring window")
     run.add_argument("--retries", type=int, default=1, help="how often a noisy sample is taken again")
     run.add_argument("--slow", action="store_true", help="with what takes V2Ray minutes")
     run.add_argument("--out", default="bench-results")
     show = commands.add_parser("report", help="print Markdown from results.json, to be pasted")
     show.add_argument("results")
     show.add_argument("--full", action="store_true", help="with every figure and its range")
+    show.add_argument("--into", metavar="FILE", help="put it there, between the lines that mark the last run")
     commands.add_parser("list", help="print the scenarios")
     return parser.parse_args()
 
@@ -81,6 +83,7 @@ class Run:
         self.scenarios = chosen(options.bench, SCENARIOS)
         self.tools = os.path.abspath(options.tools)
         self.samples, self.missing = [], []
+        self.machine, self.version = describe_machine(), first_line(os.path.abspath(options.v2c), "version")
         self.begin = time.monotonic()
 
     def miss(self, scenario, subject, why):
@@ -92,9 +95,7 @@ class Run:
     def runs(self, scenario, subject, number):
         """Whether this scenario says something about this subject in this round."""
         s = SCENARIOS[scenario]
-        if number >= s.rounds or subject in s.without:
-            return False
-        if s.role not in self.subjects[subject].roles and not (s.role == "far" and subject == "direct"):
+        if number >= s.rounds or s.role not in self.subjects[subject].roles:
             return False
         why = dict(s.slow).get(subject)
         if why and not self.options.slow:
@@ -102,16 +103,19 @@ class Run:
         return not why or self.options.slow
 
     def all(self, world):
+        """Every second round goes through the subjects the other way round. What is known after each scenario
+        is written, so that an interrupted run is not lost."""
         for number in range(self.options.rounds):
             order = self.names if number % 2 == 0 else self.names[::-1]
             for scenario in self.scenarios:
                 for subject in order:
                     if self.runs(scenario, subject, number):
                         self.one(world, scenario, subject, number)
+                self.write()
 
     def one(self, world, scenario, subject, number):
         """The quietest of a few tries."""
-        best = None
+        best, begin = None, time.monotonic()
         for _ in range(1 + self.options.retries):
             wait_quiet()
             try:
@@ -125,7 +129,8 @@ class Run:
                 break
         self.samples.append(best)
         shown = ", ".join(f"{m} {v:,.4g}" for m, v in best["metrics"].items() if v is not None)
-        print(f"{number + 1} {scenario:15} {subject:10} {shown}; others {best['others']:.0%}", file=sys.stderr, flush=True)
+        noise = f"others {best['others']:.0%}, {time.monotonic() - begin:.1f} s"
+        print(f"{number + 1} {scenario:15} {subject:10} {shown}; {noise}", file=sys.stderr, flush=True)
 
     def sample(self, world, scenario, subject, number):
         signal.alarm(LONGEST_SAMPLE)
@@ -141,12 +146,11 @@ class Run:
 
     def document(self):
         o = self.options
-        version = first_line(os.path.abspath(o.v2c), "version")
         names = " BENCH=" + ",".join(self.scenarios) if o.bench else ""
         return {
-            "version": version,
+            "version": self.version,
             "date": time.strftime("%Y-%m-%d"),
-            "machine": describe_machine(),
+            "machine": self.machine,
             "command": f"make bench{names} ROUNDS={o.rounds}" + (" SLOW=1" if o.slow else ""),
             "rounds": o.rounds,
             "seconds": o.seconds,
@@ -159,6 +163,14 @@ class Run:
             "goals": report.judge(self.samples),
         }
 
+    def write(self):
+        document = self.document()
+        os.makedirs(self.options.out, exist_ok=True)
+        for name, text in (("results.json", json.dumps(document, indent=1)),
+                           ("report.md", report.markdown(document, full=True))):  # fmt: skip
+            with open(os.path.join(self.options.out, name), "w", encoding="utf-8") as file:
+                file.write(text)
+
 
 def run(options):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -167,13 +179,7 @@ def run(options):
     r = Run(options)
     with Stage(r.tools) as stage:
         r.all(World(stage, options.seconds))
-    document = r.document()
-    os.makedirs(options.out, exist_ok=True)
-    with open(os.path.join(options.out, "results.json"), "w", encoding="utf-8") as file:
-        json.dump(document, file, indent=1)
-    with open(os.path.join(options.out, "report.md"), "w", encoding="utf-8") as file:
-        file.write(report.markdown(document, full=True))
-    print(report.markdown(document))
+    print(report.markdown(r.document()))
     return 0 if r.samples else 1
 
 
@@ -185,7 +191,15 @@ def main():
         return 0
     if options.command == "report":
         with open(options.results, encoding="utf-8") as file:
-            print(report.markdown(json.load(file), options.full))
+            text = report.markdown(json.load(file), options.full)
+        if not options.into:
+            print(text)
+            return 0
+        with open(options.into, "r+", encoding="utf-8") as file:
+            page = report.put_into(file.read(), text)
+            file.seek(0)
+            file.write(page)
+            file.truncate()
         return 0
     try:
         return run(options)

@@ -5,8 +5,8 @@ import subprocess
 import time
 
 from subjects import Tunnel
-from system import (ESTABLISHED, HOST, MIB, NotMeasured, free_port, raise_descriptor_limit, rss, socket_memory,
-    tcp_states, wait_for, wake_ups)  # fmt: skip
+from system import (ESTABLISHED, HOST, MIB, NotMeasured, free_port, raise_descriptor_limit, rss,
+    socket_memory, tcp_states, wait_for, wake_ups)  # fmt: skip
 from world import BULK, MB, SLOW, SMALL, failures, milliseconds, parse_wrk, wrk_command
 
 SETTLE = 1.0
@@ -42,7 +42,7 @@ def streams(world, stage, subject):
     if raise_descriptor_limit() < count + 1000:
         raise NotMeasured(f"the limit of descriptors is below {count + 1000}")
     t = world.echo_tunnel(stage, subject, check=False)
-    probe = stage.tool("visitors", "hold", t.address, 20, 200)
+    probe = stage.tool("visitors", "hold", t.address, 100, 1000)
     loads = [stage.tool("visitors", "hold", t.address, count // 2, period) for _ in range(2)]
     for load in loads:
         wait_for(lambda: load.report()["answered"] >= count // 2, 60, f"{count} visitors to be served")
@@ -109,6 +109,14 @@ def restart(role):
     return measure
 
 
+def waits(counts):
+    return {
+        "served_ms": milliseconds(counts["max"]),
+        "errors": failures(counts),
+        "asked": counts["asked"],
+    }
+
+
 def links_of(port):
     return tcp_states(port).count(ESTABLISHED)
 
@@ -135,7 +143,7 @@ def freeze(world, stage, subject):
     victim.signal(signal.SIGSTOP)
     time.sleep(4)
     counts = load.finish(patience / 1000 + 1)
-    return {"served_ms": milliseconds(counts["max"]), "errors": failures(counts), "asked": counts["asked"]}
+    return waits(counts)
 
 
 def rolling(world, stage, subject):
@@ -192,11 +200,9 @@ def link(stage, delay_ms, rate_kbit=0):
 
 
 def far_tunnel(world, stage, subject, spaces):
-    """A tunnel through the link, or no tunnel: then the origin itself is at the other end."""
+    """A tunnel through the link, with an nginx of its own behind it."""
     web = free_port()
     world.start_nginx(stage, f"0.0.0.0:{web}", spaces[1])
-    if subject.name == "direct":
-        return Tunnel(web, host=FAR)
     return subject.far_tunnel(stage, web, NEAR, FAR, spaces)
 
 
@@ -238,7 +244,7 @@ def cut_waiting(world, stage, subject):
     emulator.tell("cut")
     time.sleep(5)
     counts = load.finish(patience + 1)
-    return {"served_ms": milliseconds(counts["max"]), "errors": failures(counts), "asked": counts["asked"]}
+    return waits(counts)
 
 
 def cut_idle(world, stage, subject):
@@ -254,11 +260,7 @@ def cut_idle(world, stage, subject):
     load = stage.tool("visitors", "ask", t.address, SMALL, 10, "new", 30000, space=spaces[0])
     time.sleep(1)
     counts = load.finish(31)
-    return {
-        "redial_s": redial - begin if redial else None,
-        "served_ms": milliseconds(counts["max"]),
-        "errors": failures(counts),
-    }
+    return {"redial_s": redial - begin if redial else None, **waits(counts)}
 
 
 def emulator_redial(emulator, seconds):

@@ -6,6 +6,7 @@ from scenarios import GOALS, METRICS, SCENARIOS
 NOISY = 0.10
 ORDER = ["v2ray", "haproxy", "direct", "limit-mux"]  # the columns before v2c
 MINUS = "–"
+BEGIN, END = "<!-- last run -->\n", "<!-- end of the last run -->\n"
 
 
 def collect(samples):
@@ -61,18 +62,23 @@ def judge(samples, subject="v2c"):
     rows = []
     for scenario, metric, goal in GOALS:
         ours = found.get((scenario, subject, metric))
-        row = {"scenario": scenario, "metric": metric, "goal": goal.text, "value": None, "ratio": None, "reached": None}
-        if ours:
-            row["value"] = median(ours.values())
-            if goal.subject:
-                base = found.get((scenario, goal.subject, metric), {})
-                row["ratio"] = ratio(metric, ours, base)
-                row["reached"] = None if row["ratio"] is None else round(row["ratio"], 2) >= round(goal.factor, 2)
-            elif goal.text:
-                less = METRICS[metric].better == "low"
-                row["reached"] = row["value"] <= goal.value if less else row["value"] >= goal.value
-        rows.append(row)
+        base = found.get((scenario, goal.subject, metric))
+        value = median(ours.values()) if ours else None
+        gain = ratio(metric, ours, base) if ours and base else None
+        rows.append(
+            {"scenario": scenario, "metric": metric, "goal": goal.text, "value": value, "ratio": gain,
+             "reached": is_reached(metric, goal, value, gain)}
+        )  # fmt: skip
     return rows
+
+
+def is_reached(metric, goal, value, gain):
+    """None: nobody knows, or there is nothing to reach."""
+    if goal.subject:
+        return None if gain is None else round(gain, 2) >= round(goal.factor, 2)
+    if value is None or not goal.text:
+        return None
+    return value <= goal.value if METRICS[metric].better == "low" else value >= goal.value
 
 
 # ----------------------------------------------------------------------------------------- Markdown
@@ -160,3 +166,12 @@ def markdown(document, full=False):
         parts.append("Not measured:\n")
         parts.append("\n".join(f"- {line}" for line in document["missing"]) + "\n")
     return "\n".join(parts)
+
+
+def put_into(page, text):
+    """The page with this text where the last run stands in it."""
+    head, begin, rest = page.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise ValueError("no lines that mark the last run: " + BEGIN + END)
+    return head + BEGIN + "\n" + text + "\n" + END + tail

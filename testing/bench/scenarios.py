@@ -65,51 +65,62 @@ METRICS = {
 class Scenario:
     title: str
     measure: callable
-    role: str = "tunnel"  # what a subject must be able to be
-    without: tuple = ()  # subjects for which it says nothing
-    slow: tuple = ()  # subjects that are measured with --slow only, and why
+    role: str = "tunnel"  # what a subject must be able to be: see subjects.py
+    slow: tuple = ()  # (subject, why it is measured with --slow only)
     rounds: int = 99  # never more than this many
-    default: bool = True
 
 
-TUNNEL_ONLY = ("direct",)
-OURS_ONLY = ("v2ray",)
 V2RAY_RESTART = (("v2ray", "28 s until the bridge is back"),)
 V2RAY_CUT = (("v2ray", "650 s until it notices"),)
 V2RAY_MINUTE = (("v2ray", "another 70 s"),)
 
 SCENARIOS = {
-    "download-1": Scenario("Download, 1 stream", speed.download(1), without=TUNNEL_ONLY),
-    "download-8": Scenario("Download, 8 streams", speed.download(8), without=TUNNEL_ONLY),
-    "upload-1": Scenario("Upload, 1 stream", speed.upload, without=TUNNEL_ONLY),
-    "keep-alive-64": Scenario("Keep-alive requests of 1 KiB, 64 connections", speed.requests(64), without=TUNNEL_ONLY),
-    "keep-alive-1": Scenario("Keep-alive requests of 1 KiB, 1 connection", speed.requests(1), without=TUNNEL_ONLY),
-    "connect-64": Scenario("New connection per request, 64 at once", speed.requests(64, True), without=TUNNEL_ONLY),
+    "download-1": Scenario("Download, 1 stream", speed.download(1)),
+    "download-8": Scenario("Download, 8 streams", speed.download(8)),
+    "upload-1": Scenario("Upload, 1 stream", speed.upload),
+    "keep-alive-64": Scenario("Keep-alive requests of 1 KiB, 64 connections", speed.requests(64)),
+    "keep-alive-1": Scenario("Keep-alive requests of 1 KiB, 1 connection", speed.requests(1)),
+    "connect-64": Scenario("New connection per request, 64 at once", speed.requests(64, True)),
     "latency-bulk": Scenario(
-        "Small requests beside 4 unlimited downloads", speed.latency_beside(BULK), without=TUNNEL_ONLY
+        "Small requests beside 4 unlimited downloads", speed.latency_beside(BULK)
     ),
     "latency-paced": Scenario(
-        "Small requests beside 4 downloads of 25 MB/s", speed.latency_beside(PACED), without=TUNNEL_ONLY
+        "Small requests beside 4 downloads of 25 MB/s", speed.latency_beside(PACED)
     ),
-    "idle": Scenario("Memory of idle visitors", faults.idle, "restart"),
-    "restart-portal": Scenario("kill -9 of the portal", faults.restart("portal"), "restart"),
-    "restart-bridge": Scenario("kill -9 of the bridge", faults.restart("bridge"), "restart", slow=V2RAY_RESTART),
-    "stalled-1": Scenario("One stalled visitor", faults.stalled(1), "restart"),
-    "stalled-32": Scenario("32 stalled visitors", faults.stalled(32), "restart"),
-    "syscalls": Scenario("System calls", speed.syscalls, without=TUNNEL_ONLY),
-    "hop-download": Scenario("One plain hop: download", speed.hop(speed.hop_download), "hop"),
-    "hop-keep-alive": Scenario("One plain hop: keep-alive, 64", speed.hop(speed.hop_requests(False)), "hop"),
-    "hop-connect": Scenario("One plain hop: new connection per request", speed.hop(speed.hop_requests(True)), "hop"),
-    "workers": Scenario("Workers 1 → 2 on the portal", speed.workers, "portal", without=OURS_ONLY, rounds=3),
+    "idle": Scenario("Memory of idle visitors", faults.idle, "service", rounds=2),
+    "restart-portal": Scenario("kill -9 of the portal", faults.restart("portal"), "service"),
+    "restart-bridge": Scenario(
+        "kill -9 of the bridge", faults.restart("bridge"), "service", V2RAY_RESTART
+    ),
+    "stalled-1": Scenario("One stalled visitor", faults.stalled(1), "service"),
+    "stalled-32": Scenario("32 stalled visitors", faults.stalled(32), "service"),
+    "syscalls": Scenario("System calls", speed.syscalls, rounds=1),
+    "hop-download": Scenario(
+        "One plain hop: download", speed.hop(speed.hop_download), "hop", rounds=2
+    ),
+    "hop-keep-alive": Scenario(
+        "One plain hop: keep-alive, 64", speed.hop(speed.hop_requests(False)), "hop", rounds=2
+    ),
+    "hop-connect": Scenario(
+        "One plain hop: new connection per request",
+        speed.hop(speed.hop_requests(True)), "hop", rounds=2,
+    ),
+    "workers": Scenario("Workers 1 → 2 on the portal", speed.workers, "workers"),
     "freeze": Scenario("Bridge frozen, a second one alive", faults.freeze, "portal", rounds=1),
-    "rolling": Scenario("SIGTERM and restart of one of two portals", faults.rolling, "portal", rounds=1),
-    "cut-waiting": Scenario(
-        "Link cut, visitors waiting", faults.cut_waiting, "portal", slow=V2RAY_CUT, rounds=1
+    "rolling": Scenario(
+        "SIGTERM and restart of one of two portals", faults.rolling, "portal", rounds=1
     ),
-    "cut-idle": Scenario("Link cut, idle", faults.cut_idle, "portal", slow=V2RAY_CUT, rounds=1),
+    "cut-waiting": Scenario(
+        "Link cut, visitors waiting", faults.cut_waiting, "portal", V2RAY_CUT, rounds=1
+    ),
+    "cut-idle": Scenario("Link cut, idle", faults.cut_idle, "portal", V2RAY_CUT, rounds=1),
     "far": Scenario("Round trip of 200 ms: download", faults.round_trip(0), "far", rounds=1),
-    "far-100": Scenario("Round trip of 200 ms, 100 Mbit/s: download", faults.round_trip(100000), "far", rounds=1),
-    "streams": Scenario("10,000 streams for 60 s", faults.streams, "restart", without=("haproxy",), slow=V2RAY_MINUTE, rounds=1),
+    "far-100": Scenario(
+        "Round trip of 200 ms, 100 Mbit/s: download", faults.round_trip(100000), "far", rounds=1
+    ),
+    "streams": Scenario(
+        "10,000 streams for 60 s", faults.streams, "portal", V2RAY_MINUTE, rounds=1
+    ),
 }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 import time
 
 from system import Meter, NotMeasured, thread_seconds
-from world import (BULK, GB, MB, PACED, SIZED, SIZED_BYTES, SMALL, failures, milliseconds, traced, wrk)  # fmt: skip
+from world import BULK, GB, MB, SIZED, SIZED_BYTES, SMALL, failures, milliseconds, traced, wrk
 
 PROBE_RATE = 200
 PATIENCE = 3000  # ms

@@ -1,4 +1,8 @@
-"""What is measured: v2c, V2Ray and HAProxy as tunnels of two processes, the yardstick, no tunnel at all."""
+"""What is measured: v2c, V2Ray and HAProxy, each as two processes; the yardstick; no tunnel at all.
+
+`roles` says what a subject can be: "tunnel"; "service", a tunnel that can be restarted and has limits; "portal",
+when portals and bridges can be put together freely; "workers"; "hop"; "far", with a long link in its middle.
+"""
 import json
 import socket
 import time
@@ -49,18 +53,18 @@ def wait_served(port, question, answer_start, seconds=SERVED_SECONDS):
 class Direct:
     """Visitors reach the origin without anything between."""
 
-    name, roles = "direct", {"tunnel"}
+    name, roles = "direct", {"far"}
 
-    def tunnel(self, _stage, origin, **_):
-        return Tunnel(origin)
+    def far_tunnel(self, _stage, origin, _near, far, _spaces):
+        return Tunnel(origin, host=far)
 
 
 class V2Like:
     """A program that reads V2Ray's configuration."""
 
-    def __init__(self, name, command):
+    def __init__(self, name, command, *more_roles):
         self.name, self.command = name, command
-        self.roles = {"tunnel", "hop", "portal", "restart", "far"}
+        self.roles = {"tunnel", "service", "portal", "hop", "far", *more_roles}
         self.user = str(uuid.uuid4())
 
     def start(self, stage, name, config, space=None):
@@ -74,6 +78,10 @@ class V2Like:
     def rule(inbound, outbound, **conditions):
         return {"type": "field", "inboundTag": [inbound], "outboundTag": outbound, **conditions}
 
+    @staticmethod
+    def inbound(tag, host, port, protocol, settings):
+        return {"tag": tag, "listen": host, "port": port, "protocol": protocol, "settings": settings}
+
     def portal(self, stage, visitors, link, name="portal", host=HOST, space=None, **more):
         """Takes visitors on one port and the bridge on another. `more`: keys of the top level."""
         door = {"address": HOST, "port": 80, "network": "tcp"}
@@ -81,8 +89,8 @@ class V2Like:
         config = {
             "reverse": {"portals": [{"tag": "portal", "domain": DOMAIN}]},
             "inbounds": [
-                {"tag": "visitors", "listen": HOST, "port": visitors, "protocol": "dokodemo-door", "settings": door},
-                {"tag": "link", "listen": host, "port": link, "protocol": "vmess", "settings": clients},
+                self.inbound("visitors", HOST, visitors, "dokodemo-door", door),
+                self.inbound("link", host, link, "vmess", clients),
             ],
             "routing": {"rules": [self.rule("visitors", "portal"), self.rule("link", "portal")]},
             **more,
@@ -111,7 +119,7 @@ class V2Like:
         t.bridge = self.bridge(stage, [t.link_port], origin, **(bridge_keys or {}))
         return t
 
-    def far_tunnel(self, stage, origin, near, far, spaces):
+    def far_tunnel(self, stage, origin, near, _far, spaces):
         """The portal at the address `near`, the bridge and the origin in the other namespace."""
         t = Tunnel(free_port(), link_port=free_port())
         t.portal = self.portal(stage, t.port, t.link_port, host=near, space=spaces[0])
@@ -123,7 +131,7 @@ class V2Like:
         t = Tunnel(free_port())
         door = {"address": HOST, "port": origin, "network": "tcp"}
         config = {
-            "inbounds": [{"listen": HOST, "port": t.port, "protocol": "dokodemo-door", "settings": door}],
+            "inbounds": [self.inbound("visitors", HOST, t.port, "dokodemo-door", door)],
             "outbounds": [{"protocol": "freedom", "settings": {}}],
         }
         t.portal = self.start(stage, "hop", config)
@@ -133,9 +141,9 @@ class V2Like:
 class Haproxy:
     """Plain TCP over two processes where portal and bridge stand: what relaying costs without a tunnel."""
 
-    name, roles = "haproxy", {"tunnel", "hop", "restart", "far"}
+    name, roles = "haproxy", {"tunnel", "service", "hop"}
 
-    def start(self, stage, name, listen, to, space=None):
+    def start(self, stage, name, listen, to):
         path = stage.write(name + ".cfg", f"""
 global
     nbthread 1
@@ -150,18 +158,12 @@ listen hop
     server next {to}
 """)
         port = int(listen.rpartition(":")[2])
-        return stage.run(name, [find_program("haproxy"), "-db", "-f", path], [port], space)
+        return stage.run(name, [find_program("haproxy"), "-db", "-f", path], [port])
 
     def tunnel(self, stage, origin, **_):
         t = Tunnel(free_port(), link_port=free_port())
         t.bridge = self.start(stage, "bridge", f"{HOST}:{t.link_port}", f"{HOST}:{origin}")
         t.portal = self.start(stage, "portal", t.address, f"{HOST}:{t.link_port}")
-        return t
-
-    def far_tunnel(self, stage, origin, _near, far, spaces):
-        t = Tunnel(free_port(), link_port=free_port())
-        t.bridge = self.start(stage, "bridge", f"{far}:{t.link_port}", f"{HOST}:{origin}", spaces[1])
-        t.portal = self.start(stage, "portal", t.address, f"{far}:{t.link_port}", spaces[0])
         return t
 
     def hop(self, stage, origin):
@@ -177,15 +179,15 @@ class LimitMux:
 
     def tunnel(self, stage, origin, **_):
         t = Tunnel(free_port(), link_port=free_port())
-        program = stage.tools + "/limit_mux"
-        t.portal = stage.run("portal", [program, "portal", str(t.port), str(t.link_port)], [t.port, t.link_port])
-        t.bridge = stage.run("bridge", [program, "bridge", str(t.link_port), str(origin)])
+        program, visitors, link = stage.tools + "/limit_mux", str(t.port), str(t.link_port)
+        t.portal = stage.run("portal", [program, "portal", visitors, link], [t.port, t.link_port])
+        t.bridge = stage.run("bridge", [program, "bridge", link, str(origin)])
         return t
 
 
 def all_subjects(v2c, others):
     """Every subject by name; `others` are more programs that run like v2c, as NAME=PATH."""
-    found = [V2Like("v2c", [v2c, "run", "-c"])]
-    found += [V2Like(name, [path, "run", "-c"]) for name, path in (o.split("=", 1) for o in others)]
+    programs = [("v2c", v2c), *(other.split("=", 1) for other in others)]
+    found = [V2Like(name, [path, "run", "-c"], "workers") for name, path in programs]
     found += [V2Like("v2ray", ["v2ray", "-config"]), Haproxy(), LimitMux(), Direct()]
     return {subject.name: subject for subject in found}

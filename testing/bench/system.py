@@ -16,6 +16,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 MIB = 1 << 20
 PR_SET_PDEATHSIG = 1
+OTHERS = (("v2ray", "-version"), ("/usr/sbin/haproxy", "-v"), ("wrk", "-v"), ("openssl", "version"))
 LISTEN, ESTABLISHED = "0A", "01"
 
 
@@ -139,11 +140,8 @@ def describe_machine():
         "memory": f"{int(memory[1]) / MIB:.1f} GiB" if memory else "unknown",
         "kernel": platform.release(),
         "congestion control": read("/proc/sys/net/ipv4/tcp_congestion_control").strip(),
-        "v2ray": first_line("v2ray", "-version"),
-        "haproxy": first_line("/usr/sbin/haproxy", "-v"),
-        "nginx": first_line("/usr/sbin/nginx", "-v"),
-        "wrk": first_line("wrk", "-v"),
-        "openssl": first_line("openssl", "version"),
+        "origin": first_line("/usr/sbin/nginx", "-v").rpartition(" ")[2],
+        "others": ", ".join(" ".join(first_line(*command).split()[:3]) for command in OTHERS),
     }
 
 

@@ -75,6 +75,14 @@ class Goals(unittest.TestCase):
         self.assertIn("- idle, v2ray: gone", text)
 
 
+    def test_a_new_run_takes_the_place_of_the_last_one_and_of_nothing_else(self):
+        page = "before\n" + report.BEGIN + "old\n" + report.END + "behind\n"
+        once = report.put_into(page, "new")
+        self.assertEqual(once, "before\n" + report.BEGIN + "\nnew\n" + report.END + "behind\n")
+        self.assertEqual(report.put_into(once, "new"), once)
+        self.assertRaises(ValueError, report.put_into, "no marks", "new")
+
+
 class Parsers(unittest.TestCase):
     WRK = """Running 1s test @ http://127.0.0.1:1/
   Latency Distribution
