@@ -89,6 +89,19 @@ void bufq_unget(struct bufq *q, struct buf *b)
     q->count++;
 }
 
+void bufq_unget_all(struct bufq *q, struct bufq *from)
+{
+    if (!from->head)
+        return;
+    from->last->next = q->head;
+    if (!q->head)
+        q->last = from->last;
+    q->head = from->head;
+    q->bytes += from->bytes;
+    q->count += from->count;
+    *from = (struct bufq){0};
+}
+
 static void bufq_grow_last(struct bufq *q, const void *from, size_t len)
 {
     buf_append(q->last, from, len);

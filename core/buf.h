@@ -89,9 +89,10 @@ struct bufq {
     size_t bytes, count;
 };
 
-void bufq_put(struct bufq *q, struct buf *b);   /* takes b */
-struct buf *bufq_take(struct bufq *q);          /* gives the first away; NULL when empty */
-void bufq_unget(struct bufq *q, struct buf *b); /* takes b, in front of the others */
+void bufq_put(struct bufq *q, struct buf *b);           /* takes b */
+struct buf *bufq_take(struct bufq *q);                  /* gives the first away; NULL when empty */
+void bufq_unget(struct bufq *q, struct buf *b);         /* takes b, in front of the others */
+void bufq_unget_all(struct bufq *q, struct bufq *from); /* the same for all of `from` */
 /* Copies bytes behind the others, into the last buf where they fit whole, else into new ones.
  * False when memory is out; then what was copied so far stays. */
 bool bufq_append(struct bufq *q, struct buf_pool *pool, const void *from, size_t len);

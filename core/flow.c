@@ -369,6 +369,11 @@ void end_untake(struct end *e, struct buf *b)
         e->flow->loop->datagrams++;
 }
 
+void end_untake_all(struct end *e, struct bufq *q)
+{
+    bufq_unget_all(&pipe_in(e)->q, q);
+}
+
 size_t end_waiting(const struct end *e)
 {
     return pipe_in(e)->q.bytes;

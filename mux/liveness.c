@@ -52,16 +52,17 @@ static bool liveness_impatient(const struct mux *m, double now)
     return s && now - s->began >= IMPATIENT && now - m->heard_at >= IMPATIENT;
 }
 
-/* When this process itself was stopped, what came meanwhile has not been read yet. */
+/* When this process itself was stopped, what came meanwhile has not been read yet: that time does not count. */
 static bool liveness_slept(struct mux *m, double now)
 {
-    bool slept = now - m->looked_at > 3 * BEAT;
+    double lost = now - m->looked_at;
     m->looked_at = now;
-    if (slept && m->asked_at == 0)
-        m->heard_at = now;
-    if (slept && m->asked_at > 0)
+    if (lost <= 3 * BEAT)
+        return false;
+    m->heard_at = m->heard_at + lost < now ? m->heard_at + lost : now;
+    if (m->asked_at > 0)
         m->asked_at = now;
-    return slept;
+    return true;
 }
 
 static bool liveness_gone(const struct mux *m, double now)

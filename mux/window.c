@@ -19,15 +19,20 @@ static bool window_may_grow(const struct window *w, struct budget *b)
     return !b || !b->limit || 2 * (size_t)w->size <= b->limit / SHARE_MAX;
 }
 
-/* Its reader takes everything at once, and yet it was too small, or was used up in no time. */
-static bool window_should_grow(const struct window *w, size_t queued, double now)
+/* Its reader takes everything at once, has done so for longer than sockets can take what nobody reads, and yet
+ * the window was too small, or was used up in no time. */
+static bool window_should_grow(const struct window *w, uint64_t passed_on, size_t queued,
+                               double now)
 {
-    return queued <= w->size / 4 && (w->wanted || now - w->updated < FAST);
+    return queued <= w->size / 4 && passed_on >= 2 * (uint64_t)w->size &&
+           (w->wanted || now - w->updated < FAST);
 }
 
-static void window_adapt(struct window *w, size_t queued, double now, struct budget *b)
+static void window_adapt(struct window *w, uint64_t passed_on, size_t queued, double now,
+                         struct budget *b)
 {
-    if (window_should_grow(w, queued, now) && window_may_grow(w, b) && budget_promise(b, w->size)) {
+    if (window_should_grow(w, passed_on, queued, now) && window_may_grow(w, b) &&
+        budget_promise(b, w->size)) {
         w->size *= 2;
     } else if (w->size > WINDOW_FIRST && queued > w->size / 4 && budget_above(b, SCARCE)) {
         w->size /= 2;
@@ -48,7 +53,7 @@ uint32_t window_update(struct window *w, uint64_t passed_on, size_t queued, doub
 {
     if (window_due(w, passed_on) < w->size / 2)
         return 0;
-    window_adapt(w, queued, now, b);
+    window_adapt(w, passed_on, queued, now, b);
     uint64_t due = window_due(w, passed_on);
     uint32_t credit = due < UINT32_MAX ? (uint32_t)due : UINT32_MAX;
     w->granted += credit;

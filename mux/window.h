@@ -10,7 +10,7 @@
 #include "core/budget.h"
 
 enum {
-    WINDOW_FIRST = 64 * 1024,
+    WINDOW_FIRST = 128 * 1024,
     WINDOW_MAX = 16 * 1024 * 1024,
 };
 

@@ -11,6 +11,7 @@ enum {
     FILL_RUN_MIN = 48 * 1024,
     OUT_MAX = 256 * 1024, /* sealed bytes that wait for the socket */
     WRITE_BUFS = 32,      /* bufs of one write */
+    BULK = 1024 * 1024,   /* bytes written after which the peer is known to read */
     LINGER_MAX =
         4 * 1024 * 1024, /* bytes that are read and dropped while the peer takes our last ones */
 };
@@ -118,6 +119,10 @@ static void conn_count_read(struct conn *c, ssize_t n)
 
 static void conn_count_written(struct conn *c, ssize_t n)
 {
+    bool was_bulk = c->written >= BULK;
+    c->written += (uint64_t)n;
+    if (!was_bulk && c->written >= BULK && !c->end.flow->carrier)
+        stream_prepare_bulk(&c->stream);
     conn_count(c, c->end.side != 0, n);
 }
 
@@ -376,11 +381,19 @@ static int conn_write(struct conn *c, struct err *why)
     return 0;
 }
 
+/* What the socket does not take waits in the flow, where it counts as not taken. */
+static int conn_blocked(struct conn *c)
+{
+    if (!c->codec)
+        end_untake_all(&c->end, &c->out);
+    return 0;
+}
+
 static int conn_flush(struct conn *c, struct err *why)
 {
     for (;;) {
         if (c->blocked)
-            return 0;
+            return conn_blocked(c);
         if (conn_collect(c, why) < 0)
             return -1;
         if (!c->out.head || c->hold)

@@ -24,17 +24,18 @@ struct conn {
     bool (*retry)(struct conn *c, struct err *why);
     struct straggler straggler; /* while lingering */
     size_t lingered;            /* bytes read and dropped since */
-    ev_timer deadline;          /* of the greeting, of connecting, of lingering */
-    uint32_t read_turn;         /* the loop's turn in which it read last */
-    bool waited;                /* its write of this turn has been put off once */
-    bool alone;                 /* not in a flow: greeting, or lingering after it */
-    bool hold;                  /* `out` holds only a greeting that waits for the first bytes */
-    bool blocked;               /* the socket takes no more for now */
-    bool paused;                /* not reading, because the flow has no room */
-    bool rx_ended;              /* the peer ended its side */
-    bool tx_ended;              /* our side's end is in `out` or sent */
-    bool tx_done;               /* ... and written */
-    bool shuts;                 /* our side ends by shutting the socket, not by a mark */
+    uint64_t written;
+    ev_timer deadline;  /* of the greeting, of connecting, of lingering */
+    uint32_t read_turn; /* the loop's turn in which it read last */
+    bool waited;        /* its write of this turn has been put off once */
+    bool alone;         /* not in a flow: greeting, or lingering after it */
+    bool hold;          /* `out` holds only a greeting that waits for the first bytes */
+    bool blocked;       /* the socket takes no more for now */
+    bool paused;        /* not reading, because the flow has no room */
+    bool rx_ended;      /* the peer ended its side */
+    bool tx_ended;      /* our side's end is in `out` or sent */
+    bool tx_done;       /* ... and written */
+    bool shuts;         /* our side ends by shutting the socket, not by a mark */
 };
 
 /* Not in a flow yet. Takes codec, which may be NULL. */

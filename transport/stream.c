@@ -9,8 +9,10 @@ enum {
     KEEPALIVE_IDLE = 15,    /* seconds, as Go's default, which peers use */
     KEEPALIVE_INTERVAL = 5, /* seconds */
     KEEPALIVE_PROBES = 3,
-    USER_TIMEOUT = 20 * 1000,    /* milliseconds without an acknowledgement */
-    CARRIER_UNSENT = 256 * 1024, /* bytes */
+    USER_TIMEOUT = 20 * 1000, /* milliseconds without an acknowledgement */
+    UNSENT = 128 * 1024,      /* bytes that wait in the kernel for a reader that may have stopped */
+    CARRIER_UNSENT = 256 * 1024, /* ... for many readers */
+    BULK_UNSENT = 512 * 1024,    /* ... for one that reads much */
 };
 
 static void set_option(int fd, int level, int name, int value)
@@ -29,6 +31,7 @@ void stream_prepare(int fd)
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE);
+    set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT);
     set_linger(fd, 1);
 }
 
@@ -38,6 +41,11 @@ void stream_prepare_carrier(struct stream *s)
     set_option(s->fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
     set_option(s->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT);
     set_option(s->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, CARRIER_UNSENT);
+}
+
+void stream_prepare_bulk(struct stream *s)
+{
+    set_option(s->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, BULK_UNSENT);
 }
 
 static void on_readable(struct ev_loop *ev, ev_io *w, int events)
