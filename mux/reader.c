@@ -216,6 +216,7 @@ static int data_stream(struct mux *m, struct mux_session *s, size_t part, struct
     if (m->traffic)
         stat_add(m->end.flow->loop->counters, m->client ? m->traffic->down : m->traffic->up,
                  (int64_t)part);
+    s->came += part;
     if (!data_put(m, s, part))
         return err_set(why, ENOMEM, "out of memory");
     opening_check(s);
@@ -228,7 +229,7 @@ static int data_stream(struct mux *m, struct mux_session *s, size_t part, struct
 static bool session_has_room(struct mux_session *s)
 {
     const struct budget *b = mux_pool(s->mux)->budget;
-    if ((session_has_windows(s) && end_total(&s->end) < s->window.granted) || end_room(&s->end))
+    if ((session_has_windows(s) && s->came < s->window.granted) || end_room(&s->end))
         return true;
     return b && end_unread(&s->end) < OVERFLOW_MAX && !budget_above(b, OVERFLOW_SHARE);
 }

@@ -216,12 +216,13 @@ static struct buf *session_take_part(struct mux_session *s, struct buf *b, size_
     return part;
 }
 
-enum pumped { PUMPED_ALL, PUMPED_SOME, PUMPED_HELD };
+enum pumped { PUMPED_ALL, PUMPED_SOME, PUMPED_HELD }; /* HELD: or it ended and is gone */
 
 /* One buf. */
 static enum pumped session_pump_buf(struct mux_session *s)
 {
     uint64_t may = session_may_send(s);
+    struct err why;
     if (!end_has(&s->end))
         return PUMPED_ALL;
     if (may == 0) {
@@ -231,8 +232,11 @@ static enum pumped session_pump_buf(struct mux_session *s)
     struct buf *b = end_take(&s->end);
     if (b->len > may)
         b = session_take_part(s, b, (size_t)may);
-    if (!b)
-        return PUMPED_SOME;
+    if (!b) {
+        err_set(&why, ENOMEM, "out of memory");
+        session_close(s, &why);
+        return PUMPED_HELD;
+    }
     session_put(s, b);
     return PUMPED_SOME;
 }
@@ -273,16 +277,16 @@ void sessions_pump(struct mux *m)
 
 void session_grant(struct mux_session *s)
 {
-    size_t queued = end_unread(&s->end);
+    size_t queued = end_unread(&s->end), low;
     if (!session_has_windows(s) || s->heard_eof)
         return;
-    uint32_t credit = window_update(&s->window, end_total(&s->end) - queued, queued, loop_steady(),
-                                    session_budget(s));
+    uint32_t credit =
+        window_update(&s->window, s->came - queued, queued, loop_steady(), session_budget(s));
     if (credit)
         mux_note(s->mux,
                  &(struct link_item){.type = LINK_WINDOW, .stream = s->id, .credit = credit});
-    else if (queued > window_low(&s->window))
-        end_call_at(&s->end, window_low(&s->window));
+    else if (window_awaits(&s->window, s->came, &low) && queued > low)
+        end_call_at(&s->end, low);
 }
 
 /* --- flow events --- */

@@ -24,15 +24,18 @@ struct window {
 
 void window_open(struct window *w, double now);
 /* passed_on: bytes that the reader has taken; queued: that wait for it. The bytes to grant now; 0: none are due.
- * Asked again whenever something came, and when `queued` has fallen to window_low(). */
+ * Asked again whenever something came, and when `queued` has fallen to what window_awaits() says. */
 uint32_t window_update(struct window *w, uint64_t passed_on, size_t queued, double now,
                        struct budget *b);
 /* What it had been grown by is given back to the budget. */
 void window_close(struct window *w, struct budget *b);
 
-static inline size_t window_low(const struct window *w)
+/* `came` bytes came in all. True: when no more than *low of them wait for the reader, a grant is due. */
+static inline bool window_awaits(const struct window *w, uint64_t came, size_t *low)
 {
-    return w->size / 2;
+    uint64_t due = w->granted - w->size / 2;
+    *low = came >= due ? (size_t)(came - due) : 0;
+    return came >= due;
 }
 
 /* The sender's. */

@@ -116,6 +116,20 @@ static void a_window_grows_when_half_of_it_was_used_up_within_20_ms(void **state
     assert_int_equal(s.w.size, 2 * WINDOW_FIRST);
 }
 
+/* The sockets behind a reader take that much before it can be seen that nobody reads. */
+static void a_window_does_not_grow_before_its_reader_has_taken_two_of_them(void **state)
+{
+    (void)state;
+    struct stream s = stream_open();
+    for (uint32_t size = WINDOW_FIRST; size < WINDOW_MAX; size = s.w.size) {
+        uint64_t before = s.taken;
+        s.w.wanted = true;
+        stream_round(&s, 0, 0, NULL);
+        assert_true(s.taken > before);
+        assert_int_equal(s.w.size, s.taken >= 2 * (uint64_t)size ? 2 * size : size);
+    }
+}
+
 static void a_window_does_not_grow_for_a_reader_that_does_not_keep_up(void **state)
 {
     (void)state;
@@ -304,8 +318,8 @@ static void the_laws_hold_whatever_happens(void **state)
     }
 }
 
-/* The receiver asks when something came, and when what waits has fallen to window_low(). */
-static void a_sender_without_credit_gets_some_when_all_is_read_or_what_waits_is_low(void **state)
+/* The receiver asks when something came, and when what waits has fallen to what window_awaits() says. */
+static void a_sender_without_credit_gets_some_when_its_reader_has_read_enough(void **state)
 {
     (void)state;
     struct budget b = {.limit = 20 << 20};
@@ -317,24 +331,34 @@ static void a_sender_without_credit_gets_some_when_all_is_read_or_what_waits_is_
             struct stream end = s;
             struct budget then = {.limit = b.limit, .used = b.used, .promised = b.promised};
             end.came = end.w.granted;
-            uint64_t queued = randombytes_uniform(2) ? 0 : window_low(&end.w);
-            if (end.came - end.taken > queued)
-                end.taken = end.came - queued;
-            if (end.w.granted != end.came || stream_update(&end, &then))
-                continue;
-            /* It shrank, and what waits is no longer low: the next time it is. */
-            assert_true(end.w.size < s.w.size);
-            end.taken = end.came - window_low(&end.w);
-            uint32_t size;
-            do {
-                size = end.w.size;
-                end.taken = end.came - window_low(&end.w);
-                stream_update(&end, &then);
-            } while (end.w.granted == end.came && end.w.size < size);
-            assert_true(end.w.granted > end.came);
+            for (size_t low; !stream_update(&end, &then); end.taken = end.came - low) {
+                assert_true(window_awaits(&end.w, end.came, &low));
+                assert_true(end.came - end.taken > low);
+            }
         }
         window_close(&s.w, &b);
     }
+}
+
+static void what_window_awaits_says_is_when_a_grant_is_due(void **state)
+{
+    (void)state;
+    struct budget b = {.limit = 20 << 20};
+    struct stream s = stream_open();
+    for (int i = 0; i < 20000; i++) {
+        size_t low;
+        stream_step(&s, &b);
+        stream_update(&s, &b);
+        struct window then = s.w;
+        then.updated = 0, then.wanted = false; /* it neither grows nor shrinks */
+        if (!window_awaits(&s.w, s.came, &low)) {
+            assert_int_equal(window_update(&then, s.came, 0, s.now, NULL), 0);
+            continue;
+        }
+        assert_int_equal(window_update(&then, s.came - low - 1, low + 1, s.now, NULL), 0);
+        assert_true(window_update(&then, s.came - low, low, s.now, NULL) >= s.w.size / 2);
+    }
+    window_close(&s.w, &b);
 }
 
 /* --- the sender's side --- */
@@ -411,6 +435,7 @@ int main(void)
         cmocka_unit_test(what_waits_for_the_reader_is_not_given_back),
         cmocka_unit_test(a_window_grows_when_its_sender_was_blocked),
         cmocka_unit_test(a_window_grows_when_half_of_it_was_used_up_within_20_ms),
+        cmocka_unit_test(a_window_does_not_grow_before_its_reader_has_taken_two_of_them),
         cmocka_unit_test(a_window_does_not_grow_for_a_reader_that_does_not_keep_up),
         cmocka_unit_test(no_window_is_larger_than_16_mib),
         cmocka_unit_test(no_window_is_larger_than_an_eighth_of_the_budget),
@@ -420,7 +445,8 @@ int main(void)
         cmocka_unit_test(when_memory_is_scarce_windows_of_slow_readers_shrink_to_the_first_size),
         cmocka_unit_test(a_reader_that_keeps_up_costs_nothing_and_keeps_its_window),
         cmocka_unit_test(the_laws_hold_whatever_happens),
-        cmocka_unit_test(a_sender_without_credit_gets_some_when_all_is_read_or_what_waits_is_low),
+        cmocka_unit_test(a_sender_without_credit_gets_some_when_its_reader_has_read_enough),
+        cmocka_unit_test(what_window_awaits_says_is_when_a_grant_is_due),
         cmocka_unit_test(a_sender_may_send_what_was_granted),
         cmocka_unit_test(a_first_window_of_nothing_is_none),
         cmocka_unit_test(what_was_sent_before_hello_counts),
