@@ -84,6 +84,11 @@ static void on_redial(struct ev_loop *ev, ev_timer *w, int events)
     struct census c = way_census(y);
     if (!way_lacks(y, &c) && !way_huddles(y, &c))
         return;
+    double wish = y->not_before - loop_steady();
+    if (wish > 0) { /* the portal has asked for it since the timer was set */
+        way_schedule(y, wish);
+        return;
+    }
     y->scattering += !way_lacks(y, &c);
     way_dial(y);
     way_check(y);

@@ -243,13 +243,29 @@ static void it_dials_again_when_the_portal_said_so(void **state)
     say_going(t, t->links[0], 5000);
     portal_answers(t, 4.6);
     assert_int_equal(t->link_count, 1);
-    portal_answers(t, 1);
+    portal_answers(t, 0.8);
     assert_int_equal(t->link_count, 2);
+    portal_answers(t, 1);
     far_leave(t->links[0], 0);
     say_going(t, t->links[1], 4000000000u); /* no portal can send a bridge away for long */
     portal_answers(t, 59);
     assert_int_equal(t->link_count, 2);
     portal_answers(t, 2);
+    assert_int_equal(t->link_count, 3);
+}
+
+/* A bridge that is about to dial, too, waits as long as it is told to. */
+static void a_portal_that_sends_it_away_at_once_is_obeyed(void **state)
+{
+    struct bridge_rig *t = *state;
+    bridge_rig_start(t, 2);
+    bridge_wait(t, 0.001);
+    assert_int_equal(t->link_count, 1);
+    link_v2c(t, 0, 1, 1);
+    say_going(t, t->links[0], 5000);
+    bridge_live(t, 4.8);
+    assert_int_equal(t->link_count, 1);
+    bridge_live(t, 0.5);
     assert_int_equal(t->link_count, 3);
 }
 
@@ -476,6 +492,7 @@ int main(void)
         LAW(a_link_that_speaks_again_is_one_too_many_and_goes_in_time),
         LAW(a_link_that_is_told_to_go_is_replaced_at_once),
         LAW(it_dials_again_when_the_portal_said_so),
+        LAW(a_portal_that_sends_it_away_at_once_is_obeyed),
         LAW(many_goaways_are_as_good_as_one),
         LAW(each_portal_has_links_of_its_own),
         LAW(a_portal_that_is_down_does_not_delay_the_other),
