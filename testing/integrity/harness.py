@@ -29,6 +29,7 @@ from rig import HOST, SLOWER, Program, Relay, counters, free_port, free_ports, w
 TOOLS = pathlib.Path(rig.V2C or ".").resolve().parent / "testing" / "integrity"
 ITEST, SHIM = TOOLS / "itest", TOOLS / "shim.so"
 HALF, ORIGIN_FIRST, CLIENT_CLOSES, AFTER = 1, 2, 4, 8  # of --shapes
+CONNECTIONS = 2  # that a bridge keeps, unless told otherwise
 GATES = ("truncated", "corrupt", "crosstalk")
 VISIBLE = ("reset", "timeout", "refused", "unfinished")
 
@@ -226,6 +227,11 @@ class Process(Program):
             self.thaw()
         super().stop()
 
+    def drain(self, seconds=20 * SLOWER):
+        """SIGTERM: it lets the open streams finish, and ends with 0."""
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(seconds) == 0, self.name
+
     def threads(self):
         return [int(t) for t in os.listdir(f"/proc/{self.process.pid}/task")]
 
@@ -311,13 +317,15 @@ class Link:
         configs = {"portal": portal_config(self.link, self.user_id, visitors)}
         for i, relay in enumerate(self.relays):
             configs[f"bridge{i}"] = bridge_config(relay.port if relay else self.link, self.user_id)
-        options, programs = options or {}, {}
+        options, programs, self.links = options or {}, {}, 0
         for name, config in configs.items():
             config["log"] = {"loglevel": "warning", "access": "none"}
             self.status[name] = free_port()
             add_status(config, self.status[name])
             if prepare:
                 prepare(name, config)
+            bridges_there = config["reverse"].get("bridges", [])
+            self.links += sum(b.get("connections", CONNECTIONS) for b in bridges_there)
             programs[name] = Process(config, directory, name, **options.get(name, {}))
         self.portal = programs["portal"]
         self.bridges = [programs[f"bridge{i}"] for i in range(bridges)]
@@ -328,8 +336,11 @@ class Link:
     def start(self):
         for program in self.programs():
             program.start()
-        wait_for(lambda: self.carriers() >= len(self.bridges), 10 * SLOWER, "all links")
+        self.wait_links(10 * SLOWER)
         return self
+
+    def wait_links(self, seconds):
+        wait_for(lambda: self.carriers() >= self.links, seconds, "all links")
 
     def carriers(self):
         return counters(self.status["portal"])["portal>>>portal>>>carriers"]

@@ -16,7 +16,7 @@ import threading
 import time
 
 from harness import (
-    GATES, VISIBLE, FaultyRelay, Link, Shim, ready, restart, storm, counters, wait_for,
+    GATES, VISIBLE, FaultyRelay, Link, Shim, counters, ready, restart, storm, wait_for,
 )
 
 SLOPE = 0.02  # of its size that a process may grow in an hour, after the warm-up
@@ -86,8 +86,7 @@ class Faults:
 
     def do_term(self):
         program = self.program()
-        program.process.send_signal(signal.SIGTERM)
-        program.process.wait(60)
+        program.drain(60)
         program.start()
 
     def do_freeze(self):
@@ -157,8 +156,7 @@ class Soak:
 
     def settle(self):
         """All links, and no stream."""
-        bridges = len(self.link.bridges)
-        wait_for(lambda: self.link.carriers() >= bridges, 60, "all links")
+        self.link.wait_links(60)
         wait_for(self.link.settled, 150, "all flows to end")
 
     def loads(self):
@@ -201,7 +199,7 @@ class Soak:
         self.link.start()
         warm = self.link.load(self.options.seed, streams=64, total=3000, max=4 * MB, seconds=60).wait()
         self.settle()
-        before = self.link.measure()
+        before, flows = self.link.measure(), self.link.live()
         born = {p.name: p.process.pid for p in self.link.programs()}
         self.begun = time.monotonic()
         loads = self.loads()
@@ -210,9 +208,12 @@ class Soak:
             load.enough()
         results = [warm, *(load.wait() for load in loads)]
         self.settle()
+        live = self.link.live()
         for name, now in self.link.measure().items():
             then = before[name]
-            self.figures.add(f"files_{name}", now.files - then.files, "more", 0, now.files == then.files)
+            more = now.files - live[name] - (then.files - flows[name])  # a link has one of each
+            print(f"# {name}: {flows[name]} flows at first, {live[name]} now")
+            self.figures.add(f"files_{name}", more, "more", 0, more == 0)
             if {p.name: p.process.pid for p in self.link.programs()}[name] == born[name]:
                 grown = now.rss - then.rss
                 self.figures.add(f"rss_{name}", grown // 1024, "KiB", GROWTH // 1024, grown <= GROWTH)
