@@ -118,7 +118,6 @@ def test_slow_path_loses_nothing(own_tunnel, pairing):
             return hashlib.sha256(read_to_end(s, 40).data).hexdigest().encode()
 
     assert in_parallel([upload, download] * 3) == [digest] * 6
-    assert t.relay.count == 2
 
 
 @pytest.mark.pairings(*WITH_OLD)
