@@ -315,6 +315,11 @@ static void end_moved(struct end *e, size_t len)
     end_wake_peer(e);
 }
 
+void end_passed(struct end *e, size_t len)
+{
+    end_moved(e, len);
+}
+
 void end_put(struct end *e, struct buf *b)
 {
     struct flow *f = e->flow;

@@ -89,7 +89,9 @@ void flows_abort(struct loop *l, const struct err *why);
 size_t end_room(struct end *e);             /* 0: stop reading; else may put at least one buf */
 void end_put(struct end *e, struct buf *b); /* takes b; freed at once if the peer has left */
 bool end_write(struct end *e, const void *from, size_t len); /* copies; false: out of memory */
-struct buf *end_take(struct end *e);                         /* caller frees; NULL when empty */
+/* So many bytes went to the peer past the pipe; they count as if put, and the peer is woken. */
+void end_passed(struct end *e, size_t len);
+struct buf *end_take(struct end *e);           /* caller frees; NULL when empty */
 void end_untake(struct end *e, struct buf *b); /* gives the rest of a taken buf back; takes b */
 void end_untake_all(struct end *e, struct bufq *q); /* the same for all of a queue of bytes */
 size_t end_waiting(const struct end *e);            /* bytes that end_take() has for us */

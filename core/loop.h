@@ -46,7 +46,8 @@ struct loop {
     const void *bulk;  /* who reads much, and nobody else in between; only compared */
     unsigned bulk_run; /* reads of it in a row */
     struct list stragglers;
-    struct ares_state *ares; /* transport/resolve.c, made at the first look-up */
+    struct splice_pool *splices; /* proxy/splice.c, made with the first bulk */
+    struct ares_state *ares;     /* transport/resolve.c, made at the first look-up */
 
     struct list ready;
     ev_prepare before_poll;

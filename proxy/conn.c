@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "core/log.h"
+#include "proxy/splice.h"
 
 enum {
     FILL_BUFS = 4,  /* one read from a plain socket: 64 KiB */
@@ -50,9 +51,15 @@ void conn_drop(struct conn *c, bool well)
     c->release(c);
 }
 
+static void conn_leave(struct conn *c, const struct err *why)
+{
+    splice_leave(c);
+    end_leave(&c->end, why);
+}
+
 void conn_fail(struct conn *c, const struct err *why)
 {
-    end_leave(&c->end, why);
+    conn_leave(c, why);
     conn_drop(c, false);
 }
 
@@ -93,7 +100,7 @@ static void on_loop_end(struct straggler *n)
 
 static void conn_linger(struct conn *c)
 {
-    end_leave(&c->end, NULL);
+    conn_leave(c, NULL);
     c->straggler.drop = on_loop_end;
     loop_adopt(c->stream.loop, &c->straggler);
     c->alone = true;
@@ -244,6 +251,8 @@ static void conn_note_read(struct conn *c, ssize_t n)
     struct loop *l = c->stream.loop;
     if (l->bulk != c || n < FILL_RUN_MIN)
         l->bulk_run = 0;
+    if (n > 0)
+        c->last_read = (uint32_t)n;
     l->bulk = c;
     l->bulk_run += l->bulk_run < FILL_RUN;
 }
@@ -272,22 +281,37 @@ static void conn_put_bufs(struct conn *c, struct buf *bufs[], int count, size_t 
     }
 }
 
-static int conn_fill_plain(struct conn *c, struct err *why)
+static ssize_t conn_read_bufs(struct conn *c)
 {
     struct buf *bufs[FILL_LONG];
     struct iovec iov[FILL_LONG];
     int count = conn_new_bufs(c, bufs, iov);
-    if (!count)
-        return err_set(why, ENOMEM, "out of memory");
+    if (!count) {
+        errno = ENOMEM;
+        return STREAM_ERROR;
+    }
     ssize_t n = stream_readv(&c->stream, iov, count);
-    conn_note_read(c, n);
     conn_put_bufs(c, bufs, count, n > 0 ? (size_t)n : 0);
+    return n;
+}
+
+static int conn_fill_plain(struct conn *c, struct err *why)
+{
+    ssize_t n = splice_fill(c);
+    if (n == SPLICE_NONE)
+        n = conn_read_bufs(c);
+    conn_note_read(c, n);
     return conn_read_said(c, n, why) < 0 ? -1 : 0;
+}
+
+static bool conn_has_room(struct conn *c)
+{
+    return c->rx ? splice_has_room(c) : end_room(&c->end) > 0;
 }
 
 static int conn_fill(struct conn *c, struct err *why)
 {
-    if (c->rx_ended || !end_room(&c->end))
+    if (c->rx_ended || !conn_has_room(c))
         return 0;
     c->read_turn = c->stream.loop->turn;
     return c->codec ? conn_fill_sealed(c, why) : conn_fill_plain(c, why);
@@ -342,7 +366,7 @@ static int conn_collect(struct conn *c, struct err *why)
     }
     if (c->codec)
         conn_note_pieces(c);
-    return end_at_eof(&c->end) && !c->tx_ended ? conn_tx_end(c, why) : 0;
+    return end_at_eof(&c->end) && !c->tx && !c->tx_ended ? conn_tx_end(c, why) : 0;
 }
 
 static void conn_written(struct conn *c, size_t n)
@@ -381,6 +405,16 @@ static int conn_write(struct conn *c, struct err *why)
     return 0;
 }
 
+static int conn_drain(struct conn *c, struct err *why)
+{
+    ssize_t n = splice_drain(c);
+    if (n == STREAM_ERROR)
+        return err_sys(why, "write");
+    if (n > 0)
+        conn_count_written(c, n);
+    return 0;
+}
+
 /* What the socket does not take waits in the flow, where it counts as not taken. */
 static int conn_blocked(struct conn *c)
 {
@@ -396,9 +430,10 @@ static int conn_flush(struct conn *c, struct err *why)
             return conn_blocked(c);
         if (conn_collect(c, why) < 0)
             return -1;
-        if (!c->out.head || c->hold)
+        bool waits = c->out.head && !c->hold;
+        if (!waits && !c->tx)
             break;
-        if (conn_write(c, why) < 0)
+        if ((waits ? conn_write(c, why) : conn_drain(c, why)) < 0)
             return -1;
     }
     /* shutdown(2) would throw away a connection that is not yet made */
@@ -414,7 +449,7 @@ static int conn_flush(struct conn *c, struct err *why)
 
 static void conn_watch(struct conn *c)
 {
-    c->paused = !c->rx_ended && !end_room(&c->end);
+    c->paused = !c->rx_ended && !conn_has_room(c);
     stream_want(&c->stream, !c->rx_ended && !c->paused, c->blocked || c->stream.connecting);
 }
 
@@ -459,7 +494,7 @@ static bool conn_check_connect(struct conn *c)
 static void conn_finish(struct conn *c)
 {
     if (c->tx_done && c->rx_ended) {
-        end_leave(&c->end, NULL);
+        conn_leave(c, NULL);
         conn_drop(c, true);
     } else if (c->tx_done && end_peer_left(&c->end)) {
         conn_linger(c);

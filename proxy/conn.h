@@ -17,6 +17,7 @@ struct conn {
     struct bufq out;     /* on its way to the socket */
     uint8_t *rest;       /* wire bytes of a piece that is not whole yet; owned */
     size_t rest_len;
+    struct splice *rx, *tx; /* kernel pipes between two plain conns: proxy/splice.h; NULL: none */
     const struct traffic *traffic; /* NULL: not counted */
     void (*release)(struct conn *c);
     /* The socket did not connect. True: another attempt was started. False: *why says to where. NULL:
@@ -25,6 +26,7 @@ struct conn {
     struct straggler straggler; /* while lingering */
     size_t lingered;            /* bytes read and dropped since */
     uint64_t written;
+    uint32_t last_read; /* bytes, of a plain conn */
     ev_timer deadline;  /* of the greeting, of connecting, of lingering */
     uint32_t read_turn; /* the loop's turn in which it read last */
     bool waited;        /* its write of this turn has been put off once */

@@ -1,5 +1,6 @@
 #include "transport/stream.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -86,6 +87,16 @@ ssize_t stream_writev(struct stream *s, struct iovec *iov, int count)
 {
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)count};
     return stream_result(sendmsg(s->fd, &msg, MSG_NOSIGNAL));
+}
+
+ssize_t stream_splice_in(struct stream *s, int pipe, size_t len)
+{
+    return stream_result(splice(s->fd, NULL, pipe, NULL, len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK));
+}
+
+ssize_t stream_splice_out(struct stream *s, int pipe, size_t len)
+{
+    return stream_result(splice(pipe, NULL, s->fd, NULL, len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK));
 }
 
 int stream_connected(struct stream *s)

@@ -31,6 +31,10 @@ void stream_open(struct stream *s, struct loop *l, int fd,
                  void (*ready)(struct stream *s, bool readable, bool writable));
 ssize_t stream_readv(struct stream *s, struct iovec *iov, int count);
 ssize_t stream_writev(struct stream *s, struct iovec *iov, int count);
+/* The same between the socket and a kernel pipe, without copying; at most len bytes. STREAM_AGAIN from
+ * stream_splice_in() may also mean that the pipe is full. SIGPIPE must be ignored. */
+ssize_t stream_splice_in(struct stream *s, int pipe, size_t len);
+ssize_t stream_splice_out(struct stream *s, int pipe, size_t len);
 /* What a finished connect(2) says: 0, or an errno. Clears `connecting` when it succeeded. */
 int stream_connected(struct stream *s);
 void stream_want(struct stream *s, bool readable, bool writable);
