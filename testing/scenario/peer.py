@@ -340,15 +340,17 @@ def frame(stream, status, data=None, option=0, network=None, host=None, port=0, 
 
 
 def read_frame(read):
-    """A namespace: stream, status, option, network, host, port, data."""
+    """A namespace: stream, status, option, network, host, port, extra (behind the target), data."""
     meta = read(int.from_bytes(read(2), "big"))
     stream, status, option = struct.unpack_from(">HBB", meta)
     f = types.SimpleNamespace(
-        stream=stream, status=status, option=option, network=None, host=None, port=0, data=b""
+        stream=stream, status=status, option=option, network=None, host=None, port=0, extra=b"",
+        data=b"",
     )
     if status == NEW:
         f.network = meta[4]
-        f.port, f.host, _ = read_address(meta, 5)
+        f.port, f.host, at = read_address(meta, 5)
+        f.extra = meta[at:]
     if option & DATA:
         f.data = read(int.from_bytes(read(2), "big"))
     return f
