@@ -2,7 +2,7 @@
 import time
 
 from system import Meter, NotMeasured, thread_seconds
-from world import BULK, GB, MB, SIZED, SIZED_BYTES, SMALL, failures, milliseconds, traced, wrk
+from world import BULK, GB, MB, SIZED, SIZED_BYTES, SMALL, WARM, failures, milliseconds, traced, wrk
 
 PROBE_RATE = 200
 PATIENCE = 3000  # ms
@@ -116,30 +116,48 @@ def busiest_share(before, after):
     return max(spent) / sum(spent) if sum(spent) > 0 else 1.0
 
 
+def portal_cost(world, stage, portal, action):
+    """(units a second, CPU seconds a unit of the busiest thread, of all); action() gives (units, seconds)."""
+    before, meter = thread_seconds(portal.pid), Meter(stage, [portal])
+    units, seconds = action()
+    _, cpu = meter.stop()
+    share = busiest_share(before, thread_seconds(portal.pid))
+    return units / seconds, share * cpu / max(1, units), cpu / max(1, units)
+
+
 def workers(world, stage, subject):
     """One worker on the portal, then two; the bridge has two each time. On a machine whose cores the load
     generator needs, too, the measured gain is small; the gain by CPU time says how much more the portal
-    could carry, had it two cores: cost of a request with one worker, over that of the busiest of two."""
-    metrics, cost, share, rate, flow = {}, {}, {}, {}, {}
+    could carry, had it two cores: the cost of a unit with one worker, over that on the busiest of two."""
+    rate, flow = {}, {}
+
+    def ask():
+        got = wrk(t.port, 64, max(1, round(world.seconds)))
+        return got["requests"], got["seconds"]
+
+    def move():
+        load.mark()
+        time.sleep(world.seconds)
+        return load.report()["bytes"], world.seconds
+
     for count in (1, 2):
         keys = {"portal_keys": {"workers": count, "name": f"portal{count}"},
                 "bridge_keys": {"workers": 2, "name": f"bridge{count}"}}  # fmt: skip
         t = world.tunnel(stage, subject, **keys)
         wrk(t.port, 64, WARM_REQUESTS)
-        before, meter = thread_seconds(t.portal.pid), Meter(stage, [t.portal])
-        got = wrk(t.port, 64, max(1, round(world.seconds)))
-        _, cpu = meter.stop()
-        share[count] = busiest_share(before, thread_seconds(t.portal.pid))
-        rate[count] = got["requests"] / got["seconds"]
-        cost[count] = cpu / max(1, got["requests"]) * 1e6
+        rate[count] = portal_cost(world, stage, t.portal, ask)
         load = stage.tool("visitors", "download", t.address, BULK, 8)
-        moved, seconds, cpu = world.window(stage, [t.portal], load)
-        flow[count] = moved / seconds / MB
-        metrics[f"req_s_{count}"], metrics[f"cpu_us_req_{count}"] = rate[count], cost[count]
-        metrics[f"mb_s_{count}"], metrics[f"cpu_s_gb_{count}"] = flow[count], cpu / max(1, moved) * GB
+        time.sleep(WARM)
+        flow[count] = portal_cost(world, stage, t.portal, move)
         for child in (load, *t.processes):
             child.kill()
-    metrics["busiest_pct"] = 100 * share[2]
-    metrics["gain"], metrics["gain_mb_s"] = rate[2] / rate[1], flow[2] / flow[1]
-    metrics["gain_cpu"] = cost[1] * share[1] / (cost[2] * share[2])
+    metrics = {
+        "gain": rate[2][0] / rate[1][0],
+        "gain_mb_s": flow[2][0] / flow[1][0],
+        "gain_cpu": rate[1][1] / rate[2][1],
+        "gain_cpu_mb": flow[1][1] / flow[2][1],
+    }
+    for count in (1, 2):
+        metrics[f"req_s_{count}"], metrics[f"cpu_us_req_{count}"] = rate[count][0], rate[count][2] * 1e6
+        metrics[f"mb_s_{count}"], metrics[f"cpu_s_gb_{count}"] = flow[count][0] / MB, flow[count][2] * GB
     return metrics
