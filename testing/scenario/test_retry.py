@@ -29,10 +29,11 @@ def retried(tunnel):
     return counters(tunnel.portal_status)["streams_retried"]
 
 
-@pytest.fixture
-def two_bridges(origins, tmp_path):
+@pytest.fixture(params=[1, 4], ids=["one worker", "four workers"])
+def two_bridges(origins, tmp_path, request):
     """A tunnel with two bridges, of which tests may stop the second."""
     t = Tunnel(tmp_path, origins, *BOTH_NEW)
+    t.portal_config["workers"] = request.param
     config = bridge_config(t.link, t.user_id)
     status = free_port()
     add_status(config, status)
@@ -42,11 +43,12 @@ def two_bridges(origins, tmp_path):
         t.second.start()
         wait_for(lambda: carriers(t) >= 4, 10, "all links")
         yield t
+        if t.second.alive():
+            thaw(t.second)
         for program in (t.second, t.bridge, t.portal):
             program.stop()
     finally:
         if t.second.alive():
-            t.second.process.send_signal(signal.SIGCONT)
             t.second.kill()
         t.end_now()
 
@@ -81,7 +83,7 @@ def test_frozen_bridge_costs_no_visitor(two_bridges):
         assert answer.how == "fin" and answer.data.endswith(b"\r\n\r\nsmall\n")
         assert answer.data.count(b"HTTP/1.1") == 1
         assert seconds <= SECONDS
-    assert 10 <= retried(t) <= 40
+    assert 3 <= retried(t) <= 40
     thaw(t.second)
     for answer in in_parallel([lambda: whole_answer(t)] * 40):
         assert answer.how == "fin" and answer.data.count(b"small\n") == 1
@@ -210,9 +212,12 @@ def test_target_that_refuses_is_told_at_once(own_tunnel):
     t = own_tunnel(BOTH_NEW, prepare)
     for _ in range(25):
         since = time.monotonic()
-        with connect(door) as s:
-            end = read_to_end(s, 5)
-        assert end.how == "rst" and end.data == b""
+        try:
+            with connect(door) as s:
+                end = read_to_end(s, 5)
+            assert end.how == "rst" and end.data == b""
+        except ConnectionResetError:
+            pass  # so fast that connect() saw it
         assert time.monotonic() - since < 0.5 * SLOWER
         answer, seconds = timed(lambda: http_get(t.web, "/small.txt"))
         assert answer.body == b"small\n" and seconds < 0.5 * SLOWER

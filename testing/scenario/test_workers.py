@@ -122,6 +122,22 @@ def test_killed_and_restarted(spread, pairing, side):
 
 @pytest.mark.quick
 @pytest.mark.pairings(*BOTH_NEW)
+@pytest.mark.parametrize("side", ["bridge", "portal"])
+def test_stopped_under_load(spread, pairing, side):
+    """The end comes while streams cross in both directions; stop() wants an orderly end."""
+    t = spread(pairing, connections=2, bridge_workers=2)
+    held = in_parallel([lambda: t.ask("endless") for _ in range(24)])
+    for s in held:
+        read_exactly(s, 100_000)
+    program = getattr(t, side)
+    readers = [lambda s=s: read_to_end(s, 15 * SLOWER, keep=False).how for s in held]
+    endings = in_parallel([*readers, program.stop])[:-1]
+    assert "open" not in endings
+    program.process = None  # so that it is not stopped again
+
+
+@pytest.mark.quick
+@pytest.mark.pairings(*BOTH_NEW)
 def test_visitors_wait_on_every_worker_for_the_bridge(spread, pairing):
     t = spread(pairing)
     t.bridge.kill()
