@@ -33,7 +33,7 @@ def arguments():
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="measure; print Markdown, write results.json and report.md")
     run.add_argument("--v2c", required=True, help="the program")
-    run.add_argument("--tools", required=True, help="folder of the compiled helpers")
+    run.add_argument("--tools", required=True, help="folder of the C programs")
     run.add_argument("--other", action="append", default=[], metavar="NAME=PATH",
                      help="another v2c beside it")  # fmt: skip
     run.add_argument("--bench", default="", help="scenarios, with commas; default: all")
