@@ -345,9 +345,9 @@ def served_soon(load, since, till):
 def test_bridges_restarted_in_turn(link, seed):
     """SIGTERM, then start again, one after the other: nobody notices."""
     t = link(bridges=2)
-    load = t.load(seed, streams=STREAMS, seconds=6, max=MEDIUM, slow=5)
+    load = t.load(seed, streams=STREAMS, seconds=3.5, max=MEDIUM, slow=5)
     for bridge in t.bridges:
-        seconds(0.5)
+        seconds(0.3)
         bridge.drain()
         bridge.start()
         t.wait_links(5 * SLOWER)
