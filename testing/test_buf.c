@@ -103,6 +103,57 @@ static void the_pool_keeps_no_more_than_its_bound(void **state)
     assert_int_equal(pool.kept, 0);
 }
 
+static void the_budget_counts_the_bufs_that_there_are(void **state)
+{
+    (void)state;
+    enum { MANY = 1000 };
+    struct budget budget = {0};
+    struct buf_pool one = {.budget = &budget}, other = {.budget = &budget};
+    struct buf *bufs[MANY];
+    for (size_t i = 0; i < MANY; i++) {
+        bufs[i] = buf_new(i % 2 ? &one : &other);
+        assert_int_equal(budget.used, (i + 1) * sizeof(struct buf));
+    }
+    for (int i = 0; i < MANY; i++) /* a buf may end up in another pool of the same budget */
+        buf_free(i % 3 ? &one : &other, bufs[i]);
+    assert_int_equal(budget.used, (one.kept + other.kept) * sizeof(struct buf));
+    buf_pool_shrink(&one, 3);
+    buf_pool_shrink(&other, 0);
+    assert_int_equal(budget.used, 3 * sizeof(struct buf));
+    buf_pool_shrink(&one, 0);
+    assert_int_equal(budget.used, 0);
+}
+
+static void no_more_than_half_of_the_budget_is_promised(void **state)
+{
+    (void)state;
+    struct budget b = {.limit = 1000}, none = {0};
+    assert_true(budget_promise(&b, 300) && budget_promise(&b, 200));
+    assert_false(budget_promise(&b, 1) || budget_promise(&b, 1000000));
+    budget_release(&b, 1);
+    assert_true(budget_promise(&b, 1));
+    budget_release(&b, 500);
+    assert_int_equal(b.promised, 0);
+    assert_true(budget_promise(&none, SIZE_MAX) && budget_promise(NULL, SIZE_MAX));
+    budget_release(&none, SIZE_MAX), budget_release(NULL, 1);
+    assert_int_equal(none.promised, 0);
+}
+
+static void memory_is_scarce_above_a_share_of_the_budget_and_never_without_one(void **state)
+{
+    (void)state;
+    struct budget b = {.limit = 1000}, none = {.used = 1 << 30};
+    budget_add(&b, 500);
+    assert_false(budget_above(&b, 50));
+    budget_add(&b, 1);
+    assert_true(budget_above(&b, 50));
+    assert_false(budget_above(&b, 51));
+    budget_add(&b, -1);
+    assert_false(budget_above(&b, 50));
+    budget_add(NULL, 1);
+    assert_false(budget_above(&none, 0) || budget_above(NULL, 0));
+}
+
 static void a_queue_gives_in_the_order_of_putting(void **state)
 {
     (void)state;
@@ -227,6 +278,9 @@ int main(void)
         cmocka_unit_test(push_and_pull_move_the_start),
         cmocka_unit_test(a_full_buf_has_its_tail_untouched),
         cmocka_unit_test(the_pool_keeps_no_more_than_its_bound),
+        cmocka_unit_test(the_budget_counts_the_bufs_that_there_are),
+        cmocka_unit_test(no_more_than_half_of_the_budget_is_promised),
+        cmocka_unit_test(memory_is_scarce_above_a_share_of_the_budget_and_never_without_one),
         cmocka_unit_test(a_queue_gives_in_the_order_of_putting),
         cmocka_unit_test(small_bufs_are_joined_large_ones_are_not),
         cmocka_unit_test(appending_splits_what_is_larger_than_a_buf),

@@ -99,6 +99,77 @@ static void a_putter_that_never_asked_is_not_woken(void **state)
     pair_close(&p);
 }
 
+static void who_asks_is_woken_once_when_no_more_than_that_waits(void **state)
+{
+    (void)state;
+    for (size_t low = 0; low <= 8; low++) {
+        struct pair p;
+        pair_open(&p, NET_TCP, 100 * BUF_DATA);
+        for (int i = 0; i < 8; i++)
+            put(&p, &p.in, BUF_DATA);
+        end_call_at(&p.in.end, low * BUF_DATA + 10);
+        for (size_t left = 8; left-- > 0;) {
+            buf_free(&p.rig.loop.bufs, end_take(&p.out.end));
+            rig_turn(&p.rig);
+            assert_int_equal(p.in.wakes, left <= low);
+        }
+        end_call_at(&p.in.end, 0);
+        put(&p, &p.in, 5);
+        buf_free(&p.rig.loop.bufs, end_take(&p.out.end));
+        rig_turn(&p.rig);
+        assert_int_equal(p.in.wakes, 2);
+        pair_close(&p);
+    }
+}
+
+static void what_was_ever_put_is_counted_whether_taken_or_not(void **state)
+{
+    (void)state;
+    struct pair p;
+    pair_open(&p, NET_TCP, 100000);
+    put(&p, &p.in, 3000);
+    rig_take(&p.out);
+    put(&p, &p.in, 40);
+    assert_int_equal(end_total(&p.in.end), 3040);
+    assert_int_equal(end_unread(&p.in.end), 40);
+    assert_int_equal(end_total(&p.out.end), 0);
+    pair_close(&p);
+}
+
+static void an_end_may_have_less_wait_for_it_never_more(void **state)
+{
+    (void)state;
+    struct pair p;
+    pair_open(&p, NET_TCP, 5000);
+    end_limit(&p.out.end, 6000);
+    assert_int_equal(end_room(&p.in.end), 5000);
+    end_limit(&p.out.end, 1000);
+    assert_int_equal(end_room(&p.in.end), 1000);
+    assert_int_equal(end_room(&p.out.end), 5000); /* the other way is as before */
+    put(&p, &p.in, 1000);
+    assert_int_equal(end_room(&p.in.end), 0);
+    rig_take(&p.out);
+    rig_turn(&p.rig);
+    assert_true(end_room(&p.in.end) > 0 && p.in.wakes > 0);
+    pair_close(&p);
+}
+
+static void that_the_target_was_reached_is_told_once(void **state)
+{
+    (void)state;
+    struct pair p;
+    pair_open(&p, NET_TCP, 5000);
+    assert_false(end_is_opened(&p.in.end) || end_is_opened(&p.out.end));
+    end_opened(&p.out.end);
+    end_opened(&p.out.end);
+    rig_turn(&p.rig);
+    end_opened(&p.out.end);
+    rig_turn(&p.rig);
+    assert_int_equal(p.in.wakes, 1);
+    assert_true(end_is_opened(&p.in.end) && end_is_opened(&p.out.end));
+    pair_close(&p);
+}
+
 static void half_close_leaves_the_other_way_open(void **state)
 {
     (void)state;
@@ -603,6 +674,10 @@ int main(void)
         cmocka_unit_test(every_change_wakes_the_peer_later_and_once),
         cmocka_unit_test(a_starved_putter_is_woken_at_half),
         cmocka_unit_test(a_putter_that_never_asked_is_not_woken),
+        cmocka_unit_test(who_asks_is_woken_once_when_no_more_than_that_waits),
+        cmocka_unit_test(what_was_ever_put_is_counted_whether_taken_or_not),
+        cmocka_unit_test(an_end_may_have_less_wait_for_it_never_more),
+        cmocka_unit_test(that_the_target_was_reached_is_told_once),
         cmocka_unit_test(half_close_leaves_the_other_way_open),
         cmocka_unit_test(leaving_well_keeps_what_was_put),
         cmocka_unit_test(the_first_reason_is_the_flows),
