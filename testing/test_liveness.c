@@ -13,8 +13,8 @@
 #include "testing/mux_rig.h"
 
 /* Seconds; see docs/link.md, Silence. LATE: the looks are no closer together. */
-static const double QUIET = 4, ANSWER = 3, IMPATIENT = 1.25, GONE_IDLE = 8, GONE = 30, LATE = 1.1,
-                    HURRIED = 0.3, STEP = 0.1;
+static const double QUIET = 4, ANSWER = 3, GONE_IDLE = 8, GONE = 30, LATE = 1.1, STEP = 0.1;
+static const double BRISK_QUIET = 1, BRISK_ANSWER = 1.25, BRISK_LATE = 0.3;
 
 enum { STRAY_ID = 65535 };
 
@@ -206,19 +206,37 @@ static void a_ping_is_answered_at_once_with_its_token(void **state)
 
 /* --- a stream waits --- */
 
-static void a_stream_that_waits_has_the_peer_asked_sooner(void **state)
+static void opens_stream(struct test *t)
 {
-    struct test *t = *state;
-    link_open(t, true, LINK_FEATURES);
-    peer_visitor(&t->peer, NET_TCP);
-    wait_until(t, IMPATIENT - 0.1);
+    if (t->peer.mux.client)
+        peer_visitor(&t->peer, NET_TCP);
+    else
+        far_say_frame(t->wire,
+                      &(struct mux_frame){.id = 1,
+                                          .status = MUX_NEW,
+                                          .net = NET_TCP,
+                                          .target = {.type = ADDR_IPV4, .port = 80}},
+                      NULL);
+    rig_turn(&t->rig);
+    t->now = 0;
+}
+
+static void asks_soon(struct test *t)
+{
+    opens_stream(t);
+    wait_until(t, BRISK_QUIET - 0.1);
     assert_int_equal(questions(t), 0);
-    wait_until(t, IMPATIENT + HURRIED);
+    wait_until(t, BRISK_QUIET + BRISK_LATE);
     assert_int_equal(questions(t), 1);
-    wait_until(t, 2 * IMPATIENT - 0.1);
+    wait_until(t, BRISK_QUIET + BRISK_ANSWER - 0.1);
     assert_false(is_silent(t));
-    wait_until(t, 2 * IMPATIENT + 2 * HURRIED);
+    wait_until(t, BRISK_QUIET + BRISK_ANSWER + 2 * BRISK_LATE);
     assert_true(is_silent(t));
+}
+
+static void after_a_stream_was_opened_the_peer_is_asked_sooner(void **state)
+{
+    each_link(state, asks_soon);
 }
 
 static void a_stream_that_waits_while_the_peer_speaks_is_no_reason_to_ask(void **state)
@@ -227,24 +245,47 @@ static void a_stream_that_waits_while_the_peer_speaks_is_no_reason_to_ask(void *
     link_open(t, true, LINK_FEATURES);
     struct far *visitor = peer_visitor(&t->peer, NET_TCP);
     for (int i = 0; i < 30; i++) {
-        wait_until(t, IMPATIENT - 0.2);
+        wait_until(t, BRISK_QUIET - 0.2);
         hear(t);
     }
     assert_int_equal(questions(t), 0);
     assert_false(is_silent(t) || visitor->left);
 }
 
-static void an_answered_stream_waits_no_more(void **state)
+static void ten_seconds_after_a_stream_the_pace_is_calm_again(void **state)
 {
     struct test *t = *state;
     link_open(t, true, LINK_FEATURES);
     peer_visitor(&t->peer, NET_TCP);
-    far_say_item(t->wire, &(struct link_item){.type = LINK_OPENED, .stream = 1});
-    hear(t);
+    for (int i = 0; i < 15; i++) {
+        wait_until(t, BRISK_QUIET - 0.2);
+        hear(t);
+    }
     wait_until(t, QUIET - 0.2);
     assert_int_equal(questions(t), 0);
     wait_until(t, QUIET + LATE);
     assert_int_equal(questions(t), 1);
+}
+
+static void while_the_question_may_wait_behind_others_bytes_nobody_is_silent(void **state)
+{
+    struct test *t = *state;
+    link_open(t, true, LINK_FEATURES);
+    struct far *visitor = peer_visitor(&t->peer, NET_TCP);
+    far_say_item(t->wire, &(struct link_item){.type = LINK_OPENED, .stream = 1});
+    far_say_item(t->wire, &(struct link_item){.type = LINK_WINDOW, .stream = 1, .credit = 1 << 20});
+    hear(t);
+    static const uint8_t bytes[16 * 1024];
+    t->wire->refuses = true;
+    for (int i = 0; i < 16; i++)
+        far_say(visitor, bytes, sizeof bytes);
+    for (int i = 0; i < 12; i++) {
+        wait_until(t, t->now + BRISK_ANSWER - 0.1);
+        buf_free(&t->rig.loop.bufs, end_take(&t->wire->end));
+    }
+    assert_false(is_silent(t));
+    wait_until(t, t->now + QUIET + ANSWER + 2 * LATE);
+    assert_true(is_silent(t));
 }
 
 /* --- closing --- */
@@ -371,9 +412,10 @@ int main(void)
         LAW(any_byte_is_an_answer),
         LAW(who_does_not_answer_is_silent_until_he_speaks),
         LAW(a_ping_is_answered_at_once_with_its_token),
-        LAW(a_stream_that_waits_has_the_peer_asked_sooner),
+        LAW(after_a_stream_was_opened_the_peer_is_asked_sooner),
         LAW(a_stream_that_waits_while_the_peer_speaks_is_no_reason_to_ask),
-        LAW(an_answered_stream_waits_no_more),
+        LAW(ten_seconds_after_a_stream_the_pace_is_calm_again),
+        LAW(while_the_question_may_wait_behind_others_bytes_nobody_is_silent),
         LAW(a_silent_link_without_streams_is_closed_after_8_s),
         LAW(a_silent_link_with_streams_is_closed_later),
         LAW(a_link_whose_peer_knows_no_ping_is_never_closed),
