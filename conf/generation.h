@@ -7,11 +7,14 @@
 
 #include "conf/config.h"
 #include "conf/portals.h"
+#include "proxy/vmess_guard.h"
 
 struct generation {
     _Atomic unsigned shares;
     struct config *config;
-    struct portal_shards **portals; /* by outbound, NULL where it is no portal; made by the plan */
+    /* Made by the plan: */
+    struct portal_shards **portals; /* by outbound, NULL where it is no portal */
+    struct vmess_guard **guards;    /* by inbound, NULL where it is no vmess; a share of each */
 };
 
 /* With one share, the caller's. Takes c. NULL: out of memory, and c is still the caller's. */

@@ -45,41 +45,33 @@ void outbound_adopt(struct outbound *out, const struct outbound_conf *o)
     }
 }
 
-struct inbound *inbound_make(struct worker *w, const struct inbound_conf *i)
+struct inbound *inbound_make(struct worker *w, const struct generation *g, size_t n)
 {
+    const struct inbound_conf *i = &g->config->inbounds[n];
     struct loop *l = &w->loop;
     size_t ports = inbound_ports(i);
     switch (i->kind) {
     case IN_DOKODEMO:
         return dokodemo_new(l, &w->dispatcher, i->tag, &i->dokodemo, ports, i->policy, i->traffic);
     case IN_VMESS:
-        return vmess_inbound_new(l, &w->dispatcher, i->tag, &i->vmess, ports, i->policy,
-                                 i->traffic);
+        return vmess_inbound_new(l, &w->dispatcher, i->tag, &i->vmess, g->guards[n], ports,
+                                 i->policy, i->traffic);
     }
     return NULL;
 }
 
-static void inherit_tcp(struct worker *w, struct inbound *in, const struct inbound_conf *i,
-                        size_t port, const struct door *d)
+void inbound_open(struct worker *w, struct inbound *in, const struct doors *d)
 {
-    struct inbound *old = w->now.inbounds[d->heir_of];
-    const struct inbound_conf *was = &w->now.generation->config->inbounds[d->heir_of];
-    accept_listen(accept_of(in), port, accept_release(accept_of(old), d->heir_port));
-    if (port == 0 && i->kind == IN_VMESS && was->kind == IN_VMESS)
-        vmess_inbound_inherit(in, old);
-}
-
-void inbound_open(struct worker *w, struct inbound *in, const struct inbound_conf *i,
-                  const struct doors *d)
-{
+    struct inbound **old = w->now.inbounds;
     for (size_t n = 0; n < d->ports; n++) {
         struct door *tcp = d->tcp ? &d->tcp[n] : NULL, *udp = d->udp ? &d->udp[n] : NULL;
         if (tcp && tcp->heir_of != DOOR_NEW)
-            inherit_tcp(w, in, i, n, tcp);
+            accept_listen(accept_of(in), n,
+                          accept_release(accept_of(old[tcp->heir_of]), tcp->heir_port));
         else if (tcp)
             accept_listen(accept_of(in), n, door_take(tcp, w->loop.index));
         if (udp && udp->heir_of != DOOR_NEW)
-            dokodemo_inherit_udp(in, n, w->now.inbounds[udp->heir_of], udp->heir_port);
+            dokodemo_inherit_udp(in, n, old[udp->heir_of], udp->heir_port);
         else if (udp)
             dokodemo_listen_udp(in, n, door_take(udp, w->loop.index));
     }

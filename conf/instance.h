@@ -11,10 +11,9 @@ struct outbound *outbound_make(struct worker *w, const struct generation *g, siz
 void outbound_adopt(struct outbound *out, const struct outbound_conf *o);
 
 /* Not listening. NULL: out of memory. */
-struct inbound *inbound_make(struct worker *w, const struct inbound_conf *i);
+struct inbound *inbound_make(struct worker *w, const struct generation *g, size_t n);
 /* Takes its sockets, or inherits them from the inbounds that there are now. */
-void inbound_open(struct worker *w, struct inbound *in, const struct inbound_conf *i,
-                  const struct doors *d);
+void inbound_open(struct worker *w, struct inbound *in, const struct doors *d);
 void inbound_adopt(struct inbound *in, const struct inbound_conf *i);
 
 /* The i-th bridge. NULL: it has nothing to do on this worker, or memory is out, which is logged. */

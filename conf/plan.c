@@ -80,18 +80,33 @@ static bool plan_match(struct plan *p)
     return p->inbounds && p->outbounds && p->bridges;
 }
 
+/* The guard of the inbound that goes on, or whose first port this one inherits; else a new one. */
+static bool plan_guard(struct plan *p, size_t i)
+{
+    const struct inbound_conf *in = &p->to->config->inbounds[i];
+    ptrdiff_t old = p->inbounds[i];
+    if (in->kind != IN_VMESS)
+        return true;
+    if (old == PLAN_NEW)
+        old = p->doors[i].tcp[0].heir_of;
+    struct vmess_guard *former = old >= 0 ? p->from->guards[old] : NULL;
+    p->to->guards[i] = former ? vmess_guard_ref(former) : vmess_guard_new();
+    return p->to->guards[i];
+}
+
 static int plan_open(struct plan *p, size_t i, struct err *e)
 {
     const struct config *from = p->from ? p->from->config : NULL, *to = p->to->config;
     const struct inbound_conf *in = &to->inbounds[i];
-    if (p->inbounds[i] != PLAN_NEW)
-        return 0;
-    if (doors_init(&p->doors[i], in, p->loops) < 0)
+    bool fresh = p->inbounds[i] == PLAN_NEW;
+    if (fresh && doors_init(&p->doors[i], in, p->loops) < 0)
         return err_set(e, ENOMEM, "out of memory");
-    for (size_t old = 0; from && old < from->inbound_count; old++)
+    for (size_t old = 0; fresh && from && old < from->inbound_count; old++)
         if (!plan_keeps(p->inbounds, to->inbound_count, old))
             doors_inherit(&p->doors[i], in, &from->inbounds[old], (ptrdiff_t)old);
-    return doors_open(&p->doors[i], in, e);
+    if (!plan_guard(p, i))
+        return err_set(e, ENOMEM, "out of memory");
+    return fresh ? doors_open(&p->doors[i], in, e) : 0;
 }
 
 static bool plan_portals(struct plan *p, struct portals *portals)

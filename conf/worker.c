@@ -140,7 +140,7 @@ static int prepare_inbounds(struct worker *w, const struct plan *p, struct err *
     const struct config *c = p->to->config;
     for (size_t i = 0; i < c->inbound_count; i++) {
         struct inbound *kept = p->inbounds[i] == PLAN_NEW ? NULL : w->now.inbounds[p->inbounds[i]];
-        w->next.inbounds[i] = kept ? kept : inbound_make(w, &c->inbounds[i]);
+        w->next.inbounds[i] = kept ? kept : inbound_make(w, p->to, i);
         if (!w->next.inbounds[i])
             return err_set(e, ENOMEM, "inbound \"%s\": out of memory", c->inbounds[i].tag);
     }
@@ -197,7 +197,7 @@ static void change_inbounds(struct worker *w, const struct plan *p)
         if (p->inbounds[i] != PLAN_NEW)
             inbound_adopt(w->next.inbounds[i], &c->inbounds[i]);
         else
-            inbound_open(w, w->next.inbounds[i], &c->inbounds[i], &p->doors[i]);
+            inbound_open(w, w->next.inbounds[i], &p->doors[i]);
 }
 
 static void change_bridges(struct worker *w, const struct plan *p)

@@ -47,14 +47,14 @@ struct vmess_out_conf {
     size_t count;
 };
 
-/* What the connections of one inbound and loop share: cached key schedules, the replay set, the drain
- * length that the outside sees. now() is wall-clock seconds, given so that tests can set it. */
+/* What the connections of one inbound and loop share: cached key schedules, and a share of the guard, which
+ * all loops have in common. now() is wall-clock seconds, given so that tests can set it. */
 struct vmess_server;
-struct vmess_server *vmess_server_new(const struct vmess_in_conf *conf, int64_t (*now)(void));
+struct vmess_guard;
+struct vmess_server *vmess_server_new(const struct vmess_in_conf *conf, struct vmess_guard *guard,
+                                      int64_t (*now)(void));
 /* The same clients in another configuration, in the same order: the former one may go. */
 void vmess_server_adopt(struct vmess_server *s, const struct vmess_in_conf *conf);
-/* What was seen on the same port before stays refused as a replay, and the outside sees the same server. */
-void vmess_server_inherit(struct vmess_server *s, struct vmess_server *from);
 void vmess_server_free(struct vmess_server *s);
 
 /* NULL: out of memory. */

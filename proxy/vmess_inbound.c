@@ -41,8 +41,9 @@ static const struct inbound_ops vmess_inbound_ops = {
     .drain = vmess_inbound_drain, .busy = accept_busy, .free = vmess_inbound_free};
 
 struct inbound *vmess_inbound_new(struct loop *l, struct dispatcher *d, const char *tag,
-                                  const struct vmess_in_conf *conf, size_t ports,
-                                  const struct policy *policy, const struct traffic *traffic)
+                                  const struct vmess_in_conf *conf, struct vmess_guard *guard,
+                                  size_t ports, const struct policy *policy,
+                                  const struct traffic *traffic)
 {
     struct vmess_inbound *v = calloc(1, sizeof *v);
     if (!v)
@@ -54,17 +55,11 @@ struct inbound *vmess_inbound_new(struct loop *l, struct dispatcher *d, const ch
         .new_codec = new_codec,
         .greeting_failed = greeting_failed,
     };
-    v->server = vmess_server_new(conf, wall_clock);
+    v->server = vmess_server_new(conf, guard, wall_clock);
     if (v->server && accept_init(&v->accept, ports) == 0)
         return &v->accept.in;
     vmess_inbound_free(&v->accept.in);
     return NULL;
-}
-
-void vmess_inbound_inherit(struct inbound *in, struct inbound *from)
-{
-    vmess_server_inherit(container_of(in, struct vmess_inbound, accept.in)->server,
-                         container_of(from, struct vmess_inbound, accept.in)->server);
 }
 
 void vmess_inbound_adopt(struct inbound *in, const struct vmess_in_conf *conf,

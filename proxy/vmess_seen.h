@@ -1,6 +1,6 @@
 /* proxy/vmess_seen.h -- an exact, bounded set of 16-byte values that each expire at a known time: what
  * has been seen and must not come again.
- * Thread: one loop. Units: wall-clock seconds. Memory: none before the first value; at most about
+ * Thread: one at a time. Units: wall-clock seconds. Memory: none before the first value; at most about
  * 12 MiB with SEEN_MAX values; given back when the values expire. */
 #ifndef V2C_PROXY_VMESS_SEEN_H
 #define V2C_PROXY_VMESS_SEEN_H

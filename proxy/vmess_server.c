@@ -6,22 +6,19 @@
 
 #include "proxy/vmess.h"
 #include "proxy/vmess_auth.h"
-#include "proxy/vmess_seen.h"
+#include "proxy/vmess_guard.h"
 #include "proxy/vmess_session.h"
 
 enum {
     DRAIN_FRONT = 16 + 38, /* as peers reckon: auth id and the smallest header */
-    DRAIN_BASE = 3266,     /* a constant of the server below this */
-    DRAIN_JITTER = 65,     /* and a fresh number below that for each connection */
+    DRAIN_JITTER = 65,     /* beside the guard's: a fresh number below this for each connection */
     SESSION_KEPT = 180,    /* seconds in which user, key and IV may not come again */
 };
 
 struct vmess_server {
     const struct vmess_in_conf *conf;
     struct vmess_table *table;
-    struct vmess_seen auth_ids;
-    struct vmess_seen sessions;
-    uint32_t drain_base;
+    struct vmess_guard *guard;
     int64_t (*now)(void);
 };
 
@@ -35,16 +32,15 @@ struct vmess_accept {
     bool replay;
 };
 
-struct vmess_server *vmess_server_new(const struct vmess_in_conf *conf, int64_t (*now)(void))
+struct vmess_server *vmess_server_new(const struct vmess_in_conf *conf, struct vmess_guard *guard,
+                                      int64_t (*now)(void))
 {
     struct vmess_server *s = calloc(1, sizeof *s);
     if (!s)
         return NULL;
     s->conf = conf;
     s->now = now;
-    s->drain_base = randombytes_uniform(DRAIN_BASE);
-    vmess_seen_init(&s->auth_ids, SEEN_MAX);
-    vmess_seen_init(&s->sessions, SEEN_MAX);
+    s->guard = vmess_guard_ref(guard);
     s->table = vmess_table_new(conf->users, conf->count);
     if (!s->table) {
         vmess_server_free(s);
@@ -58,8 +54,7 @@ void vmess_server_free(struct vmess_server *s)
     if (!s)
         return;
     vmess_table_free(s->table);
-    vmess_seen_fini(&s->auth_ids);
-    vmess_seen_fini(&s->sessions);
+    vmess_guard_unref(s->guard);
     free(s);
 }
 
@@ -67,16 +62,6 @@ void vmess_server_adopt(struct vmess_server *s, const struct vmess_in_conf *conf
 {
     vmess_table_adopt(s->table, s->conf->users, conf->users);
     s->conf = conf;
-}
-
-void vmess_server_inherit(struct vmess_server *s, struct vmess_server *from)
-{
-    struct vmess_seen ids = s->auth_ids, sessions = s->sessions;
-    s->auth_ids = from->auth_ids;
-    s->sessions = from->sessions;
-    s->drain_base = from->drain_base;
-    from->auth_ids = ids;
-    from->sessions = sessions;
 }
 
 static const struct vmess_user *accept_user(const struct vmess_accept *a)
@@ -98,7 +83,7 @@ static int find_user(struct vmess_accept *a, const uint8_t *id, struct err *e)
     const struct vmess_user *user = vmess_table_find(s->table, id, now, &a->stamp);
     if (!user)
         return err_set(e, EACCES, "unknown user, or clocks differ by more than %d s", AUTH_WINDOW);
-    if (vmess_seen_has(&s->auth_ids, id, now))
+    if (vmess_guard_has(s->guard, GUARD_AUTH_ID, id, now))
         return refuse_replay(a, e);
     a->user = (size_t)(user - s->conf->users);
     a->known = true;
@@ -123,12 +108,14 @@ static int open_header(struct vmess_accept *a, const uint8_t *wire, uint8_t *pla
     int64_t now = s->now();
     if (!vmess_request_open(plain, wire, accept_user(a)->cmd_key, a->header_len))
         return err_set(e, EACCES, "header does not open");
-    if (vmess_seen_has(&s->auth_ids, wire,
-                       now)) /* by a connection that began later and was faster */
+    switch (vmess_guard_add(s->guard, GUARD_AUTH_ID, wire, a->stamp + AUTH_WINDOW, now)) {
+    case GUARD_SEEN: /* by a connection that began later and was faster */
         return refuse_replay(a, e);
-    if (vmess_seen_add(&s->auth_ids, wire, a->stamp + AUTH_WINDOW, now) < 0)
+    case GUARD_NO_MEMORY:
         return err_set(e, ENOMEM, "out of memory");
-    return 0;
+    default:
+        return 0;
+    }
 }
 
 /* Reads up to the end of the sealed header; what fails here fails as if nobody was known. */
@@ -162,16 +149,18 @@ static int check_session(struct vmess_accept *a, struct err *e)
     memcpy(triple, accept_user(a)->id, 16);
     memcpy(triple + 16, r->key, 16);
     memcpy(triple + 32, r->iv, 16);
-    crypto_generichash(digest, sizeof digest, triple, sizeof triple, s->sessions.hash_key,
-                       sizeof s->sessions.hash_key);
+    crypto_generichash(digest, sizeof digest, triple, sizeof triple, vmess_guard_hash_key(s->guard),
+                       GUARD_HASH_KEY);
     sodium_memzero(triple, sizeof triple);
-    if (vmess_seen_has(&s->sessions, digest, now)) {
+    switch (vmess_guard_add(s->guard, GUARD_SESSION, digest, now + SESSION_KEPT, now)) {
+    case GUARD_SEEN:
         a->replay = true;
         return err_set(e, EACCES, "session keys were used before");
-    }
-    if (vmess_seen_add(&s->sessions, digest, now + SESSION_KEPT, now) < 0)
+    case GUARD_NO_MEMORY:
         return err_set(e, ENOMEM, "out of memory");
-    return 0;
+    default:
+        return 0;
+    }
 }
 
 static int check_request(struct vmess_accept *a, const uint8_t *plain, struct err *e)
@@ -199,7 +188,8 @@ static void tell_meta(const struct vmess_accept *a, struct meta *m)
  * nothing. */
 static enum step fail_hidden(struct vmess_accept *a, struct cursor *in)
 {
-    size_t total = DRAIN_FRONT + a->server->drain_base + randombytes_uniform(DRAIN_JITTER);
+    size_t total =
+        DRAIN_FRONT + vmess_guard_drain(a->server->guard) + randombytes_uniform(DRAIN_JITTER);
     size_t given = cur_left(in);
     a->session.codec.drain = given < total ? total - given : 0;
     in->p = in->end;

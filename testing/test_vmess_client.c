@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "proxy/vmess.h"
+#include "proxy/vmess_guard.h"
 #include "proxy/vmess_session.h"
 #include "testing/vectors.h"
 
@@ -22,6 +23,7 @@ struct pair { /* a client and a server that know each other */
     struct user who;
     struct vmess_user user;
     struct vmess_in_conf conf;
+    struct vmess_guard *guard;
     struct vmess_server *server;
     struct codec *client, *accept;
     struct meta meta;
@@ -48,7 +50,8 @@ static void pair_open(struct pair *p, enum vmess_security security, enum net net
     assert_int_equal(vmess_user_init(&p->user, &e), 0);
     p->user.user = &p->who;
     p->conf = (struct vmess_in_conf){.users = &p->user, .count = 1};
-    p->server = vmess_server_new(&p->conf, test_now);
+    p->guard = vmess_guard_new();
+    p->server = vmess_server_new(&p->conf, p->guard, test_now);
     p->client = vmess_request_new(&p->user, net, target, NOW);
     p->accept = vmess_accept_new(p->server);
     struct buf *b = new_buf("", 0);
@@ -66,6 +69,7 @@ static void pair_close(struct pair *p)
     p->client->ops->free(p->client);
     p->accept->ops->free(p->accept);
     vmess_server_free(p->server);
+    vmess_guard_unref(p->guard);
 }
 
 static struct addr named(const char *name, uint16_t port)

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "proxy/vmess.h"
+#include "proxy/vmess_guard.h"
 #include "proxy/vmess_header.h"
 #include "testing/vectors.h"
 
@@ -24,6 +25,7 @@ struct rig { /* one server with one user */
     struct user who;
     struct vmess_user user;
     struct vmess_in_conf conf;
+    struct vmess_guard *guard;
     struct vmess_server *server;
 };
 
@@ -36,13 +38,15 @@ static void rig_open(struct rig *r, const char *uuid, int64_t now)
     assert_int_equal(vmess_user_init(&r->user, &e), 0);
     r->user.user = &r->who;
     r->conf = (struct vmess_in_conf){.users = &r->user, .count = 1};
-    r->server = vmess_server_new(&r->conf, test_now);
+    r->guard = vmess_guard_new();
+    r->server = vmess_server_new(&r->conf, r->guard, test_now);
     assert_non_null(r->server);
 }
 
 static void rig_close(struct rig *r)
 {
     vmess_server_free(r->server);
+    vmess_guard_unref(r->guard);
 }
 
 struct verdict {
@@ -233,6 +237,60 @@ static void replay_is_refused_as_long_as_its_time_is_valid(void **state)
     rig_close(&r);
 }
 
+/* Two loops, or an inbound before and after a reload. */
+static void servers_with_one_guard_know_what_either_saw(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct vmess_request request = some_request(1);
+    uint8_t wire[WIRE], junk[4096] = {0};
+    rig_open(&r, "27848739-7e62-4138-9fd3-098a63964b6b", 1700000000);
+    size_t len = make_header(&r, &request, 1, wire);
+    size_t drain = offer(&r, junk, 100).drain;
+    assert_int_equal(offer(&r, wire, len).step, STEP_DONE);
+    struct vmess_server *first = r.server;
+    r.server = vmess_server_new(&r.conf, r.guard, test_now);
+    assert_true(offer(&r, wire, len).replay);
+    size_t same = offer(&r, junk, 100).drain;
+    assert_in_range(same + 64, drain, drain + 128); /* but for the jitter */
+    vmess_server_free(first);
+    assert_true(offer(&r, wire, len).replay);
+    rig_close(&r);
+}
+
+/* The same settings at another place: another generation's. */
+static void an_unfinished_greeting_survives_the_settings_move(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct vmess_request request = some_request(1);
+    uint8_t wire[WIRE];
+    rig_open(&r, "27848739-7e62-4138-9fd3-098a63964b6b", 1700000000);
+    size_t len = make_header(&r, &request, 1, wire);
+    for (size_t cut = 0; cut < len; cut++) {
+        struct vmess_user *moved = malloc(sizeof *moved);
+        *moved = r.user;
+        struct vmess_in_conf conf = {.users = moved, .count = 1};
+        struct codec *c = vmess_accept_new(r.server);
+        struct cursor in = cur_of(wire, cut);
+        struct meta m = {0};
+        struct err e;
+        len = make_header(&r, &request, (uint8_t)cut, wire);
+        request.key[0]++; /* neither auth id nor session come again */
+        assert_int_equal(c->ops->accept(c, &in, &m, &e), STEP_MORE);
+        vmess_server_adopt(r.server, &conf);
+        memset(&r.user, 0, sizeof r.user);
+        in = cur_of(wire, len);
+        assert_int_equal(c->ops->accept(c, &in, &m, &e), STEP_DONE);
+        assert_ptr_equal(m.user, &r.who);
+        c->ops->free(c);
+        r.user = *moved;
+        vmess_server_adopt(r.server, &r.conf);
+        free(moved);
+    }
+    rig_close(&r);
+}
+
 static void auth_id_is_remembered_only_after_its_header_opened(void **state)
 {
     (void)state;
@@ -342,6 +400,8 @@ int main(void)
         cmocka_unit_test(accept_refuses_every_flipped_byte),
         cmocka_unit_test(accept_takes_120_seconds_and_not_121),
         cmocka_unit_test(replay_is_refused_as_long_as_its_time_is_valid),
+        cmocka_unit_test(servers_with_one_guard_know_what_either_saw),
+        cmocka_unit_test(an_unfinished_greeting_survives_the_settings_move),
         cmocka_unit_test(auth_id_is_remembered_only_after_its_header_opened),
         cmocka_unit_test(session_keys_are_taken_once_in_three_minutes),
         cmocka_unit_test(accept_refuses_insecure_bodies_when_told),

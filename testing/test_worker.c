@@ -6,7 +6,7 @@
 #include "conf/worker.h"
 #include "testing/conf_rig.h"
 
-/* A worker of a config that is given by its inbound's port and target. */
+/* A worker and the way to its first configuration, given by its inbound's port and target. */
 struct job {
     struct generation *generation;
     struct worker worker;
@@ -16,26 +16,51 @@ struct job {
     struct counter *counters;
 };
 
-static void job_open(struct job *j, uint16_t port, uint16_t target)
+static struct generation *generation_of(const char *inbound, uint16_t port, uint16_t target,
+                                        const struct config *before)
 {
-    char text[1000];
-    struct err e;
-    struct run run;
-    memset(j, 0, sizeof *j);
+    char text[1000], path[] = "/tmp/v2c-worker-XXXXXX", *said = NULL;
+    const char *name = path;
+    size_t len;
+    int fd = mkstemp(path);
     snprintf(text, sizeof text,
-             "{\"inbounds\": [{\"tag\": \"door\", \"listen\": \"127.0.0.1\", \"port\": %u,"
-             " \"protocol\": \"dokodemo-door\", \"settings\": {\"address\": \"127.0.0.1\","
-             " \"port\": %u, \"network\": \"tcp\"}}],"
+             "{\"drain\": 60, \"inbounds\": [{\"tag\": \"door\", \"listen\": \"127.0.0.1\","
+             " \"port\": %u, %s \"port\": %u}}],"
              " \"outbounds\": [{\"protocol\": \"freedom\"}]}",
-             port, target);
-    run_good(&run, text);
-    free(run.said);
-    j->generation = generation_new(run.config);
+             port, inbound, target);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    FILE *out = open_memstream(&said, &len);
+    struct config *c =
+        config_load(&(struct config_source){.files = &name, .file_count = 1}, before, out);
+    fclose(out);
+    unlink(path);
+    close(fd);
+    if (!c)
+        fail_msg("%s", said);
+    free(said);
+    return generation_new(c);
+}
+
+static const char DOKODEMO[] = "\"protocol\": \"dokodemo-door\", \"settings\": {\"address\":"
+                               " \"127.0.0.1\", \"network\": \"tcp\",";
+static const char VMESS[] = "\"protocol\": \"vmess\", \"settings\": {\"clients\": [{\"id\":"
+                            " \"27848739-7e62-4138-9fd3-098a63964b6b\"}],";
+
+static void job_open_as(struct job *j, const char *inbound, uint16_t port, uint16_t target)
+{
+    struct err e;
+    memset(j, 0, sizeof *j);
+    j->generation = generation_of(inbound, port, target, NULL);
     j->shared = (struct worker_shared){.count = 1, .counters = &j->counters};
     assert_int_equal(worker_init(&j->worker, 0, &j->shared, &e), 0);
     j->counters = j->worker.loop.counters;
     if (plan_init(&j->plan, NULL, j->generation, 1, &j->portals, &e) < 0)
         fail_msg("%s", e.text);
+}
+
+static void job_open(struct job *j, uint16_t port, uint16_t target)
+{
+    job_open_as(j, DOKODEMO, port, target);
 }
 
 static void job_prepare(struct job *j)
@@ -162,6 +187,68 @@ static void a_change_that_is_abandoned_leaves_nothing(void **state)
     job_close(&j);
 }
 
+/* To another target on the same port. The caller's share of the former generation is answered. */
+static struct generation *job_change(struct job *j, const char *inbound, uint16_t port,
+                                     uint16_t target)
+{
+    struct err e;
+    struct generation *from = j->generation;
+    plan_fini(&j->plan);
+    j->generation = generation_of(inbound, port, target, from->config);
+    if (plan_init(&j->plan, from, j->generation, 1, &j->portals, &e) < 0)
+        fail_msg("%s", e.text);
+    job_prepare(j);
+    worker_change(&j->worker, &j->plan);
+    return from;
+}
+
+static void job_start(struct job *j, const char *inbound, uint16_t port)
+{
+    job_open_as(j, inbound, port, 80);
+    job_prepare(j);
+    worker_change(&j->worker, &j->plan);
+}
+
+static void a_change_lets_go_of_the_former_configuration(void **state)
+{
+    (void)state;
+    for (uint16_t target = 80; target <= 81; target++) { /* the inbound is kept; it is changed */
+        struct job j;
+        uint16_t port = free_port();
+        job_start(&j, DOKODEMO, port);
+        struct inbound *before = j.worker.now.inbounds[0];
+        struct generation *from = job_change(&j, DOKODEMO, port, target);
+        assert_int_equal(j.worker.now.inbounds[0] == before, target == 80);
+        assert_int_equal(atomic_load(&from->shares), 1);
+        assert_int_equal(atomic_load(&j.generation->shares), 2);
+        plan_fini(&j.plan);
+        generation_unref(from);
+        job_close(&j);
+    }
+}
+
+/* Somebody has connected and not greeted yet: what would know him stays until he has, or is gone. */
+static void a_stranger_holds_the_former_configuration(void **state)
+{
+    (void)state;
+    struct job j;
+    uint16_t port = free_port();
+    struct addr door = rig_addr("127.0.0.1", port);
+    job_start(&j, VMESS, port);
+    struct ev_loop *ev = j.worker.loop.ev;
+    int stranger = rig_connect(&door);
+    ev_run(ev, EVRUN_ONCE);
+    struct generation *from = job_change(&j, VMESS, port, 81);
+    assert_int_equal(atomic_load(&from->shares), 2);
+    close(stranger);
+    for (ev_tstamp end = ev_time() + 10; atomic_load(&from->shares) > 1 && ev_time() < end;)
+        ev_run(ev, EVRUN_ONCE);
+    assert_int_equal(atomic_load(&from->shares), 1);
+    plan_fini(&j.plan);
+    generation_unref(from);
+    job_close(&j);
+}
+
 static void a_worker_that_never_ran_goes(void **state)
 {
     (void)state;
@@ -180,6 +267,8 @@ int main(void)
         cmocka_unit_test(a_worker_carries_bytes_until_it_is_stopped),
         cmocka_unit_test(a_worker_that_drains_counts_who_is_open_and_takes_nobody_new),
         cmocka_unit_test(a_change_that_is_abandoned_leaves_nothing),
+        cmocka_unit_test(a_change_lets_go_of_the_former_configuration),
+        cmocka_unit_test(a_stranger_holds_the_former_configuration),
         cmocka_unit_test(a_worker_that_never_ran_goes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

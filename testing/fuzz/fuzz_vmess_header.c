@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proxy/vmess.h"
+#include "proxy/vmess_guard.h"
 #include "proxy/vmess_header.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -35,7 +36,8 @@ static size_t make_wire(uint8_t *wire, const struct vmess_user *u, const uint8_t
 static enum step offer(const struct vmess_in_conf *conf, const uint8_t *wire, size_t len,
                        size_t cut, struct meta *m)
 {
-    struct vmess_server *server = vmess_server_new(conf, fixed_now);
+    struct vmess_guard *guard = vmess_guard_new();
+    struct vmess_server *server = vmess_server_new(conf, guard, fixed_now);
     struct codec *c = vmess_accept_new(server);
     enum step s = STEP_MORE;
     for (int part = 0; part < 2 && s == STEP_MORE; part++) {
@@ -51,6 +53,7 @@ static enum step offer(const struct vmess_in_conf *conf, const uint8_t *wire, si
     }
     c->ops->free(c);
     vmess_server_free(server);
+    vmess_guard_unref(guard);
     return s;
 }
 
@@ -67,7 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     enum step s = offer(&conf, wire, len, len, &whole);
     assert(offer(&conf, wire, len, data[1] < len ? data[1] : len, &cut) == s);
     if (s == STEP_DONE) {
-        assert(whole.user == &u.user && cut.user == &u.user);
+        assert(whole.user == u.user && cut.user == u.user);
         assert(whole.net == cut.net && addr_equal(&whole.target, &cut.target));
         assert(whole.target.type != ADDR_NONE);
     }

@@ -19,6 +19,7 @@ import time
 HOST = "127.0.0.1"
 V2RAY = os.environ.get("V2RAY", "/usr/bin/v2ray")
 V2C = os.environ.get("V2C", "")
+WORKERS = int(os.environ.get("V2C_WORKERS", "0"))  # of every v2c whose config does not say it
 NGINX = os.environ.get("NGINX", "/usr/sbin/nginx")
 KINDS = ["v2c", "v2ray"] if V2C else ["v2ray"]  # of programs that tests run with
 SANITIZER_WORDS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:")
@@ -26,7 +27,8 @@ LOG_TAIL = 12_000
 
 
 def _has_sanitizer(path):
-    return bool(path) and b"__asan_init" in pathlib.Path(path).read_bytes()
+    program = pathlib.Path(path).read_bytes() if path else b""
+    return b"__asan_init" in program or b"__tsan_init" in program
 
 
 # A sanitizer build is several times slower; only deadlines of speed are stretched by it.
@@ -128,6 +130,8 @@ class Program:
 
     def __init__(self, kind, config, directory, name):
         self.kind, self.name = kind, name
+        if WORKERS and kind == "v2c" and isinstance(config, dict):
+            config.setdefault("workers", WORKERS)
         self.path = pathlib.Path(directory) / f"{name}.json"
         self.log_path = pathlib.Path(directory) / f"{name}.log"
         self.path.write_text(config if isinstance(config, str) else json.dumps(config, indent=1))

@@ -72,7 +72,9 @@ def any_bridge(request, run, portal):
 
 @pytest.fixture
 def bridge(run, portal):
-    return run("v2c", bridge_config(portal.port, portal.user_id), "bridge")
+    config = bridge_config(portal.port, portal.user_id)
+    config["reverse"]["bridges"][0]["connections"] = 1  # each link that comes has a reason
+    return run("v2c", config, "bridge")
 
 
 def open_stream(link, stream, origins, text=b"echo\nhello", network=peer.TCP, port=None):
