@@ -147,11 +147,29 @@ static struct counter *counters_new(unsigned slots)
     return mem == MAP_FAILED ? NULL : mem;
 }
 
+enum { MEMORY_TRIES = 1000 };
+
+/* libev aborts the process when it gets no memory for its lists. They are small and grow seldom: a second of
+ * waiting for others to give some back harms less. */
+static void *loop_memory(void *old, long size)
+{
+    static const struct timespec moment = {.tv_nsec = 1000 * 1000};
+    if (size == 0) {
+        free(old);
+        return NULL;
+    }
+    void *mem = NULL;
+    for (int i = 0; i < MEMORY_TRIES && !(mem = realloc(old, (size_t)size)); i++)
+        nanosleep(&moment, NULL);
+    return mem;
+}
+
 int loop_init(struct loop *l, unsigned index, unsigned slots, struct err *e)
 {
     *l =
         (struct loop){.index = index, .slots = slots, .next_flow = randombytes_random(), .turn = 1};
     pthread_mutex_init(&l->inbox_lock, NULL);
+    ev_set_allocator(loop_memory); /* the same for all loops */
     l->ev = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
     l->scratch = scratch_new();
     l->counters = counters_new(slots);

@@ -6,13 +6,25 @@ enum {
     STRAY_ID = 65535
 }; /* is asked about where PING is not known; the last id that is ever given out */
 
-static const double BEAT = 1,
-                    HURRY = 0.2; /* seconds between looks, at rest and with a stream that waits */
-static const double QUIET = 4;   /* ... without a byte before the peer is asked */
-static const double ANSWER = 3;  /* ... for its answer */
-static const double IMPATIENT = 1.25; /* in place of both when a stream waits */
-static const double GONE_IDLE = 8; /* ... without a byte before a link without streams is closed */
-static const double GONE = 30;     /* ... and one with streams */
+static const double GONE_IDLE =
+    8;                         /* seconds without a byte before a link without streams is closed */
+static const double GONE = 30; /* ... and one with streams */
+static const double BRISK =
+    10; /* seconds for which a stream that was opened makes the pace brisk */
+
+struct pace {
+    double look;   /* seconds between looks */
+    double quiet;  /* ... without a byte before the peer is asked */
+    double answer; /* ... for its answer */
+};
+
+static const struct pace at_rest = {.look = 1, .quiet = 4, .answer = 3};
+static const struct pace brisk = {.look = 0.2, .quiet = 1, .answer = 1.25};
+
+static const struct pace *liveness_pace(const struct mux *m, double now)
+{
+    return now - m->opened_at < BRISK ? &brisk : &at_rest;
+}
 
 static void liveness_ask(struct mux *m, double now)
 {
@@ -44,25 +56,25 @@ void liveness_heard(struct mux *m)
         liveness_set(m, false);
 }
 
-/* Somebody has waited for so long, and nothing at all has come meanwhile. */
-static bool liveness_impatient(const struct mux *m, double now)
-{
-    struct list_item *i = m->client ? list_first(&m->unanswered) : NULL;
-    struct mux_session *s = i ? container_of(i, struct mux_session, unanswered) : NULL;
-    return s && now - s->began >= IMPATIENT && now - m->heard_at >= IMPATIENT;
-}
-
 /* When this process itself was stopped, what came meanwhile has not been read yet: that time does not count. */
 static bool liveness_slept(struct mux *m, double now)
 {
     double lost = now - m->looked_at;
     m->looked_at = now;
-    if (lost <= 3 * BEAT)
+    if (lost <= 3 * at_rest.look)
         return false;
     m->heard_at = m->heard_at + lost < now ? m->heard_at + lost : now;
     if (m->asked_at > 0)
         m->asked_at = now;
     return true;
+}
+
+/* What waits for the carrier moves, perhaps slowly. The question may be among it: too early for an answer. */
+static bool liveness_is_sending(struct mux *m)
+{
+    uint64_t waits = end_unread(&m->end), before = m->sent;
+    m->sent = end_total(&m->end) - waits;
+    return waits && m->sent > before;
 }
 
 static bool liveness_gone(const struct mux *m, double now)
@@ -73,13 +85,15 @@ static bool liveness_gone(const struct mux *m, double now)
 
 static void liveness_look(struct mux *m, double now)
 {
-    bool hurry = liveness_impatient(m, now);
-    double asked = m->asked_at > 0 ? now - m->asked_at : 0;
+    const struct pace *p = liveness_pace(m, now);
+    bool sending = liveness_is_sending(m);
     if (liveness_slept(m, now))
         return;
-    if (m->asked_at == 0 && (hurry || now - m->heard_at >= QUIET))
+    if (m->asked_at > 0 && sending)
+        m->asked_at = now;
+    if (m->asked_at == 0 && now - m->heard_at >= p->quiet)
         liveness_ask(m, now);
-    else if (asked >= (hurry ? IMPATIENT : ANSWER))
+    else if (m->asked_at > 0 && now - m->asked_at >= p->answer)
         liveness_set(m, true);
 }
 
@@ -95,24 +109,26 @@ static void on_look(struct ev_loop *ev, ev_timer *w, int events)
         mux_close(m, &why);
         return;
     }
-    w->repeat = m->client && list_first(&m->unanswered) ? HURRY : BEAT;
+    w->repeat = liveness_pace(m, now)->look;
     ev_timer_again(ev, w);
 }
 
 void liveness_start(struct mux *m)
 {
     m->heard_at = m->looked_at = loop_steady();
+    m->opened_at = m->heard_at - BRISK;
     ev_init(&m->look, on_look);
     m->look.data = m;
-    m->look.repeat = BEAT;
+    m->look.repeat = at_rest.look;
     ev_timer_again(end_loop(&m->end)->ev, &m->look);
 }
 
 void liveness_hurry(struct mux *m)
 {
-    if (!ev_is_active(&m->look) || m->look.repeat == HURRY)
+    m->opened_at = loop_steady();
+    if (!ev_is_active(&m->look) || m->look.repeat == brisk.look)
         return;
-    m->look.repeat = HURRY;
+    m->look.repeat = brisk.look;
     ev_timer_again(end_loop(&m->end)->ev, &m->look);
 }
 

@@ -47,6 +47,7 @@ enum {
     MUX_PAGE = 256,
     MUX_CONTROL_MAX = 512,
     MUX_STREAMS_MAX = 8192, /* that a peer may have open on one carrier */
+    MUX_TRIES = 3,          /* links that are tried for one stream */
 };
 
 struct mux {
@@ -89,8 +90,11 @@ struct mux {
 
     /* liveness */
     ev_timer look;
-    double heard_at, asked_at, looked_at; /* asked_at 0: nothing has been asked since heard_at */
-    bool silent;                          /* the peer does not answer: no place for new streams */
+    double heard_at, looked_at;
+    uint64_t sent;    /* bytes that the carrier had taken when we looked */
+    double asked_at;  /* 0: nothing has been asked since heard_at */
+    double opened_at; /* the newest stream */
+    bool silent;      /* the peer does not answer: no place for new streams */
 };
 
 /* Memory of the owner. Joins nothing: the owner gives m->end its seat with mux_end_ops, then calls

@@ -23,10 +23,11 @@ static void hear_hello(struct mux *m, const struct link_hello *h)
     m->features = m->said_hello ? h->features & LINK_FEATURES : 0;
     if (h->datagram_max > m->datagram_max)
         m->datagram_max = h->datagram_max < BUF_DATA ? h->datagram_max : BUF_DATA;
-    struct mux_session *s = m->features & LINK_WINDOWS ? session_next(m, 0) : NULL;
-    for (; s; s = session_next(m, s->id + 1u))
+    for (struct mux_session *s = session_next(m, 0); s; s = session_next(m, s->id + 1u)) {
         if (session_has_windows(s))
             credit_begin(&s->credit, h->window);
+        session_resume(s); /* it may have had an end to say that only v2c understands */
+    }
 }
 
 static void hear_window(struct mux_session *s, uint32_t credit)

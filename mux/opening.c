@@ -28,7 +28,6 @@ static void opening_begin_client(struct mux_session *s)
     }
     s->began = loop_steady();
     list_append(&m->unanswered, &s->unanswered);
-    liveness_hurry(m);
 }
 
 void opening_keep(struct mux_session *s, const struct buf *b)
@@ -78,8 +77,8 @@ bool mux_give_back(struct mux *m)
     for (struct list_item *i = list_first(&m->unanswered); i; i = list_next(&m->unanswered, i)) {
         struct mux_session *s = container_of(i, struct mux_session, unanswered);
         uint16_t id = s->id;
-        if (!opening_give_back(s))
-            continue;
+        if (s->end.flow->tries + 1 >= MUX_TRIES || !opening_give_back(s))
+            continue; /* the last link that is tried may take its time */
         mux_send(m, &(struct mux_frame){.id = id, .status = MUX_END, .option = MUX_ERROR}, NULL);
         return true;
     }

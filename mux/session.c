@@ -77,6 +77,7 @@ void session_seated(struct mux_session *s)
     credit_open(&s->credit, windows ? s->mux->hello.window : CREDIT_NO_LIMIT);
     if (windows)
         end_limit(&s->end, UNSENT);
+    liveness_hurry(s->mux);
     opening_begin(s);
 }
 
@@ -245,6 +246,8 @@ static enum pumped session_pump_buf(struct mux_session *s)
  * or ended and is gone. */
 static bool session_pump(struct mux_session *s)
 {
+    if (end_failed(&s->end))
+        return false; /* its own wake, which is due, ends it with an error */
     for (int i = 0; i < TURN_BUFS && end_room(&s->mux->end); i++) {
         enum pumped p = session_pump_buf(s);
         if (p == PUMPED_HELD)

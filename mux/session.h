@@ -74,6 +74,6 @@ void mux_refuse(struct mux *m, uint16_t id, int refusal);
 void liveness_start(struct mux *m);
 void liveness_stop(struct mux *m);
 void liveness_heard(struct mux *m);
-void liveness_hurry(struct mux *m); /* a stream waits for its answer */
+void liveness_hurry(struct mux *m); /* a stream is opened */
 
 #endif

@@ -7,7 +7,6 @@
 enum {
     WAITING_MAX = 1024, /* visitors that wait for a bridge */
     COMPLAINTS = 2,     /* log lines a second and reason */
-    TRIES_MAX = 3,      /* links that are tried for one visitor */
 };
 
 static const double WAIT = 3; /* seconds that a visitor waits for a bridge to come (back) */
@@ -171,7 +170,7 @@ void portal_visitor_again(struct portal *p, struct end *seat)
     struct visitor v = {.flow = seat->flow, .seat = seat};
     struct err why;
     stat_add(p->out.loop->counters, STAT_streams_retried, 1);
-    if (!p->stopping && seat->flow->tries < TRIES_MAX &&
+    if (!p->stopping && seat->flow->tries < MUX_TRIES &&
         (visitor_place(p, v) || visitor_wait(p, v)))
         return;
     portal_turned_away(p);

@@ -461,14 +461,14 @@ static void opened_is_said_when_the_target_was_reached_and_10_ms_later(void **st
     struct test *t = *state;
     server_open(t, LINK_FEATURES);
     client_says_new(t, 1, NET_TCP, 100);
-    wait_for(t, 1);
+    wait_for(t, 0.4);
     assert_silence(t->client);
     far_reached(t->server.opened[0]);
     rig_turn(&t->rig);
     assert_silence(t->client);
     wait_for(t, 0.011);
     expect_item(t, LINK_OPENED, 1, 0);
-    wait_for(t, 1);
+    wait_for(t, 0.4);
     assert_silence(t->client);
 }
 
@@ -484,7 +484,7 @@ static void data_of_the_target_takes_the_place_of_opened(void **state)
         far_say(t->server.opened[id - 1], "data", 4);
         rig_turn(&t->rig);
         expect_frame(t, id, MUX_KEEP, MUX_DATA);
-        wait_for(t, 1);
+        wait_for(t, 0.9);
         assert_silence(t->client);
     }
 }

@@ -1,7 +1,7 @@
 """Every byte at its place while everything fails: the short versions. The long one is `make soak`.
 
 Gates of each test: no wrong byte, no byte of another stream, nothing cut off that looks complete (see
-testing/integrity/README.md). What v2c is still to learn is in WAITING; a test that needs it is skipped.
+testing/integrity/README.md).
 """
 import contextlib
 import os
@@ -20,20 +20,10 @@ import harness
 from harness import AFTER, HALF, FaultyRelay, Link, Load, Origin, Shim, check, check_all_good, restart, storm
 from rig import HOST, SANITIZED, SLOWER, Relay, counters, reset, wait_for
 
-WAITING = {
-    "patience": "a bridge whose clock was wrong asks again within 5 s; it waits 10 s for each answer",
-    "allocator": "libev without memory for its lists ends the process",
-}
-
 pytestmark = [
     pytest.mark.v2c,
     pytest.mark.skipif(bool(harness.ready()), reason=str(harness.ready())),
 ]
-
-
-def needs(*features):
-    missing = [f for f in features if f in WAITING and not os.environ.get("INTEGRITY_ALL")]
-    return pytest.mark.skipif(bool(missing), reason=f"not there yet: {', '.join(missing)}")
 
 
 long = pytest.mark.skipif(
@@ -522,12 +512,11 @@ def log_to_file(name, config):
     config["log"] = {"loglevel": "info", "error": f"{name}-own.log", "access": f"{name}-access.log"}
 
 
-@needs("allocator")
 @unsanitized
 @pytest.mark.parametrize("who", ["bridge0", pytest.param("portal", marks=long)])
 def test_memory_runs_out_now_and_then(link, seed, tmp_path, who):
     """One in a hundred allocations fails: streams end visibly, nobody dies, and later all is well. A portal
-    that cannot greet for want of memory says nothing, as to a stranger, and its bridge waits for 10 s."""
+    that cannot greet for want of memory says nothing, as to a stranger, and its bridge waits for 4 s."""
     pages, options = shims(tmp_path)
     t, page = link(options=options), pages[who]
     load = t.load(seed, streams=STREAMS, seconds=2, max=MEDIUM, patience=5, udp=True)
@@ -583,7 +572,6 @@ def test_wall_clock_jumps(link, seed, tmp_path):
 
 
 @long
-@needs("patience")
 def test_clocks_that_differ_too_much(link, seed, tmp_path):
     """Then VMess refuses the link, and the bridge says why; it works soon after the clock is right."""
     pages, options = shims(tmp_path)
