@@ -1,7 +1,6 @@
 #include "conf/process.h"
 
 #include <malloc.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -64,6 +63,16 @@ static int process_install(struct process *p, struct err *e)
     return result;
 }
 
+static void process_block_signals(struct process *p)
+{
+    sigemptyset(&p->signals);
+    sigaddset(&p->signals, SIGINT);
+    sigaddset(&p->signals, SIGTERM);
+    sigaddset(&p->signals, SIGHUP);
+    sigaddset(&p->signals, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &p->signals, NULL);
+}
+
 int process_start(struct process *p, struct config *c, const struct config_source *source,
                   struct err *e)
 {
@@ -72,6 +81,7 @@ int process_start(struct process *p, struct config *c, const struct config_sourc
         config_free(c);
         return err_set(e, ENOMEM, "out of memory");
     }
+    process_block_signals(p);
     p->shared = (struct worker_shared){.count = c->workers, .started = (double)time(NULL)};
     p->shared.budget.limit = c->memory;
     if (process_make_workers(p, e) == 0 && process_install(p, e) == 0)
@@ -119,11 +129,11 @@ static void reopen_logs(void)
 }
 
 /* The main thread only waits for signals; the others have them blocked. True: to drain first. */
-static bool process_wait(struct process *p, const sigset_t *signals)
+static bool process_wait(struct process *p)
 {
     int caught;
     for (;;) {
-        if (sigwait(signals, &caught) != 0)
+        if (sigwait(&p->signals, &caught) != 0)
             continue;
         if (caught == SIGHUP)
             process_reload(p);
@@ -159,7 +169,7 @@ static bool ends_at_once(const sigset_t *signals)
     return caught == SIGTERM || caught == SIGINT;
 }
 
-static void process_drain(struct process *p, const sigset_t *signals)
+static void process_drain(struct process *p)
 {
     double limit = p->generation->config->drain, end = loop_steady() + limit;
     for (unsigned i = 0; i < p->made; i++)
@@ -167,25 +177,18 @@ static void process_drain(struct process *p, const sigset_t *signals)
     for (unsigned i = 0; i < p->made; i++)
         worker_answer(&p->workers[i]);
     log_warn("v2c ends: %zu visitors are open and have %g s", process_visitors(p), limit);
-    while (process_visitors(p) > 0 && loop_steady() < end && !ends_at_once(signals))
+    while (process_visitors(p) > 0 && loop_steady() < end && !ends_at_once(&p->signals))
         ;
 }
 
 int process_run(struct process *p, struct err *e)
 {
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGHUP);
-    sigaddset(&signals, SIGUSR1);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
     int result = process_run_workers(p, e);
     if (result == 0) {
         malloc_trim(0); /* what reading the configuration took */
         log_warn("v2c started");
-        if (process_wait(p, &signals) && p->generation->config->drain > 0) {
-            process_drain(p, &signals);
+        if (process_wait(p) && p->generation->config->drain > 0) {
+            process_drain(p);
             log_warn("v2c ends now: %zu visitors are cut", process_visitors(p));
         }
         process_stop(p, p->made);

@@ -3,6 +3,8 @@
 #ifndef V2C_CONF_PROCESS_H
 #define V2C_CONF_PROCESS_H
 
+#include <signal.h>
+
 #include "conf/worker.h"
 
 struct process {
@@ -11,10 +13,11 @@ struct process {
     struct worker_shared shared;
     struct portals portals;
     struct worker *workers;
-    unsigned made; /* workers that are there */
+    unsigned made;    /* workers that are there */
+    sigset_t signals; /* that are waited for, and blocked in all threads */
 };
 
-/* Opens all sockets; nothing runs yet. Takes c, always. source outlives it. -1 and e: nothing is left. */
+/* Opens all sockets; nothing runs yet, and signals wait. Takes c, always. source outlives it. -1 and e: nothing is left. */
 int process_start(struct process *p, struct config *c, const struct config_source *source,
                   struct err *e);
 /* Runs until a signal ends it, and frees all. -1 and e: it could not run. */
