@@ -245,6 +245,25 @@ static void what_was_read_is_given_back_and_no_more(void **state)
     assert_int_equal(t->server.opened[0]->len, said);
 }
 
+static void the_window_of_a_sender_that_says_blocked_grows(void **state)
+{
+    for (int says = 0; says < 2; says++) {
+        struct test *t = *state;
+        server_open(t, FIRST);
+        say_new(t, 1);
+        const struct mux_session *s = session_find(&t->server.mux, 1);
+        for (int i = 0; i < 10; i++) {
+            clock_forward(0.1); /* nothing else calls for a larger window */
+            if (says)
+                far_say_item(t->wire, &(struct link_item){.type = LINK_BLOCKED, .stream = 1});
+            say_keep(t, 1, (size_t)(s->window.granted - s->came));
+        }
+        assert_true(says ? s->window.size >= 4 * WINDOW_FIRST : s->window.size == WINDOW_FIRST);
+        assert_int_equal(test_close(state), 0);
+        assert_int_equal(test_open(state), 0);
+    }
+}
+
 static void a_reader_that_stops_holds_up_itself_alone(void **state)
 {
     struct test *t = *state;
@@ -366,6 +385,7 @@ int main(void)
         LAW(streams_begun_before_hello_have_what_they_sent_counted),
         LAW(datagrams_have_no_windows),
         LAW(what_was_read_is_given_back_and_no_more),
+        LAW(the_window_of_a_sender_that_says_blocked_grows),
         LAW(a_reader_that_stops_holds_up_itself_alone),
         LAW(between_two_muxes_a_reader_that_stops_holds_up_itself_alone),
         LAW(a_peer_that_ignores_windows_is_stalled),
