@@ -5,6 +5,8 @@ static const double FAST = 0.02; /* half a window in less: larger ones save mess
 enum {
     SCARCE = 50,   /* hundredths of the budget in use: windows grow no more, and shrink */
     SHARE_MAX = 8, /* one window is at most this part of the budget */
+    FAST_MAX = 4 * 1024 * 1024, /* to save messages no window grows beyond this */
+    QUEUE_MAX = 512 * 1024,     /* more waits for no reader that keeps up */
 };
 
 void window_open(struct window *w, double now)
@@ -19,19 +21,22 @@ static bool window_may_grow(const struct window *w, struct budget *b)
     return !b || !b->limit || 2 * (size_t)w->size <= b->limit / SHARE_MAX;
 }
 
-/* Its reader takes everything at once, has done so for longer than sockets can take what nobody reads, and yet
- * the window was too small, or was used up in no time. */
-static bool window_should_grow(const struct window *w, uint64_t passed_on, size_t queued,
-                               double now)
+/* Takes everything at once, and has done so for longer than sockets can take what nobody reads. */
+static bool window_keeps_up(const struct window *w, uint64_t passed_on, size_t queued)
 {
-    return queued <= w->size / 4 && passed_on >= 2 * (uint64_t)w->size &&
-           (w->wanted || now - w->updated < FAST);
+    return queued <= w->size / 4 && queued <= QUEUE_MAX && passed_on >= 2 * (uint64_t)w->size;
+}
+
+/* It was too small for the path, or used up in no time. */
+static bool window_is_small(const struct window *w, double now)
+{
+    return w->wanted || (now - w->updated < FAST && w->size < FAST_MAX);
 }
 
 static void window_adapt(struct window *w, uint64_t passed_on, size_t queued, double now,
                          struct budget *b)
 {
-    if (window_should_grow(w, passed_on, queued, now) && window_may_grow(w, b) &&
+    if (window_keeps_up(w, passed_on, queued) && window_is_small(w, now) && window_may_grow(w, b) &&
         budget_promise(b, w->size)) {
         w->size *= 2;
     } else if (w->size > WINDOW_FIRST && queued > w->size / 4 && budget_above(b, SCARCE)) {

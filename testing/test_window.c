@@ -55,6 +55,7 @@ static struct stream stream_grown(uint32_t size, struct budget *b)
     struct stream s = stream_tried(b);
     for (int i = 0; s.w.size < size; i++) {
         assert_true(i < 100);
+        s.w.wanted = true;
         stream_round(&s, 0, 0, b);
     }
     assert_int_equal(s.w.size, size);
@@ -159,14 +160,37 @@ static void no_window_is_larger_than_16_mib(void **state)
     }
 }
 
+static void to_save_messages_no_window_grows_beyond_4_mib(void **state)
+{
+    (void)state;
+    struct stream s = stream_tried(NULL);
+    for (int round = 0; round < 30; round++)
+        stream_round(&s, 0, 0, NULL);
+    assert_int_equal(s.w.size, 4 << 20);
+}
+
+static void a_reader_with_half_a_mib_to_read_does_not_keep_up(void **state)
+{
+    (void)state;
+    struct stream s = stream_grown(4 << 20, NULL);
+    s.w.wanted = true;
+    stream_round(&s, (512 << 10) + 1, 0, NULL);
+    assert_int_equal(s.w.size, 4 << 20);
+    s.w.wanted = true;
+    stream_round(&s, 512 << 10, 0, NULL);
+    assert_int_equal(s.w.size, 8 << 20);
+}
+
 static void no_window_is_larger_than_an_eighth_of_the_budget(void **state)
 {
     (void)state;
     for (size_t limit = 1 << 20; limit <= (size_t)1 << 28; limit += limit / 3) {
         struct budget b = {.limit = limit};
         struct stream s = stream_open();
-        for (int round = 0; round < 30; round++)
+        for (int round = 0; round < 30; round++) {
+            s.w.wanted = true;
             stream_round(&s, 0, 0, &b);
+        }
         assert_true(s.w.size <= limit / 8);
         assert_true(4 * (size_t)s.w.size > limit / 8 || s.w.size == WINDOW_MAX);
         assert_int_equal(b.promised, s.w.size - WINDOW_FIRST);
@@ -438,6 +462,8 @@ int main(void)
         cmocka_unit_test(a_window_does_not_grow_before_its_reader_has_taken_two_of_them),
         cmocka_unit_test(a_window_does_not_grow_for_a_reader_that_does_not_keep_up),
         cmocka_unit_test(no_window_is_larger_than_16_mib),
+        cmocka_unit_test(to_save_messages_no_window_grows_beyond_4_mib),
+        cmocka_unit_test(a_reader_with_half_a_mib_to_read_does_not_keep_up),
         cmocka_unit_test(no_window_is_larger_than_an_eighth_of_the_budget),
         cmocka_unit_test(without_budget_windows_keep_their_first_size),
         cmocka_unit_test(windows_together_are_promised_no_more_than_half_of_the_budget),
