@@ -10,7 +10,7 @@ enum {
     CONTROL_SESSION = 1, /* the only id under which a portal may open its control stream */
 };
 
-static const double ANSWER = 4;    /* seconds until the portal's first frame */
+static const double ANSWER = 4;     /* seconds until the portal's first frame */
 static const double COMPLAINT = 30; /* seconds between warnings about a silent portal */
 
 static struct link *link_of(struct mux *m)
