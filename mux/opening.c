@@ -26,7 +26,6 @@ static void opening_begin_client(struct mux_session *s)
         end_opened(&s->end);
         return;
     }
-    s->began = loop_steady();
     list_append(&m->unanswered, &s->unanswered);
 }
 

@@ -14,7 +14,6 @@ struct mux_session {
     uint16_t id;
     bool said_eof, heard_eof; /* MUX_EOF */
     bool answered;            /* client: nothing is awaited; server: nothing is owed */
-    double began;
     struct buf *kept;     /* client: what was sent before the answer */
     uint64_t came;        /* bytes of data; those that nobody takes any more, too */
     struct window window; /* of what we receive; streams of peers that have windows */
