@@ -1,6 +1,7 @@
 """An authenticated peer that breaks the rules: a portal that attacks its bridge, and the reverse."""
 import socket
 import struct
+import threading
 import uuid
 
 import pytest
@@ -88,6 +89,17 @@ def next_frame(link, stream):
         f = peer.read_frame(link.read)
         if f.stream == stream and (f.data or f.status == peer.END):
             return f
+
+
+def answer_probes(link):
+    """A bridge that hears nothing asks about a stream that there is not, as if we were V2Ray's."""
+    try:
+        while True:
+            f = peer.read_frame(link.read)
+            if f.status == peer.KEEP and f.stream == 65535:
+                link.send(peer.frame(f.stream, peer.END))
+    except (OSError, EOFError, ValueError):
+        pass  # the test is over
 
 
 def echoes(link, stream, origins):
@@ -239,6 +251,7 @@ def test_control_is_obeyed_in_its_own_stream_only(bridge, portal, origins):
         link.send(peer.frame(3, peer.NEW, DRAIN, network=peer.UDP, host=name, port=0))
         link.send(peer.frame(4, peer.NEW, DRAIN, network=peer.TCP, host=name, port=0))
         assert echoes(link, 5, origins)
+        threading.Thread(target=answer_probes, args=(link,), daemon=True).start()
         assert portal.no_link_within(3)
 
 
