@@ -14,10 +14,10 @@ struct mux_session {
     uint16_t id;
     bool said_eof, heard_eof; /* MUX_EOF */
     bool answered;            /* client: nothing is awaited; server: nothing is owed */
-    struct buf *kept;     /* client: what was sent before the answer */
-    uint64_t came;        /* bytes of data; those that nobody takes any more, too */
-    struct window window; /* of what we receive; streams of peers that have windows */
-    struct credit credit; /* for what we send; the same */
+    struct buf *kept;         /* client: what was sent before the answer */
+    uint64_t came;            /* bytes of data; those that nobody takes any more, too */
+    struct window window;     /* of what we receive; streams of peers that have windows */
+    struct credit credit;     /* for what we send; the same */
 };
 
 extern const struct end_ops mux_session_ops;
