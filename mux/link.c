@@ -2,30 +2,6 @@
 
 static const uint8_t MAGIC[4] = {'v', '2', 'c', '1'};
 
-static void hello_write(struct writer *w, const struct link_hello *h)
-{
-    wr_u8(w, h->version);
-    wr_be16(w, h->datagram_max);
-    wr_be16(w, h->features);
-    wr_be32(w, h->window);
-    wr_be16(w, h->streams);
-    wr_u8(w, h->shard);
-    wr_u8(w, h->shards);
-}
-
-/* Version 1 ends behind the datagram size. */
-static bool hello_read(struct cursor *in, struct link_hello *h)
-{
-    *h = (struct link_hello){0};
-    if (!cur_u8(in, &h->version) || h->version == 0 || !cur_be16(in, &h->datagram_max))
-        return false;
-    struct link_hello more = *h;
-    if (cur_be16(in, &more.features) && cur_be32(in, &more.window) && cur_be16(in, &more.streams) &&
-        cur_u8(in, &more.shard) && cur_u8(in, &more.shards))
-        *h = more;
-    return true;
-}
-
 static void token_write(struct writer *w, uint64_t token)
 {
     wr_be32(w, (uint32_t)(token >> 32));
@@ -38,6 +14,33 @@ static bool token_read(struct cursor *in, uint64_t *token)
     if (!cur_be32(in, &high) || !cur_be32(in, &low))
         return false;
     *token = (uint64_t)high << 32 | low;
+    return true;
+}
+
+static void hello_write(struct writer *w, const struct link_hello *h)
+{
+    wr_u8(w, h->version);
+    wr_be16(w, h->datagram_max);
+    wr_be16(w, h->features);
+    wr_be32(w, h->window);
+    wr_be16(w, h->streams);
+    wr_u8(w, h->shard);
+    wr_u8(w, h->shards);
+    if (h->instance)
+        token_write(w, h->instance);
+}
+
+/* Version 1 ends behind the datagram size. */
+static bool hello_read(struct cursor *in, struct link_hello *h)
+{
+    *h = (struct link_hello){0};
+    if (!cur_u8(in, &h->version) || h->version == 0 || !cur_be16(in, &h->datagram_max))
+        return false;
+    struct link_hello more = *h;
+    if (cur_be16(in, &more.features) && cur_be32(in, &more.window) && cur_be16(in, &more.streams) &&
+        cur_u8(in, &more.shard) && cur_u8(in, &more.shards))
+        *h = more;
+    token_read(in, &h->instance);
     return true;
 }
 

@@ -49,6 +49,7 @@ struct link_hello {
     uint32_t window;       /* bytes of each TCP stream that may come without WINDOW */
     uint16_t streams;      /* that this side takes at once */
     uint8_t shard, shards; /* which worker has the link, from 1, of how many; 0: not said */
+    uint64_t instance;     /* the same on all links of one bridge; 0: not said */
 };
 
 struct link_item {

@@ -40,7 +40,8 @@ void mux_start(struct mux *m)
                                         .window = WINDOW_FIRST,
                                         .streams = MUX_STREAMS_MAX,
                                         .shard = m->shard,
-                                        .shards = m->shards}};
+                                        .shards = m->shards,
+                                        .instance = m->instance}};
     mux_note(m, &hello);
     m->said_hello = true;
     liveness_start(m);

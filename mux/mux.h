@@ -56,6 +56,7 @@ struct mux {
     struct mux_session **pages[MUX_PAGE]; /* id to stream, two levels */
     unsigned sessions;                    /* live ones */
     unsigned opened;                      /* ever, control stream included */
+    unsigned bulky;                       /* live ones that have moved more than 8 MiB */
     uint16_t last_id; /* client: of the newest stream; server: the highest seen */
     int control_id;   /* -1: none */
     bool client;
@@ -67,6 +68,7 @@ struct mux {
     uint16_t features;             /* enum link_feature: what both sides have */
     uint16_t datagram_max;         /* towards the peer */
     uint8_t shard, shards;         /* of ours, to be said in HELLO; 0: nothing is said */
+    uint64_t instance;             /* the same */
     const struct traffic *traffic; /* of the portal or bridge; NULL: not counted */
     int sessions_slot;             /* gauge of live streams; -1: none */
 

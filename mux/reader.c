@@ -219,6 +219,7 @@ static int data_stream(struct mux *m, struct mux_session *s, size_t part, struct
     s->came += part;
     if (!data_put(m, s, part))
         return err_set(why, ENOMEM, "out of memory");
+    session_weigh(s);
     opening_check(s);
     session_grant(s);
     return 0;

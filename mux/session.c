@@ -3,8 +3,9 @@
 #include <stdlib.h>
 
 enum {
-    CODEC_HEAD = 32, /* bytes that what lies below may put in front of a frame */
-    TURN_BUFS = 4,   /* bufs of one session before the others have their turn */
+    CODEC_HEAD = 32,        /* bytes that what lies below may put in front of a frame */
+    BULK = 8 * 1024 * 1024, /* bytes that a stream moves before it is a bulky one */
+    TURN_BUFS = 4,          /* bufs of one session before the others have their turn */
     UNSENT =
         64 *
         1024, /* bytes of a stream with windows that wait for credit before its source is stopped */
@@ -45,6 +46,7 @@ void session_forget(struct mux_session *s)
     list_remove(&s->waits);
     list_remove(&s->unanswered);
     window_close(&s->window, session_budget(s));
+    s->mux->bulky -= s->bulky;
     s->mux->pages[s->id / MUX_PAGE][s->id % MUX_PAGE] = NULL;
     session_gauge(s->mux, -1);
 }
@@ -158,6 +160,14 @@ void session_count_sent(struct mux_session *s, size_t n)
                  (int64_t)n);
 }
 
+void session_weigh(struct mux_session *s)
+{
+    if (s->bulky || s->credit.sent + end_total(&s->end) < BULK)
+        return;
+    s->bulky = true;
+    s->mux->bulky++;
+}
+
 static void session_put(struct mux_session *s, struct buf *b)
 {
     struct mux *m = s->mux;
@@ -168,6 +178,7 @@ static void session_put(struct mux_session *s, struct buf *b)
         return;
     }
     s->credit.sent += b->len;
+    session_weigh(s);
     if (s->mux->client && !s->answered)
         opening_keep(s, b);
     else

@@ -13,6 +13,7 @@ struct mux_session {
     struct list_item unanswered; /* in the mux's list of that name */
     uint16_t id;
     bool said_eof, heard_eof; /* MUX_EOF */
+    bool bulky;               /* it has moved much */
     bool answered;            /* client: nothing is awaited; server: nothing is owed */
     struct buf *kept;         /* client: what was sent before the answer */
     uint64_t came;            /* bytes of data; those that nobody takes any more, too */
@@ -41,6 +42,8 @@ void session_resume(struct mux_session *s);
 /* Moves bytes of waiting sessions to the carrier while it has room, each in its turn. */
 void sessions_pump(struct mux *m);
 void session_count_sent(struct mux_session *s, size_t n);
+/* After bytes moved in either direction. */
+void session_weigh(struct mux_session *s);
 bool session_has_windows(const struct mux_session *s);
 /* Bytes came, or its reader took some: grants what is due. */
 void session_grant(struct mux_session *s);

@@ -1,5 +1,6 @@
 #include "reverse/bridge.h"
 
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,6 +88,7 @@ struct inbound *bridge_new(struct loop *l, struct dispatcher *d, const struct br
     b->in = (struct inbound){.ops = &bridge_ops, .loop = l, .dispatcher = d};
     bridge_set(b, conf, policy);
     b->share = share;
+    randombytes_buf(&b->instance, sizeof b->instance);
     b->way_count = ways;
     strncpy(b->domain, conf->domain, ADDR_NAME_MAX);
     addr_normalise_name(b->domain);

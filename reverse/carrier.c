@@ -173,13 +173,18 @@ unsigned carrier_class(const struct carrier *c)
     return (c->mux.stalled ? CLASS_STALLED : CLASS_GOOD) * LOAD_CLASS;
 }
 
+unsigned carrier_weight(const struct carrier *c)
+{
+    return c->mux.sessions + PACK * c->mux.bulky;
+}
+
 unsigned carrier_load(const struct carrier *c)
 {
     const struct mux *m = &c->mux;
     bool full = m->is_v2c && m->hello.streams && m->sessions >= m->hello.streams;
     if (!mux_ids_left(m) || mux_is_ending(m) || full)
         return LOAD_NONE;
-    return carrier_class(c) + m->sessions;
+    return carrier_class(c) + carrier_weight(c);
 }
 
 static void carrier_eject(struct carrier *c)

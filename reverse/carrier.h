@@ -49,6 +49,10 @@ unsigned carrier_class(const struct carrier *c);
 /* The same and how many it has; LOAD_NONE: it takes none. */
 unsigned carrier_load(const struct carrier *c);
 
+enum { PACK = 64 }; /* streams that one link of a bridge gets before another of its links */
+/* Its streams, of which a bulky one counts as PACK. */
+unsigned carrier_weight(const struct carrier *c);
+
 /* visitors.c */
 
 /* The best carrier of this loop, and how well it suits; NULL: there is none. */

@@ -203,6 +203,8 @@ bool link_new(struct way *y)
     strncpy(meta.target.name, b->conf->domain, ADDR_NAME_MAX);
     if (k)
         mux_init(&k->mux, &link_ops, false, &b->conf->traffic, -1);
+    if (k)
+        k->mux.instance = b->instance;
     struct flow *f = k ? flow_new(b->in.loop, &k->mux.end, &mux_end_ops, &meta, b->policy) : NULL;
     if (!f) {
         free(k);

@@ -39,17 +39,56 @@ void portal_refuse(struct portal *p, struct flow *f, int stat, struct log_limit 
 
 /* --- picking --- */
 
+enum {
+    BRIDGES = 64
+}; /* that are told apart; more share a place, which only makes the balance less exact */
+
+/* Links of one bridge say so; of an old one each stands for itself. */
+static unsigned carrier_bridge(const struct carrier *c)
+{
+    uint64_t instance = c->mux.hello.instance ? c->mux.hello.instance : (uintptr_t)c / sizeof *c;
+    return (unsigned)(instance % BRIDGES);
+}
+
+/* What each bridge carries. Answers the class of the best carrier; LOAD_NONE when none takes a stream. */
+static unsigned portal_weigh(const struct portal *p, unsigned weights[BRIDGES])
+{
+    unsigned class = LOAD_NONE;
+    for (struct list_item *i = list_first(&p->carriers); i; i = list_next(&p->carriers, i)) {
+        const struct carrier *c = container_of(i, struct carrier, item);
+        unsigned load = carrier_load(c);
+        if (load < LOAD_NONE && carrier_class(c) < class)
+            class = carrier_class(c);
+        weights[carrier_bridge(c)] += carrier_weight(c);
+    }
+    return class;
+}
+
+/* Of the links of one bridge the first is filled before the next: what many visitors say in one turn then
+ * leaves in one write. One that carries bulk is left alone. */
+static bool carrier_is_fitter(const struct carrier *c, const struct carrier *than)
+{
+    unsigned its = carrier_weight(c), other = carrier_weight(than);
+    if (its < PACK && other < PACK)
+        return its > other;
+    return its < other;
+}
+
 struct carrier *portal_pick(struct portal *p, unsigned *load)
 {
     struct carrier *best = NULL;
+    unsigned weights[BRIDGES] = {0}, class = portal_weigh(p, weights);
     *load = LOAD_NONE;
     for (struct list_item *i = list_first(&p->carriers); i; i = list_next(&p->carriers, i)) {
         struct carrier *c = container_of(i, struct carrier, item);
-        unsigned its = carrier_load(c);
-        if (its < *load) {
-            *load = its;
-            best = c;
-        }
+        unsigned weight = weights[carrier_bridge(c)];
+        if (carrier_load(c) == LOAD_NONE || carrier_class(c) != class)
+            continue;
+        if (best &&
+            (weight > *load - class || (weight == *load - class && !carrier_is_fitter(c, best))))
+            continue;
+        best = c;
+        *load = class + weight;
     }
     shard_publish(p->shard, *load);
     return best;

@@ -31,6 +31,7 @@ struct bridge {
     const struct policy *policy;
     char domain[ADDR_NAME_MAX + 1]; /* normal form */
     unsigned share;                 /* links to keep on each way */
+    uint64_t instance;              /* by which portals know that links belong together */
     struct way *ways;
     size_t way_count;
     struct log_limit refused;

@@ -73,7 +73,7 @@ struct far *bridge_comes(struct portal_rig *t)
     return f;
 }
 
-struct far *bridge_of_streams(struct portal_rig *t, uint16_t streams)
+static struct far *bridge_says_hello(struct portal_rig *t, uint16_t streams, uint64_t instance)
 {
     struct far *f = bridge_asks(t);
     far_say_item(f, &(struct link_item){.type = LINK_HELLO,
@@ -81,9 +81,20 @@ struct far *bridge_of_streams(struct portal_rig *t, uint16_t streams)
                                                   .datagram_max = BUF_DATA,
                                                   .features = LINK_FEATURES,
                                                   .window = 64 * 1024,
-                                                  .streams = streams}});
+                                                  .streams = streams,
+                                                  .instance = instance}});
     rig_turn(&t->rig);
     return f;
+}
+
+struct far *bridge_of_streams(struct portal_rig *t, uint16_t streams)
+{
+    return bridge_says_hello(t, streams, 0);
+}
+
+struct far *bridge_link(struct portal_rig *t, uint64_t instance)
+{
+    return bridge_says_hello(t, 8192, instance);
 }
 
 struct far *bridge_v2c(struct portal_rig *t)

@@ -29,6 +29,8 @@ struct far *portal_asked(struct portal_rig *t, const char *host, struct meta m);
 struct far *bridge_comes(struct portal_rig *t); /* an old one, which says nothing */
 struct far *bridge_of_streams(struct portal_rig *t, uint16_t streams); /* v2c; at once, at most */
 struct far *bridge_v2c(struct portal_rig *t);
+struct far *bridge_link(struct portal_rig *t,
+                        uint64_t instance); /* one of several of that bridge */
 struct far *visitor_comes(struct portal_rig *t);
 struct far *visitor_says(struct portal_rig *t, const char *text);
 /* Time passes in small steps, in which all bridges speak but those that `refuses` or left. */

@@ -41,8 +41,9 @@ static void item_text(const struct link_item *i, char text[TEXT_MAX])
     const struct link_hello *h = &i->hello;
     switch (i->type) {
     case LINK_HELLO:
-        snprintf(text, TEXT_MAX, "HELLO %u %u %u %u %u %u %u", h->version, h->datagram_max,
-                 h->features, h->window, h->streams, h->shard, h->shards);
+        snprintf(text, TEXT_MAX, "HELLO %u %u %u %u %u %u %u %llu", h->version, h->datagram_max,
+                 h->features, h->window, h->streams, h->shard, h->shards,
+                 (unsigned long long)h->instance);
         return;
     case LINK_WINDOW:
         snprintf(text, TEXT_MAX, "WINDOW %u %u", i->stream, i->credit);

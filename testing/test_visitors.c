@@ -82,6 +82,58 @@ static void a_full_bridge_gets_no_more_streams_than_it_takes(void **state)
     assert_false(waits->left);
 }
 
+static void the_links_of_a_bridge_are_filled_one_after_the_other(void **state)
+{
+    struct test *t = *state;
+    struct far *links[3];
+    for (int i = 0; i < 3; i++)
+        links[i] = bridge_link(&t->at, 7);
+    for (int i = 0; i < 150; i++)
+        visitor_comes(&t->at);
+    assert_int_equal(hear(&t->at, links[2])->new_count, 64);
+    assert_int_equal(hear(&t->at, links[1])->new_count, 64);
+    assert_int_equal(hear(&t->at, links[0])->new_count, 22);
+}
+
+static void bridges_share_visitors_however_many_links_they_have(void **state)
+{
+    struct test *t = *state;
+    struct far *alone = bridge_link(&t->at, 7);
+    unsigned with_many = 0;
+    struct far *links[3];
+    for (int i = 0; i < 3; i++)
+        links[i] = bridge_link(&t->at, 8);
+    for (int i = 0; i < 40; i++)
+        visitor_comes(&t->at);
+    assert_int_equal(hear(&t->at, alone)->new_count, 20);
+    for (int i = 0; i < 3; i++)
+        with_many += hear(&t->at, links[i])->new_count;
+    assert_int_equal(with_many, 20);
+}
+
+static void a_link_that_carries_bulk_is_left_alone(void **state)
+{
+    struct test *t = *state;
+    struct far *other = bridge_link(&t->at, 7), *busy = bridge_link(&t->at, 7);
+    visitor_comes(&t->at);
+    uint16_t id = newest(&t->at, busy);
+    static const char piece[16 * 1024];
+    for (int i = 0; i < 512; i++) {
+        far_say_frame(
+            busy,
+            &(struct mux_frame){
+                .id = id, .status = MUX_KEEP, .option = MUX_DATA, .data_len = sizeof piece},
+            piece);
+        rig_turn(&t->at.rig);
+    }
+    visitor_comes(&t->at), visitor_comes(&t->at);
+    assert_int_equal(hear(&t->at, other)->new_count, 2);
+    say_end(busy, id, false);
+    rig_turn(&t->at.rig);
+    visitor_comes(&t->at);
+    assert_int_equal(hear(&t->at, other)->new_count, 1);
+}
+
 static void a_bridge_whose_ids_are_used_up_gets_no_streams(void **state)
 {
     struct test *t = *state;
@@ -564,6 +616,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         LAW(a_full_bridge_gets_no_more_streams_than_it_takes),
+        LAW(the_links_of_a_bridge_are_filled_one_after_the_other),
+        LAW(bridges_share_visitors_however_many_links_they_have),
+        LAW(a_link_that_carries_bulk_is_left_alone),
         LAW(a_bridge_whose_ids_are_used_up_gets_no_streams),
         LAW(the_better_a_bridge_the_sooner_it_is_picked),
         LAW(five_failures_in_a_row_eject_a_bridge_for_five_seconds),
