@@ -1,6 +1,6 @@
 /* core/buf.h -- the unit in which bytes travel: one chunk's worth, with room on both sides so that
  * frame headers, lengths, tags and padding are added in place.
- * Thread: a buf belongs to the loop whose pool it came from. Units: bytes.
+ * Thread: a buf belongs to one loop at a time; a crossing (cross.h) takes it to another. Units: bytes.
  * Ownership: whoever holds the pointer; every function that takes a buf says so.
  * Errors: buf_new() answers NULL when memory is out; the caller ends its flow. */
 #ifndef V2C_CORE_BUF_H

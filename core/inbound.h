@@ -1,5 +1,5 @@
 /* core/inbound.h -- what makes flows: a listener, a bridge. One instance per loop and configured inbound.
- * Thread: its loop. Ownership: made by its module's *_new(), freed by its stop(). */
+ * Thread: its loop. Ownership: made by its module's *_new(), freed by its free(). */
 #ifndef V2C_CORE_INBOUND_H
 #define V2C_CORE_INBOUND_H
 

@@ -37,7 +37,7 @@ struct mux_ops {
     void (*control)(struct mux *m, const uint8_t *data, size_t len);
     /* The peer answered on the control stream, which one that knows the name never does. May be NULL. */
     void (*control_refused)(struct mux *m);
-    /* The peer said HELLO, or a first frame came. May be NULL. */
+    /* The peer's first frame came, of which no data has been read yet. May be NULL. */
     void (*alive)(struct mux *m);
     /* The carrier is over and all its streams have left. Last call. */
     void (*closed)(struct mux *m, const struct err *why);

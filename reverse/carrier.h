@@ -44,9 +44,9 @@ bool carrier_new(struct portal *p, struct flow *f);
 void carrier_drain(struct carrier *c, enum link_going reason);
 /* Its ids or nonces run out. */
 bool carrier_worn(const struct carrier *c);
-/* How well it suits a new stream, leaving aside how many it has: shards.h. */
+/* How well it suits a new stream, leaving aside what it carries: shards.h. */
 unsigned carrier_class(const struct carrier *c);
-/* The same and how many it has; LOAD_NONE: it takes none. */
+/* The same and what it carries; LOAD_NONE: it takes none. */
 unsigned carrier_load(const struct carrier *c);
 
 enum { PACK = 64 }; /* streams that one link of a bridge gets before another of its links */
@@ -55,14 +55,15 @@ unsigned carrier_weight(const struct carrier *c);
 
 /* visitors.c */
 
-/* The best carrier of this loop, and how well it suits; NULL: there is none. */
+/* The best carrier of this loop; how well it suits: its class, and what its bridge carries here. NULL: there is
+ * none. */
 struct carrier *portal_pick(struct portal *p, unsigned *load);
 /* Visitors look for a place: a carrier came or may be used again. */
 void portal_look(struct portal *p);
 void portal_visitor(struct portal *p, struct flow *f);
 /* A stream that was not opened; `seat` is its flow's second end. */
 void portal_visitor_again(struct portal *p, struct end *seat);
-/* The streams of a carrier that is silent or ejected go elsewhere when there is a better place. */
+/* The streams of a carrier that have no answer go elsewhere when there is a place of a better class. */
 void portal_rescue(struct portal *p, struct carrier *from);
 /* Turns all away that wait. */
 void portal_empty(struct portal *p, const struct err *why);
