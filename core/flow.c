@@ -57,6 +57,13 @@ void flow_abort(struct flow *f, const struct err *why)
             end_wake(f->ends[side]);
 }
 
+void flow_drain(struct flow *f)
+{
+    for (int side = 0; side < 2; side++)
+        if (f->ends[side] && f->ends[side]->ops->drain)
+            f->ends[side]->ops->drain(f->ends[side]);
+}
+
 void flows_abort(struct loop *l, const struct err *why)
 {
     l->ends = true;

@@ -25,6 +25,9 @@ struct end_ops {
     /* Nothing moved for too long. True: wait a little more; the end asks elsewhere, and sets
      * flow->active if something moved there. Must not leave. NULL: there is nowhere to ask. */
     bool (*idle)(struct end *e);
+    /* The way by which the flow came or went is no longer in the configuration: peers should use another.
+     * What is open goes on. Must not leave. NULL: there is nobody to tell. */
+    void (*drain)(struct end *e);
 };
 
 struct end {
@@ -78,6 +81,8 @@ void flow_join(struct flow *f, struct end *outbound_end, const struct end_ops *o
 void flow_limit(struct flow *f, const struct policy *p);
 /* Ends a flow that found no outbound: as if one had joined and left with this error. */
 void flow_refuse(struct flow *f, const struct err *why);
+/* Asks both ends to drain. */
+void flow_drain(struct flow *f);
 /* Fails it; its ends leave later. */
 void flow_abort(struct flow *f, const struct err *why);
 

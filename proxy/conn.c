@@ -12,7 +12,6 @@ enum {
     FILL_RUN_MIN = 48 * 1024,
     OUT_MAX = 256 * 1024, /* sealed bytes that wait for the socket */
     WRITE_BUFS = 32,      /* bufs of one write */
-    BULK = 1024 * 1024,   /* bytes written after which the peer is known to read */
     LINGER_MAX =
         4 * 1024 * 1024, /* bytes that are read and dropped while the peer takes our last ones */
 };
@@ -126,10 +125,10 @@ static void conn_count_read(struct conn *c, ssize_t n)
 
 static void conn_count_written(struct conn *c, ssize_t n)
 {
-    bool was_bulk = c->written >= BULK;
+    uint64_t before = c->written;
     c->written += (uint64_t)n;
-    if (!was_bulk && c->written >= BULK && !c->end.flow->carrier)
-        stream_prepare_bulk(&c->stream);
+    if (!c->end.flow->carrier)
+        stream_pace(&c->stream, before, c->written);
     conn_count(c, c->end.side != 0, n);
 }
 
@@ -439,7 +438,7 @@ static int conn_flush(struct conn *c, struct err *why)
     /* shutdown(2) would throw away a connection that is not yet made */
     if (c->tx_ended && !c->tx_done && !c->stream.connecting) {
         c->tx_done = true;
-        if (c->shuts)
+        if (c->shuts && !c->rx_ended) /* else closing it says as much */
             stream_shut(&c->stream);
     }
     return 0;

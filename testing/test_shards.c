@@ -131,6 +131,64 @@ static void many_visitors_of_one_loop_are_spread(void **state)
     assert_true(mine >= 19 && others >= 19);
 }
 
+static void streams_that_end_make_room_for_visitors_of_other_loops(void **state)
+{
+    struct test *t = *state;
+    struct far *here = bridge_v2c(&t->at[0]), *there = bridge_v2c(&t->at[1]);
+    turn(t);
+    for (int i = 0; i < 20; i++)
+        visitor_at(t, 0, "x");
+    struct said s = *hear(&t->at[1], there);
+    assert_true(s.new_count >= 9);
+    do
+        visitor_at(t, 0, "x");
+    while (came_to(t, 1, there) == 0);
+    hear(&t->at[0], here); /* one that crossed was the last: the next one would stay */
+    for (unsigned i = 0; i < s.new_count; i++)
+        say_end(there, s.news[i], false);
+    turn(t);
+    visitor_at(t, 0, "question");
+    assert_int_equal(came_to(t, 0, here), 0);
+    assert_int_equal(came_to(t, 1, there), 1);
+}
+
+static size_t flows_of(const struct test *t, int loop)
+{
+    const struct list *flows = &t->at[loop].rig.loop.flows;
+    size_t count = 0;
+    for (struct list_item *i = list_first(flows); i; i = list_next(flows, i))
+        count++;
+    return count;
+}
+
+static void visitors_that_come_at_once_cross_once(void **state)
+{
+    struct test *t = *state;
+    struct far *here = bridge_v2c(&t->at[0]), *there = bridge_v2c(&t->at[1]);
+    turn(t);
+    for (int i = 0; i < 20; i++)
+        visitor_says(&t->at[0], "x");
+    turn(t);
+    unsigned mine = came_to(t, 0, here), others = came_to(t, 1, there);
+    assert_int_equal(mine + others, 20);
+    assert_true(mine >= 9 && others >= 9);
+    assert_int_equal(flows_of(t, 0), 1 + 20);
+    assert_int_equal(flows_of(t, 1), 1 + others);
+}
+
+static void who_waits_for_room_on_another_loop_gets_it(void **state)
+{
+    struct test *t = *state;
+    struct far *full = bridge_of_streams(&t->at[1], 1);
+    turn(t);
+    visitor_at(t, 1, "x");
+    uint16_t first = newest(&t->at[1], full);
+    struct far *visitor = visitor_at(t, 0, "question");
+    assert_int_equal(came_to(t, 1, full), 0);
+    say_end(full, first, false);
+    assert_served(t, 1, full, visitor);
+}
+
 static void a_better_class_is_worth_crossing(void **state)
 {
     struct test *t = *state;
@@ -301,6 +359,9 @@ int main(void)
         LAW(a_visitor_crosses_to_the_loop_that_has_a_bridge),
         LAW(one_stream_more_is_no_reason_to_cross),
         LAW(many_visitors_of_one_loop_are_spread),
+        LAW(streams_that_end_make_room_for_visitors_of_other_loops),
+        LAW(visitors_that_come_at_once_cross_once),
+        LAW(who_waits_for_room_on_another_loop_gets_it),
         LAW(a_better_class_is_worth_crossing),
         LAW(who_waits_on_any_loop_is_served_when_a_bridge_comes),
         LAW(who_waited_in_vain_is_refused),

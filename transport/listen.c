@@ -34,6 +34,7 @@ static bool bind_and_listen(int fd, const struct sockaddr *sa, socklen_t len, in
         return bind(fd, sa, len) == 0;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     stream_prepare(fd);
+    stream_limit_unsent(fd);
     return bind(fd, sa, len) == 0 && listen(fd, BACKLOG) == 0;
 }
 

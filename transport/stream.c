@@ -13,6 +13,8 @@ enum {
     USER_TIMEOUT = 20 * 1000, /* milliseconds without an acknowledgement */
     UNSENT = 128 * 1024,      /* bytes that wait in the kernel for a reader that may have stopped */
     CARRIER_UNSENT = 256 * 1024, /* ... for many readers */
+    SOME = 64 * 1024,            /* bytes written before a limit is worth a system call */
+    BULK = 1024 * 1024,          /* bytes written after which the peer is known to read */
     BULK_UNSENT = 512 * 1024,    /* ... for one that reads much */
 };
 
@@ -32,8 +34,12 @@ void stream_prepare(int fd)
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE);
-    set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT);
     set_linger(fd, 1);
+}
+
+void stream_limit_unsent(int fd)
+{
+    set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT);
 }
 
 void stream_prepare_carrier(struct stream *s)
@@ -44,9 +50,12 @@ void stream_prepare_carrier(struct stream *s)
     set_option(s->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, CARRIER_UNSENT);
 }
 
-void stream_prepare_bulk(struct stream *s)
+void stream_pace(struct stream *s, uint64_t before, uint64_t now)
 {
-    set_option(s->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, BULK_UNSENT);
+    if (before < SOME && now >= SOME)
+        stream_limit_unsent(s->fd);
+    if (before < BULK && now >= BULK)
+        set_option(s->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, BULK_UNSENT);
 }
 
 static void on_readable(struct ev_loop *ev, ev_io *w, int events)

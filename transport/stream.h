@@ -42,13 +42,16 @@ void stream_shut(struct stream *s);  /* nothing follows; reading goes on */
 void stream_close(struct stream *s); /* ended well: what is written is still delivered */
 void stream_reset(struct stream *s); /* the peer sees a reset */
 
-/* No delay, keep-alive, little that waits unsent in the kernel, a reset at any end that is not orderly. Accepted
- * sockets inherit it all from their listener. */
+/* No delay, keep-alive, a reset at any end that is not orderly. Accepted sockets inherit it all from their
+ * listener. */
 void stream_prepare(int fd);
+/* Little waits unsent in the kernel: a reader that stops does not fill megabytes. Inherited, too. */
+void stream_limit_unsent(int fd);
 /* For links that carry many flows: a dead peer is found in 20 s. */
 void stream_prepare_carrier(struct stream *s);
 
-/* The peer has shown that it reads much: more may wait in the kernel, for fewer system calls. */
-void stream_prepare_bulk(struct stream *s);
+/* So many bytes had been written before, and now. Limits what waits in the kernel; one that has shown that it
+ * reads much gets more, for fewer system calls. Not for carriers. */
+void stream_pace(struct stream *s, uint64_t before, uint64_t now);
 
 #endif
