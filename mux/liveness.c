@@ -3,14 +3,17 @@
 #include "mux/session.h"
 
 enum {
-    STRAY_ID = 65535
-}; /* is asked about where PING is not known; the last id that is ever given out */
+    STRAY_ID = 65535, /* is asked about where PING is not known; the last one given out */
+    NOD_MIN = 1024,   /* bytes that came: two that only nod at each other fall silent */
+};
 
 static const double GONE_IDLE =
     8;                         /* seconds without a byte before a link without streams is closed */
 static const double GONE = 30; /* ... and one with streams */
 static const double BRISK =
     10; /* seconds for which a stream that was opened makes the pace brisk */
+
+static const double NOD = 1; /* seconds for which who hears much says nothing, at most */
 
 struct pace {
     double look;   /* seconds between looks */
@@ -48,9 +51,23 @@ static void liveness_set(struct mux *m, bool silent)
         m->ops->silence(m);
 }
 
-void liveness_heard(struct mux *m)
+/* A peer's question may wait for a minute behind what it sends: who hears much is not to be asked. */
+static void liveness_nod(struct mux *m, double now)
+{
+    bool quiet = end_total(&m->end) == m->said;
+    if (quiet && (m->heard_len < NOD_MIN || now - m->said_at < NOD))
+        return;
+    if (quiet && m->features & LINK_PINGS)
+        mux_send(m, &(struct mux_frame){.status = MUX_KEEPALIVE}, NULL);
+    m->said = end_total(&m->end);
+    m->said_at = now;
+    m->heard_len = 0;
+}
+
+void liveness_heard(struct mux *m, size_t len)
 {
     m->heard_at = loop_steady();
+    m->heard_len += len;
     m->asked_at = 0;
     if (m->silent)
         liveness_set(m, false);
@@ -87,6 +104,7 @@ static void liveness_look(struct mux *m, double now)
 {
     const struct pace *p = liveness_pace(m, now);
     bool sending = liveness_is_sending(m);
+    liveness_nod(m, now);
     if (liveness_slept(m, now))
         return;
     if (m->asked_at > 0 && sending)

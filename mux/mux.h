@@ -92,8 +92,10 @@ struct mux {
 
     /* liveness */
     ev_timer look;
-    double heard_at, looked_at;
+    double heard_at, looked_at, said_at;
     uint64_t sent;    /* bytes that the carrier had taken when we looked */
+    uint64_t said;    /* ... and that we had put */
+    size_t heard_len; /* bytes that came since we last said anything */
     double asked_at;  /* 0: nothing has been asked since heard_at */
     double opened_at; /* the newest stream */
     bool silent;      /* the peer does not answer: no place for new streams */

@@ -326,7 +326,7 @@ static bool mux_next_buf(struct mux *m)
         buf_free(mux_pool(m), m->in);
     m->in = end_take(&m->end);
     if (m->in)
-        liveness_heard(m);
+        liveness_heard(m, m->in->len);
     return m->in != NULL;
 }
 

@@ -75,7 +75,7 @@ void mux_refuse(struct mux *m, uint16_t id, int refusal);
 /* liveness.c: whether the peer is there. */
 void liveness_start(struct mux *m);
 void liveness_stop(struct mux *m);
-void liveness_heard(struct mux *m);
-void liveness_hurry(struct mux *m); /* a stream is opened */
+void liveness_heard(struct mux *m, size_t len); /* so many bytes came */
+void liveness_hurry(struct mux *m);             /* a stream is opened */
 
 #endif
