@@ -33,6 +33,8 @@ struct mux_ops {
     void (*going)(struct mux *m, uint32_t wait);
     /* m->silent has changed. May be NULL. */
     void (*silence)(struct mux *m);
+    /* Client: it carries more or less than before. May be NULL. */
+    void (*changed)(struct mux *m);
     /* Data of the stream that the owner made its control stream (m->control_id). May be NULL. */
     void (*control)(struct mux *m, const uint8_t *data, size_t len);
     /* The peer answered on the control stream, which one that knows the name never does. May be NULL. */

@@ -23,6 +23,8 @@ static void session_gauge(struct mux *m, int n)
 {
     m->sessions += (unsigned)n;
     stat_add(m->end.flow->loop->counters, m->sessions_slot, n);
+    if (m->ops->changed)
+        m->ops->changed(m);
 }
 
 struct mux_session *session_next(const struct mux *m, unsigned id)
@@ -166,6 +168,8 @@ void session_weigh(struct mux_session *s)
         return;
     s->bulky = true;
     s->mux->bulky++;
+    if (s->mux->ops->changed)
+        s->mux->ops->changed(s->mux);
 }
 
 static void session_put(struct mux_session *s, struct buf *b)

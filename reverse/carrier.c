@@ -155,6 +155,7 @@ static void on_beat(struct ev_loop *ev, ev_timer *w, int events)
         return;
     }
     carrier_beat(c);
+    loop_ready(c->portal->out.loop, &c->portal->weigh); /* its class changes with time, too */
     if (c->portal->waiting_count) /* a stream may have ended where all places were taken */
         portal_look(c->portal);
 }
@@ -211,6 +212,12 @@ static void on_answered(struct mux *m, int refusal)
     }
 }
 
+static void on_changed(struct mux *m)
+{
+    struct portal *p = carrier_of(m)->portal;
+    loop_ready(p->out.loop, &p->weigh);
+}
+
 static void on_silence(struct mux *m)
 {
     struct carrier *c = carrier_of(m);
@@ -249,6 +256,7 @@ static void on_closed(struct mux *m, const struct err *why)
              why && why->code ? ": " : "", why && why->code ? why->text : "");
     ev_timer_stop(c->portal->out.loop->ev, &c->beat);
     list_remove(&c->item);
+    loop_ready(c->portal->out.loop, &c->portal->weigh);
     carrier_count(c, -1);
     free(c);
 }

@@ -18,9 +18,10 @@ struct portal {
     char control[ADDR_NAME_MAX + 1]; /* controlDomain, normal form; "" */
     struct list carriers, waiting;   /* waiting: the first that came first */
     unsigned waiting_count;
-    struct task look; /* for visitors that wait, once what a new carrier brought has been read */
-    bool going;       /* this side stops: bridges are told to go */
-    bool stopping;    /* it is being freed: nobody finds a place any more */
+    struct task look;  /* for visitors that wait, once what a new carrier brought has been read */
+    struct task weigh; /* says to the other loops how much the carriers have to carry now */
+    bool going;        /* this side stops: bridges are told to go */
+    bool stopping;     /* it is being freed: nobody finds a place any more */
     struct log_limit carrier_complaints, name_complaints, empty_complaints;
 };
 

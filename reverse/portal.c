@@ -66,6 +66,15 @@ static void on_look(struct task *t)
     shard_tell_others(p->shard);
 }
 
+static void on_weigh(struct task *t)
+{
+    struct portal *p = container_of(t, struct portal, weigh);
+    unsigned before = atomic_load(&p->shard->load), load;
+    portal_pick(p, &load);
+    if (before >= LOAD_NONE && load < LOAD_NONE)
+        shard_tell_others(p->shard); /* there is room again */
+}
+
 static void portal_drain(struct outbound *out)
 {
     struct portal *p = container_of(out, struct portal, out);
@@ -95,6 +104,7 @@ static void portal_free(struct outbound *out)
     portal_empty(p, &why);
     while ((i = list_first(&p->carriers)))
         mux_close(&container_of(i, struct carrier, item)->mux, NULL);
+    loop_unready(&p->weigh);
     free(p);
 }
 
@@ -129,6 +139,7 @@ struct outbound *portal_new(struct loop *l, const struct portal_conf *conf,
     p->out = (struct outbound){.ops = &portal_ops, .loop = l, .tag = conf->tag};
     p->conf = conf;
     p->look.run = on_look;
+    p->weigh.run = on_weigh;
     p->shard = shard_join(shards, l, p);
     normal_name(p->domain, conf->domain);
     normal_name(p->control, conf->control_domain);

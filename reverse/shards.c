@@ -55,19 +55,24 @@ static bool much_better(unsigned there, unsigned here)
     return there / LOAD_CLASS < here / LOAD_CLASS || there + 1 < here;
 }
 
-struct loop *shard_better(const struct shard *s, unsigned load)
+struct shard *shard_better(const struct shard *s, unsigned load)
 {
-    const struct shard *best = NULL;
+    struct shard *best = NULL;
     unsigned least = load;
     for (unsigned i = 0; i < s->all->count; i++) {
-        const struct shard *other = &s->all->at[i];
+        struct shard *other = &s->all->at[i];
         unsigned there = atomic_load(&other->load);
         if (other != s && there < least && much_better(there, load)) {
             best = other;
             least = there;
         }
     }
-    return best ? atomic_load(&best->loop) : NULL;
+    return best;
+}
+
+void shard_expect(struct shard *s)
+{
+    atomic_fetch_add(&s->load, 1);
 }
 
 void shard_tell_others(struct shard *s)

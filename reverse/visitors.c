@@ -113,18 +113,27 @@ struct visitor {
     struct end *seat; /* NULL: none yet */
 };
 
-static bool visitor_cross(struct visitor v, struct portal_shards *all, struct loop *to)
+static bool visitor_cross(struct visitor v, struct shard *to)
 {
-    return v.seat ? cross_take_over(v.seat, to, on_twin, all)
-                  : cross_flow(v.flow, to, on_twin, all);
+    struct loop *l = atomic_load(&to->loop);
+    shard_expect(to);
+    return v.seat ? cross_take_over(v.seat, l, on_twin, to->all)
+                  : cross_flow(v.flow, l, on_twin, to->all);
+}
+
+/* Another loop that suits it better. Who has crossed once does so again for a better class, but not because
+ * of a few streams: these change as fast as visitors cross. NULL: there is none. */
+static struct shard *visitor_elsewhere(const struct portal *p, struct visitor v, unsigned load)
+{
+    return shard_better(p->shard, v.flow->twin ? load - load % LOAD_CLASS : load);
 }
 
 static bool visitor_place(struct portal *p, struct visitor v)
 {
     unsigned load;
     struct carrier *c = portal_pick(p, &load);
-    struct loop *elsewhere = shard_better(p->shard, load);
-    if (elsewhere && visitor_cross(v, p->shard->all, elsewhere))
+    struct shard *elsewhere = visitor_elsewhere(p, v, load);
+    if (elsewhere && visitor_cross(v, elsewhere))
         return true;
     if (!c)
         return false;
