@@ -265,6 +265,7 @@ static const struct mux_ops carrier_ops = {.unopened = on_unopened,
                                            .answered = on_answered,
                                            .going = on_going,
                                            .silence = on_silence,
+                                           .changed = on_changed,
                                            .control_refused = on_control_refused,
                                            .closed = on_closed};
 
