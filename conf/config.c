@@ -33,6 +33,25 @@ const struct policy *config_policy(const struct config *c, uint32_t level)
     return found ? c->levels[from].policy : c->default_policy;
 }
 
+/* Tags are kept once: the same text is the same pointer. */
+bool config_has_inbound(const struct config *c, const char *tag)
+{
+    bool found = !*tag;
+    for (size_t i = 0; i < c->inbound_count; i++)
+        found |= c->inbounds[i].tag == tag;
+    for (size_t i = 0; i < c->bridge_count; i++)
+        found |= c->bridges[i].tag == tag;
+    return found;
+}
+
+bool config_has_outbound(const struct config *c, const char *tag)
+{
+    bool found = !*tag;
+    for (size_t i = 0; i < c->outbound_count; i++)
+        found |= c->outbounds[i].tag == tag;
+    return found;
+}
+
 void config_free(struct config *c)
 {
     if (!c)

@@ -98,6 +98,10 @@ struct config {
 /* Never NULL: the level's policy, or the default one. */
 const struct policy *config_policy(const struct config *c, uint32_t level);
 
+/* The tag, as this or an earlier configuration keeps it, names something here. True for "". */
+bool config_has_inbound(const struct config *c, const char *tag); /* or a bridge */
+bool config_has_outbound(const struct config *c, const char *tag);
+
 struct config_source {  /* what the command line named, in order */
     const char **files; /* paths; "stdin:" reads standard input */
     size_t file_count;

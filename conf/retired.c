@@ -24,11 +24,21 @@ static bool has_flows(const struct retired *r)
 {
     for (struct list_item *i = list_first(&r->loop->flows); r->tag && i;
          i = list_next(&r->loop->flows, i)) {
-        const struct flow *f = container_of(i, struct flow, item);
-        if (is_of(r, f) && !f->carrier)
+        if (is_of(r, container_of(i, struct flow, item)))
             return true;
     }
     return false;
+}
+
+/* Carriers: visitors of other tags are on them. */
+static void drain_flows(const struct retired *r)
+{
+    for (struct list_item *i = list_first(&r->loop->flows); r->tag && i;
+         i = list_next(&r->loop->flows, i)) {
+        struct flow *f = container_of(i, struct flow, item);
+        if (is_of(r, f))
+            flow_drain(f);
+    }
 }
 
 static bool is_busy(const struct retired *r)
@@ -106,6 +116,7 @@ static void retire(struct retirement *all, struct retired what, double drain, st
         return;
     }
     *r = what;
+    drain_flows(r);
     list_append(&all->all, &r->item);
     retirement_look(all);
 }
@@ -122,6 +133,19 @@ void retire_outbound(struct retirement *r, struct outbound *out, bool tag_gone, 
 {
     const char *tag = tag_gone && *out->tag ? out->tag : NULL;
     retire(r, (struct retired){.out = out, .tag = tag}, drain, g);
+}
+
+void retirement_renew(struct retirement *all, const struct config *to, struct dispatcher *closed)
+{
+    for (struct list_item *i = list_first(&all->all); i; i = list_next(&all->all, i)) {
+        struct retired *r = container_of(i, struct retired, item);
+        bool named =
+            r->in ? config_has_inbound(to, r->in->tag) : config_has_outbound(to, r->out->tag);
+        if (named)
+            r->tag = NULL;
+        else if (r->in)
+            r->in->dispatcher = closed;
+    }
 }
 
 void retirement_fini(struct retirement *r)

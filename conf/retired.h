@@ -17,11 +17,15 @@ struct retirement { /* of one loop */
 
 void retirement_init(struct retirement *r, struct loop *l);
 /* Takes the object, which is drained; frees it at once when nothing waits. tag_gone: its tag names nothing
- * any more, so that its flows end with it. drain: seconds. */
+ * any more, so that its flows end with it; carriers among them tell their peers to go elsewhere. drain:
+ * seconds. */
 void retire_inbound(struct retirement *r, struct inbound *in, bool tag_gone, double drain,
                     struct generation *g);
 void retire_outbound(struct retirement *r, struct outbound *out, bool tag_gone, double drain,
                      struct generation *g);
+/* By this configuration: tags that name something again keep their flows, and who is still greeting where
+ * the tag is gone is dispatched by `closed`. */
+void retirement_renew(struct retirement *r, const struct config *to, struct dispatcher *closed);
 /* Frees all at once. */
 void retirement_fini(struct retirement *r);
 

@@ -211,28 +211,10 @@ static void change_bridges(struct worker *w, const struct plan *p)
     }
 }
 
-static bool has_inbound_tag(const struct config *c, const char *tag)
-{
-    bool found = !*tag;
-    for (size_t i = 0; i < c->inbound_count; i++)
-        found |= c->inbounds[i].tag == tag;
-    for (size_t i = 0; i < c->bridge_count; i++)
-        found |= c->bridges[i].tag == tag;
-    return found;
-}
-
-static bool has_outbound_tag(const struct config *c, const char *tag)
-{
-    bool found = !*tag;
-    for (size_t i = 0; i < c->outbound_count; i++)
-        found |= c->outbounds[i].tag == tag;
-    return found;
-}
-
 /* What it still brings goes by the new rules, or nowhere when they cannot know it. */
 static void end_inbound(struct worker *w, const struct plan *p, struct inbound *in)
 {
-    bool gone = !has_inbound_tag(p->to->config, in->tag);
+    bool gone = !config_has_inbound(p->to->config, in->tag);
     in->dispatcher = gone ? &w->closed : &w->dispatcher;
     if (in->ops->drain)
         in->ops->drain(in);
@@ -241,7 +223,7 @@ static void end_inbound(struct worker *w, const struct plan *p, struct inbound *
 
 static void end_outbound(struct worker *w, const struct plan *p, struct outbound *out)
 {
-    bool gone = !has_outbound_tag(p->to->config, out->tag);
+    bool gone = !config_has_outbound(p->to->config, out->tag);
     if (out->ops->drain)
         out->ops->drain(out);
     retire_outbound(&w->retirement, out, gone, p->to->config->drain, p->from);
@@ -277,6 +259,7 @@ void worker_change(struct worker *w, const struct plan *p)
     change_outbounds(w, p);
     change_inbounds(w, p);
     change_bridges(w, p);
+    retirement_renew(&w->retirement, p->to->config, &w->closed);
     if (p->from)
         end_old(w, p);
     generation_unref(w->now.generation);

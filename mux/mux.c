@@ -174,4 +174,11 @@ static void on_wake(struct end *e)
         mux_close(m, NULL);
 }
 
-const struct end_ops mux_end_ops = {.wake = on_wake};
+static void on_drain(struct end *e)
+{
+    struct mux *m = container_of(e, struct mux, end);
+    if (m->ops->drain)
+        m->ops->drain(m);
+}
+
+const struct end_ops mux_end_ops = {.wake = on_wake, .drain = on_drain};

@@ -39,6 +39,8 @@ struct mux_ops {
     void (*control)(struct mux *m, const uint8_t *data, size_t len);
     /* The peer answered on the control stream, which one that knows the name never does. May be NULL. */
     void (*control_refused)(struct mux *m);
+    /* No streams should be opened here any more; the peer should be told. May be NULL. */
+    void (*drain)(struct mux *m);
     /* The peer's first frame came, of which no data has been read yet. May be NULL. */
     void (*alive)(struct mux *m);
     /* The carrier is over and all its streams have left. Last call. */

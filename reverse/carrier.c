@@ -240,6 +240,11 @@ static void on_going(struct mux *m, uint32_t wait)
     portal_rescue(c->portal, c);
 }
 
+static void on_drain(struct mux *m)
+{
+    carrier_drain(carrier_of(m), GOING_STOPS);
+}
+
 /* Having one stream less now, a carrier that refused would be the first to be picked again. */
 static void on_unopened(struct mux *m, struct end *seat)
 {
@@ -267,6 +272,7 @@ static const struct mux_ops carrier_ops = {.unopened = on_unopened,
                                            .silence = on_silence,
                                            .changed = on_changed,
                                            .control_refused = on_control_refused,
+                                           .drain = on_drain,
                                            .closed = on_closed};
 
 static void carrier_start(struct carrier *c)

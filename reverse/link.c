@@ -166,7 +166,17 @@ static void on_closed(struct mux *m, const struct err *why)
     way_check(y);
 }
 
+/* A portal that cannot be told goes on using it until another link is there, or to the end. */
+static void on_drain(struct mux *m)
+{
+    if (link_of(m)->draining)
+        return;
+    mux_say_going(m, GOING_STOPS, 0);
+    link_drains(link_of(m));
+}
+
 static const struct mux_ops link_ops = {.opened = on_opened,
+                                        .drain = on_drain,
                                         .control = on_control,
                                         .alive = on_alive,
                                         .going = on_going,

@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import threading
+import time
 import uuid
 
 import pytest
@@ -158,6 +159,21 @@ def test_an_inbound_is_removed_and_its_flows_have_their_time(run, origins, worke
         assert rig.read_to_end(talk.s, 10 * rig.SLOWER).how == "rst"  # after "drain" seconds
     program.wait_log(r'"odd" is no longer in the configuration')
     assert http_get(web, "/small.txt").status == 200
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_an_inbound_that_comes_back_keeps_its_flows(run, origins, workers):
+    config, odd, *_ = door(origins, workers)
+    config["drain"] = 1
+    program = run("v2c", config)
+    with Talk(odd) as talk:
+        reload_to(program, {**config, "inbounds": config["inbounds"][1:]})
+        reload_to(program, config)
+        with Talk(odd) as fresh:
+            end = time.monotonic() + 2
+            while time.monotonic() < end:  # longer than "drain"
+                talk.again()
+                fresh.again()
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -352,6 +368,31 @@ def test_a_changed_bridge_begins_anew_and_loses_nobody(own_tunnel):
         wait_for(lambda: carriers(tunnel) >= 3, 20, "the new links")
         load.moves()
         talk.again()
+
+
+def rename(config, tag, to):
+    for one in config["inbounds"] + config.get("outbounds", []):
+        one["tag"] = to if one["tag"] == tag else one["tag"]
+    for r in config["routing"]["rules"]:
+        r["inboundTag"] = [to if t == tag else t for t in r["inboundTag"]]
+        r["outboundTag"] = to if r["outboundTag"] == tag else r["outboundTag"]
+
+
+@pytest.mark.pairings(("v2c", "v2c"), ("v2c", "v2ray"), ("v2ray", "v2c"))
+def test_the_way_of_the_links_changes_and_loses_nobody(own_tunnel, pairing):
+    """The links' inbound or outbound has another tag: they are replaced, with time for who is on them."""
+    tunnel = own_tunnel(pairing)
+    ends = [(tunnel.portal, tunnel.portal_config), (tunnel.bridge, tunnel.bridge_config)]
+    for program, config in ends:
+        if program.kind != "v2c":
+            continue
+        with Talk(tunnel.origin) as talk:
+            rename(config, "interconn", "renamed")
+            reload_to(program, config)
+            end = time.monotonic() + 1
+            while time.monotonic() < end:  # far less than "drain"
+                talk.again()
+                assert http_get(tunnel.web, "/small.txt").status == 200
 
 
 @pytest.mark.parametrize("workers", [1, 3])
