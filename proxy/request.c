@@ -37,7 +37,7 @@ static void on_dialled(void *owner, int fd, const struct err *why)
         return;
     }
     conn_attach(&r->conn, fd);
-    r->conn.stream.connecting = true;
+    r->conn.stream.connecting = r->conn.stream.fresh = true;
     if (r->carrier)
         stream_prepare_carrier(&r->conn.stream);
     conn_start(&r->conn, NULL, 0);

@@ -147,6 +147,25 @@ static void a_bridge_whose_ids_are_used_up_gets_no_streams(void **state)
     assert_true(hear(&t->at, fresh)->new_count >= 1);
 }
 
+/* It answers its control stream late: there is no id left for one under another name. */
+static void ids_never_begin_anew(void **state)
+{
+    struct test *t = *state;
+    struct far *old = bridge_comes(&t->at);
+    struct portal *p = container_of(t->at.portal, struct portal, out);
+    struct mux *m = &container_of(list_first(&p->carriers), struct carrier, item)->mux;
+    uint16_t control = (uint16_t)m->control_id;
+    visitor_comes(&t->at);
+    m->last_id = 65535;
+    say_end(old, control, false);
+    rig_turn(&t->at.rig);
+    assert_int_equal(m->last_id, 65535);
+    assert_int_equal(m->control_id, -1);
+    hear(&t->at, old);
+    visitor_comes(&t->at);
+    assert_int_equal(hear(&t->at, old)->new_count, 0);
+}
+
 /* Its visitor does not read what came before there was a HELLO: nothing is read from that bridge. */
 static struct far *stalled_bridge(struct test *t)
 {
@@ -620,6 +639,7 @@ int main(void)
         LAW(bridges_share_visitors_however_many_links_they_have),
         LAW(a_link_that_carries_bulk_is_left_alone),
         LAW(a_bridge_whose_ids_are_used_up_gets_no_streams),
+        LAW(ids_never_begin_anew),
         LAW(the_better_a_bridge_the_sooner_it_is_picked),
         LAW(five_failures_in_a_row_eject_a_bridge_for_five_seconds),
         LAW(four_failures_and_a_success_eject_nobody),

@@ -32,7 +32,7 @@ static int dial_connect(struct dial *d, const struct addr *to, struct err *e)
         return err_sys(e, "socket for %s", addr_text(to, text));
     d->tried = *to;
     if (d->socktype == SOCK_STREAM)
-        stream_prepare(fd);
+        stream_arm(fd);
     if (dial_bind(fd, d->from, e) == 0) {
         if (connect(fd, (struct sockaddr *)&ss, len) == 0 || errno == EINPROGRESS)
             return fd;

@@ -29,12 +29,30 @@ static void set_linger(int fd, int on)
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
 }
 
-void stream_prepare(int fd)
+static void set_lasting(int fd)
 {
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE);
+}
+
+void stream_arm(int fd)
+{
     set_linger(fd, 1);
+}
+
+void stream_prepare(int fd)
+{
+    set_lasting(fd);
+    stream_arm(fd);
+}
+
+/* The first write of a connection is not delayed in any case. */
+static void stream_lasts(struct stream *s)
+{
+    if (s->fresh)
+        set_lasting(s->fd);
+    s->fresh = false;
 }
 
 void stream_limit_unsent(int fd)
@@ -44,6 +62,7 @@ void stream_limit_unsent(int fd)
 
 void stream_prepare_carrier(struct stream *s)
 {
+    stream_lasts(s);
     set_option(s->fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL);
     set_option(s->fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
     set_option(s->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT);
@@ -89,13 +108,21 @@ static ssize_t stream_result(ssize_t n)
 
 ssize_t stream_readv(struct stream *s, struct iovec *iov, int count)
 {
-    return stream_result(readv(s->fd, iov, count));
+    ssize_t n = stream_result(readv(s->fd, iov, count));
+    if (n > 0 && s->read)
+        stream_lasts(s);
+    s->read |= n > 0;
+    return n;
 }
 
 ssize_t stream_writev(struct stream *s, struct iovec *iov, int count)
 {
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)count};
-    return stream_result(sendmsg(s->fd, &msg, MSG_NOSIGNAL));
+    if (s->wrote)
+        stream_lasts(s);
+    ssize_t n = stream_result(sendmsg(s->fd, &msg, MSG_NOSIGNAL));
+    s->wrote |= n > 0;
+    return n;
 }
 
 ssize_t stream_splice_in(struct stream *s, int pipe, size_t len)

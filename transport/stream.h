@@ -24,6 +24,8 @@ struct stream {
     void (*ready)(struct stream *s, bool readable, bool writable);
     ev_io rd, wr;
     bool connecting; /* connect(2) is under way */
+    bool fresh;      /* dialled; lacks the options that only matter for what lives on */
+    bool wrote, read;
 };
 
 /* Takes the descriptor, which is non-blocking and has stream_prepare()'s options. */
@@ -45,6 +47,9 @@ void stream_reset(struct stream *s); /* the peer sees a reset */
 /* No delay, keep-alive, a reset at any end that is not orderly. Accepted sockets inherit it all from their
  * listener. */
 void stream_prepare(int fd);
+/* The last of these, for a socket that is about to connect; its stream is then `fresh` and gets the rest with its
+ * second write, or when it has read twice: short exchanges do without. */
+void stream_arm(int fd);
 /* Little waits unsent in the kernel: a reader that stops does not fill megabytes. Inherited, too. */
 void stream_limit_unsent(int fd);
 /* For links that carry many flows: a dead peer is found in 20 s. */
