@@ -127,7 +127,8 @@ struct flow *mux_accept(struct mux *m, const struct mux_frame *f, const struct m
 bool mux_is_ending(const struct mux *m);
 /* Client: ids that may still be given out. */
 unsigned mux_ids_left(const struct mux *m);
-/* An id for a stream that the owner writes itself; while it is m->control_id, answers to it are heard. */
+/* An id for a stream that the owner writes itself, when one is left; while it is m->control_id, answers to it
+ * are heard. */
 uint16_t mux_take_id(struct mux *m);
 /* Sends a frame with data_len bytes of data; for control streams. False: no memory. */
 bool mux_send(struct mux *m, const struct mux_frame *f, const void *data);

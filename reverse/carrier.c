@@ -70,8 +70,8 @@ static void carrier_open_control(struct carrier *c)
 {
     const char *name = carrier_control_name(c, c->name);
     c->mux.control_id =
-        -1; /* without a name that suits the peer empty frames keep the link awake */
-    if (!name)
+        -1; /* without a name that suits the peer, or an id, empty frames keep the link awake */
+    if (!name || !mux_ids_left(&c->mux))
         return;
     c->mux.control_id = mux_take_id(&c->mux);
     carrier_tell(c, (uint16_t)c->mux.control_id, name, CONTROL_ACTIVE);
