@@ -294,6 +294,15 @@ static void carrier_start(struct carrier *c)
         carrier_drain(c, GOING_STOPS);
 }
 
+/* One that no other has, if there is any. */
+static unsigned bridge_number(const struct portal *p)
+{
+    uint64_t used = 0;
+    for (struct list_item *i = list_first(&p->carriers); i; i = list_next(&p->carriers, i))
+        used |= 1ull << container_of(i, struct carrier, item)->bridge;
+    return ~used ? (unsigned)__builtin_ctzll(~used) : randombytes_uniform(BRIDGES);
+}
+
 bool carrier_new(struct portal *p, struct flow *f)
 {
     struct carrier *c = calloc(1, sizeof *c);
@@ -301,6 +310,7 @@ bool carrier_new(struct portal *p, struct flow *f)
         return false;
     c->portal = p;
     c->from = f->meta.source;
+    c->bridge = bridge_number(p);
     mux_init(&c->mux, &carrier_ops, true, &p->conf->traffic, p->conf->visitors_slot);
     f->carrier = true;
     flow_join(f, &c->mux.end, &mux_end_ops);

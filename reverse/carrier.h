@@ -31,7 +31,9 @@ struct carrier {
     struct list_item item; /* in the portal's carriers */
     struct addr from;
     ev_timer beat;
-    size_t name; /* index of the control name in use, see carrier_control_name() */
+    uint64_t instance; /* of its bridge, once that is known; 0: it has not said it */
+    unsigned bridge;   /* its number below BRIDGES, the same for all links that say they are its */
+    size_t name;       /* index of the control name in use, see carrier_control_name() */
     bool draining;
     unsigned failures;    /* streams in a row that could not be opened */
     unsigned ejections;   /* in a row */
@@ -50,7 +52,8 @@ unsigned carrier_class(const struct carrier *c);
 /* The same and what it carries; LOAD_NONE: it takes none. */
 unsigned carrier_load(const struct carrier *c);
 
-enum { PACK = 64 }; /* streams that one link of a bridge gets before another of its links */
+enum { BRIDGES = 64 }; /* that are told apart; more share numbers: the balance is less exact */
+enum { PACK = 64 };    /* streams that one link of a bridge gets before another of its links */
 /* Its streams, of which a bulky one counts as PACK. */
 unsigned carrier_weight(const struct carrier *c);
 

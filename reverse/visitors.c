@@ -39,27 +39,33 @@ void portal_refuse(struct portal *p, struct flow *f, int stat, struct log_limit 
 
 /* --- picking --- */
 
-enum {
-    BRIDGES = 64
-}; /* that are told apart; more share a place, which only makes the balance less exact */
-
 /* Links of one bridge say so; of an old one each stands for itself. */
-static unsigned carrier_bridge(const struct carrier *c)
+static void carrier_meet(struct carrier *c)
 {
-    uint64_t instance = c->mux.hello.instance ? c->mux.hello.instance : (uintptr_t)c / sizeof *c;
-    return (unsigned)(instance % BRIDGES);
+    const struct list *carriers = &c->portal->carriers;
+    if (c->instance == c->mux.hello.instance)
+        return;
+    c->instance = c->mux.hello.instance;
+    for (struct list_item *i = list_first(carriers); i; i = list_next(carriers, i)) {
+        const struct carrier *other = container_of(i, struct carrier, item);
+        if (other != c && other->instance == c->instance) {
+            c->bridge = other->bridge;
+            break;
+        }
+    }
 }
 
 /* What each bridge carries. Answers the class of the best carrier; LOAD_NONE when none takes a stream. */
-static unsigned portal_weigh(const struct portal *p, unsigned weights[BRIDGES])
+static unsigned portal_weigh(struct portal *p, unsigned weights[BRIDGES])
 {
     unsigned class = LOAD_NONE;
     for (struct list_item *i = list_first(&p->carriers); i; i = list_next(&p->carriers, i)) {
-        const struct carrier *c = container_of(i, struct carrier, item);
+        struct carrier *c = container_of(i, struct carrier, item);
         unsigned load = carrier_load(c);
+        carrier_meet(c);
         if (load < LOAD_NONE && carrier_class(c) < class)
             class = carrier_class(c);
-        weights[carrier_bridge(c)] += carrier_weight(c);
+        weights[c->bridge] += carrier_weight(c);
     }
     return class;
 }
@@ -81,7 +87,7 @@ struct carrier *portal_pick(struct portal *p, unsigned *load)
     *load = LOAD_NONE;
     for (struct list_item *i = list_first(&p->carriers); i; i = list_next(&p->carriers, i)) {
         struct carrier *c = container_of(i, struct carrier, item);
-        unsigned weight = weights[carrier_bridge(c)];
+        unsigned weight = weights[c->bridge];
         if (carrier_load(c) == LOAD_NONE || carrier_class(c) != class)
             continue;
         if (best &&

@@ -111,6 +111,18 @@ static void bridges_share_visitors_however_many_links_they_have(void **state)
     assert_int_equal(with_many, 20);
 }
 
+static void as_many_bridges_as_there_are_share_visitors(void **state)
+{
+    struct test *t = *state;
+    struct far *bridges[BRIDGES_MAX];
+    for (uint64_t i = 0; i < BRIDGES_MAX; i++)
+        bridges[i] = i % 2 ? bridge_comes(&t->at) : bridge_link(&t->at, 1 + i * 64);
+    for (int i = 0; i < 2 * BRIDGES_MAX; i++)
+        visitor_comes(&t->at);
+    for (int i = 0; i < BRIDGES_MAX; i++)
+        assert_int_equal(hear(&t->at, bridges[i])->new_count, 2);
+}
+
 static void a_link_that_carries_bulk_is_left_alone(void **state)
 {
     struct test *t = *state;
@@ -637,6 +649,7 @@ int main(void)
         LAW(a_full_bridge_gets_no_more_streams_than_it_takes),
         LAW(the_links_of_a_bridge_are_filled_one_after_the_other),
         LAW(bridges_share_visitors_however_many_links_they_have),
+        LAW(as_many_bridges_as_there_are_share_visitors),
         LAW(a_link_that_carries_bulk_is_left_alone),
         LAW(a_bridge_whose_ids_are_used_up_gets_no_streams),
         LAW(ids_never_begin_anew),
