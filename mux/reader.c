@@ -5,6 +5,7 @@
 enum {
     MOVE_MIN = BUF_ROOM / 4, /* smaller pieces would make a queue hold more memory than bytes */
     FRAMES_PER_TURN = 4096,
+    STALL_STEP = 64 * 1024,     /* bytes a stalled flow must take before reading goes on */
     STALL_PROGRESS = 16 * 1024, /* bytes a stalled flow must take within STALL_LIMIT to be kept */
     OVERFLOW_MAX =
         4 * 1024 *
@@ -235,6 +236,23 @@ static bool session_has_room(struct mux_session *s)
     return b && end_unread(&s->end) < OVERFLOW_MAX && !budget_above(b, OVERFLOW_SHARE);
 }
 
+/* The others wait as well: not for all that it has queued, only until it moves. */
+static void stall_await(struct mux_session *s)
+{
+    size_t queued = end_unread(&s->end);
+    end_call_at(&s->end, queued > 2 * STALL_STEP ? queued - STALL_STEP : queued / 2);
+}
+
+void session_moves(struct mux_session *s)
+{
+    if (s->mux->stalled != s)
+        return;
+    if (session_has_room(s))
+        mux_unstall(s->mux);
+    else
+        stall_await(s);
+}
+
 /* Memory is short and this stream holds some of it. */
 static bool session_sheds(struct mux_session *s)
 {
@@ -265,6 +283,7 @@ static enum step mux_read_data(struct mux *m, struct err *why)
     }
     if (deliver && !session_has_room(s)) {
         mux_stall(m, s);
+        stall_await(s);
         return STEP_MORE;
     }
     if ((whole && data_whole(m, part, why) < 0) || (deliver && data_stream(m, s, part, why) < 0))

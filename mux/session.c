@@ -314,8 +314,7 @@ static void on_wake(struct end *e)
     struct mux_session *s = container_of(e, struct mux_session, end);
     struct mux *m = s->mux;
     struct err why;
-    if (m->stalled == s && end_room(e))
-        mux_unstall(m);
+    session_moves(s);
     if (end_failed(e)) {
         err_set(&why, ECONNRESET, "the other end failed");
         opening_refuse(s, &why);

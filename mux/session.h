@@ -50,7 +50,9 @@ void session_grant(struct mux_session *s);
 
 /* reader.c: carrier to sessions. -1: the carrier cannot go on. */
 int mux_read(struct mux *m, struct err *why);
-/* A session that stalled the carrier took something or went: reading may go on. */
+/* Its reader may have taken something: if it stalled the carrier, reading goes on when there is room. */
+void session_moves(struct mux_session *s);
+/* The session that stalled the carrier has room, or went: reading goes on. */
 void mux_unstall(struct mux *m);
 void mux_reader_fini(struct mux *m);
 

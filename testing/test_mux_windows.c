@@ -320,6 +320,30 @@ static void a_peer_that_ignores_windows_is_stalled(void **state)
     budget_add(&t->budget, -(1 << 19));
 }
 
+/* However much an old peer's stream had queued before it held the others up: they need not wait for all of it. */
+static void a_link_goes_on_once_the_reader_that_held_it_up_does(void **state)
+{
+    struct test *t = *state;
+    t->budget.limit = 64 << 20;
+    t->wire = peer_wire(&t->rig, &t->server);
+    mux_start(&t->server.mux);
+    say_new(t, 1), say_new(t, 2);
+    struct far *slow = t->server.opened[0];
+    slow->refuses = true;
+    say_keep(t, 1, (4 << 20) + 100 * 1000);
+    say_keep(t, 2, 1000);
+    assert_non_null(t->server.mux.stalled);
+    assert_int_equal(t->server.opened[1]->len, 0);
+    for (size_t taken = 0; taken < 300 * 1000;) {
+        struct buf *b = end_take(&slow->end);
+        taken += b->len;
+        buf_free(&t->rig.loop.bufs, b);
+    }
+    rig_turn(&t->rig);
+    assert_null(t->server.mux.stalled);
+    assert_int_equal(t->server.opened[1]->len, 1000);
+}
+
 static void bytes_that_nobody_takes_any_more_are_given_back_too(void **state)
 {
     struct test *t = *state;
@@ -389,6 +413,7 @@ int main(void)
         LAW(a_reader_that_stops_holds_up_itself_alone),
         LAW(between_two_muxes_a_reader_that_stops_holds_up_itself_alone),
         LAW(a_peer_that_ignores_windows_is_stalled),
+        LAW(a_link_goes_on_once_the_reader_that_held_it_up_does),
         LAW(bytes_that_nobody_takes_any_more_are_given_back_too),
         LAW(when_memory_is_out_a_stream_that_nobody_reads_ends_and_others_do_not),
         LAW(without_memory_for_a_part_the_stream_ends_and_the_loop_goes_on),
