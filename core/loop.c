@@ -129,6 +129,7 @@ static void loop_watch(struct loop *l)
     ev_idle_init(&l->busy, on_busy);
     ev_async_init(&l->bell, on_bell);
     l->bell.data = l;
+    ev_set_priority(&l->bell, LOOP_BEGINNERS);
     ev_async_start(l->ev, &l->bell);
 }
 

@@ -29,6 +29,9 @@ struct straggler {
 
 enum {
     LOOP_SCRATCH = 256 * 1024, /* bytes that one read from a carrier may bring */
+    /* Priority, for libev, of what brings somebody new. What other sockets have is read before in each turn: so
+     * nobody is put on a link whose end has come already. */
+    LOOP_BEGINNERS = -1,
 };
 
 struct loop {

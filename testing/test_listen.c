@@ -115,6 +115,44 @@ static void many_at_once_are_all_accepted(void **state)
     door_close(&d);
 }
 
+static void on_other_socket(struct ev_loop *ev, ev_io *w, int events)
+{
+    (void)events;
+    struct door *d = w->data;
+    ev_io_stop(ev, w);
+    assert_int_equal(d->count, 0);
+}
+
+/* A link that has ended is thus known before a visitor is put on it. */
+static void what_other_sockets_have_is_read_before_somebody_is_accepted(void **state)
+{
+    (void)state;
+    struct door d;
+    ev_io other;
+    int ends[2];
+    char byte;
+    assert_int_equal(pipe(ends), 0);
+    for (int order = 0; order < 2; order++) {
+        door_open(&d);
+        ev_io_init(&other, on_other_socket, ends[0], EV_READ);
+        other.data = &d;
+        ev_io_start(d.rig.loop.ev, &other);
+        rig_turn(&d.rig);
+        if (order == 0)
+            assert_int_equal(write(ends[1], "x", 1), 1);
+        int client = rig_connect(&d.at);
+        if (order == 1)
+            assert_int_equal(write(ends[1], "x", 1), 1);
+        RIG_UNTIL(&d.rig, d.count == 1);
+        assert_false(ev_is_active(&other));
+        assert_int_equal(read(ends[0], &byte, 1), 1);
+        close(client);
+        door_close(&d);
+    }
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void every_address_means_both_families(void **state)
 {
     (void)state;
@@ -394,6 +432,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accepted_sockets_do_not_block_and_tell_from_where),
         cmocka_unit_test(many_at_once_are_all_accepted),
+        cmocka_unit_test(what_other_sockets_have_is_read_before_somebody_is_accepted),
         cmocka_unit_test(every_address_means_both_families),
         cmocka_unit_test(a_port_is_taken_once),
         cmocka_unit_test(a_port_with_old_connections_is_taken_again),

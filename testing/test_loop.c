@@ -236,6 +236,50 @@ static void a_posted_task_may_post_itself_again(void **state)
     rig_close(&r);
 }
 
+struct sight {
+    struct task task;
+    ev_io io;
+    struct loop *loop;
+    unsigned runs, read_before; /* of the task; of them, after the socket was read */
+    bool read;
+};
+
+static void on_sight(struct ev_loop *ev, ev_io *w, int events)
+{
+    (void)events;
+    ev_io_stop(ev, w);
+    container_of(w, struct sight, io)->read = true;
+}
+
+static void look_back(struct task *t)
+{
+    struct sight *s = container_of(t, struct sight, task);
+    s->runs++;
+    s->read_before += s->read;
+}
+
+/* A link that has ended is thus known before a visitor of another loop arrives. */
+static void what_sockets_had_before_a_post_is_read_before_it_runs(void **state)
+{
+    (void)state;
+    struct rig r;
+    int ends[2];
+    rig_open(&r);
+    struct sight s = {.task = {.run = look_back}, .loop = &r.loop};
+    assert_int_equal(pipe(ends), 0);
+    close(ends[1]);
+    for (unsigned i = 1; i <= 3; i++) {
+        s.read = false;
+        ev_io_init(&s.io, on_sight, ends[0], EV_READ);
+        ev_io_start(r.loop.ev, &s.io);
+        loop_post(&r.loop, &s.task);
+        RIG_UNTIL(&r, s.runs == i);
+        assert_int_equal(s.read_before, i);
+    }
+    close(ends[0]);
+    rig_close(&r);
+}
+
 static void stop_loop(struct task *t)
 {
     loop_stop(container_of(t, struct again, task)->loop);
@@ -341,6 +385,7 @@ int main(void)
         cmocka_unit_test(a_full_ready_queue_does_not_wait),
         cmocka_unit_test(posts_of_other_threads_run_on_the_loop_in_order),
         cmocka_unit_test(a_posted_task_may_post_itself_again),
+        cmocka_unit_test(what_sockets_had_before_a_post_is_read_before_it_runs),
         cmocka_unit_test(a_stop_posted_before_the_run_ends_it),
         cmocka_unit_test(a_ready_task_may_stop_the_loop),
         cmocka_unit_test(stragglers_are_dropped_once_unless_disowned),

@@ -198,6 +198,7 @@ void listen_start(struct listener *ln, struct loop *l, int fd, listen_accepted *
         .loop = l, .fd = fd, .fd_max = fd_max(), .accepted = accepted, .owner = owner};
     ev_io_init(&ln->io, on_acceptable, ln->fd, EV_READ);
     ln->io.data = ln;
+    ev_set_priority(&ln->io, LOOP_BEGINNERS);
     ev_io_start(l->ev, &ln->io);
     ev_timer_init(&ln->pause, on_pause_over, 0, PAUSE);
     ln->pause.data = ln;
