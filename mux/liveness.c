@@ -105,6 +105,8 @@ static void liveness_look(struct mux *m, double now)
     const struct pace *p = liveness_pace(m, now);
     bool sending = liveness_is_sending(m);
     liveness_nod(m, now);
+    if (m->stalled) /* what the peer says waits here to be read */
+        liveness_heard(m, 0);
     if (liveness_slept(m, now))
         return;
     if (m->asked_at > 0 && sending)

@@ -288,6 +288,31 @@ static void while_the_question_may_wait_behind_others_bytes_nobody_is_silent(voi
     assert_true(is_silent(t));
 }
 
+/* An old peer: what it said lies here, behind what a slow reader has not taken. */
+static void who_cannot_be_heard_for_a_slow_reader_is_not_silent(void **state)
+{
+    struct test *t = *state;
+    link_open(t, true, -1);
+    struct far *visitor = peer_visitor(&t->peer, NET_TCP);
+    static const uint8_t bytes[16 * 1024];
+    visitor->refuses = true;
+    for (int i = 0; i < 200; i++)
+        far_say_frame(
+            t->wire,
+            &(struct mux_frame){
+                .id = 1, .status = MUX_KEEP, .option = MUX_DATA, .data_len = sizeof bytes},
+            bytes);
+    hear(t);
+    assert_non_null(t->peer.mux.stalled);
+    for (int i = 0; i < 20; i++) {
+        wait_until(t, t->now + 4);
+        buf_free(&t->rig.loop.bufs, end_take(&visitor->end));
+        buf_free(&t->rig.loop.bufs, end_take(&visitor->end));
+    }
+    assert_false(t->peer.closed || visitor->failed);
+    assert_int_equal(t->peer.silences, 0);
+}
+
 /* --- closing --- */
 
 static void a_silent_link_without_streams_is_closed_after_8_s(void **state)
@@ -416,6 +441,7 @@ int main(void)
         LAW(a_stream_that_waits_while_the_peer_speaks_is_no_reason_to_ask),
         LAW(ten_seconds_after_a_stream_the_pace_is_calm_again),
         LAW(while_the_question_may_wait_behind_others_bytes_nobody_is_silent),
+        LAW(who_cannot_be_heard_for_a_slow_reader_is_not_silent),
         LAW(a_silent_link_without_streams_is_closed_after_8_s),
         LAW(a_silent_link_with_streams_is_closed_later),
         LAW(a_link_whose_peer_knows_no_ping_is_never_closed),
