@@ -285,7 +285,8 @@ def test_signals_end_it_with_0(tmp_path, origins, started, number):
 
 def test_ends_in_time_with_a_visitor_who_stays(tmp_path, origins, started):
     port = free_port()
-    process = started("-c", write(tmp_path / "c.json", door(port, origins.odd)), ports=[port])
+    config = door(port, origins.odd) | {"drain": 1}
+    process = started("-c", write(tmp_path / "c.json", config), ports=[port])
     with connect(port) as s:
         s.sendall(b"silent\n")
         assert end(process)[0] == 0

@@ -9,14 +9,17 @@ NEW_PORTAL = (("v2c", "v2c"), ("v2c", "v2ray"))
 
 @pytest.fixture
 def two_bridges(origins, tmp_path):
-    """A tunnel whose first bridge dials through a relay, and a second bridge that dials directly."""
+    """A tunnel whose first bridge dials through a relay, and a second bridge that dials directly; each
+    has one link."""
     made = []
 
     def make(pairing):
         tunnel = Tunnel(tmp_path, origins, *pairing, via=Relay)
         made.append(tunnel)
-        tunnel.start()
         config = bridge_config(tunnel.link, tunnel.user_id)
+        for each in (tunnel.bridge_config, config):
+            each["reverse"]["bridges"][0]["connections"] = 1
+        tunnel.start()
         second = Program(pairing[1], config, tmp_path, "second")
         made.insert(0, second)
         second.start()
