@@ -60,6 +60,12 @@ static bool way_huddles(const struct way *y, const struct census *c)
            y->scattering < SCATTER_MAX;
 }
 
+static bool way_wants(const struct way *y, const struct census *c)
+{
+    bool crowded = c->usable >= y->bridge->share && y->link_count >= LINKS_MAX;
+    return (way_lacks(y, c) && !crowded) || way_huddles(y, c);
+}
+
 /* --- dialling --- */
 
 static void way_schedule(struct way *y, double delay)
@@ -82,7 +88,9 @@ static void on_redial(struct ev_loop *ev, ev_timer *w, int events)
     (void)ev, (void)events;
     struct way *y = w->data;
     struct census c = way_census(y);
-    if (!way_lacks(y, &c) && !way_huddles(y, &c))
+    if (c.shards > 1)
+        y->scattering = 0;
+    if (!way_wants(y, &c))
         return;
     double wish = y->not_before - loop_steady();
     if (wish > 0) { /* the portal has asked for it since the timer was set */
@@ -112,8 +120,7 @@ static double way_delay(const struct way *y, double now)
 void way_check(struct way *y)
 {
     struct census c = way_census(y);
-    bool crowded = c.usable >= y->bridge->share && y->link_count >= LINKS_MAX;
-    if ((way_lacks(y, &c) && !crowded) || way_huddles(y, &c))
+    if (way_wants(y, &c))
         way_schedule(y, way_delay(y, loop_steady()));
 }
 

@@ -22,7 +22,7 @@ struct way {
     ev_tstamp not_before; /* the portal asked for this */
     ev_tstamp complained;
     unsigned surplus;    /* looks in a row at which there were more links than are needed */
-    unsigned scattering; /* links dialled only to find another worker of the portal */
+    unsigned scattering; /* links dialled in vain to find another worker of the portal */
 };
 
 struct bridge {

@@ -8,6 +8,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 
+#include "reverse/way.h"
 #include "testing/bridge_rig.h"
 
 static int test_open(void **state)
@@ -174,6 +175,20 @@ static void there_are_never_more_than_64_links(void **state)
     assert_int_equal(links_open(t), 64);
     portal_answers(t, 30);
     assert_int_equal(t->link_count, 8 + 64);
+}
+
+static void more_streams_than_64_links_should_carry_bring_no_further_link(void **state)
+{
+    struct bridge_rig *t = *state;
+    bridge_rig_start(t, 63);
+    portal_answers(t, 10);
+    struct way *y = container_of(t->bridge, struct bridge, in)->ways;
+    struct mux *busy = &link_at(list_first(&y->links))->mux;
+    busy->sessions += 10 * 1000;
+    say_streams(t, t->links[0], 1, 1);
+    portal_answers(t, 60);
+    busy->sessions -= 10 * 1000;
+    assert_int_equal(t->link_count, 64);
 }
 
 /* --- which links count --- */
@@ -409,6 +424,27 @@ static void the_search_for_another_worker_ends(void **state)
     assert_int_equal(t->link_count, 2 + 6);
 }
 
+static uint8_t each_fourth_elsewhere(size_t i)
+{
+    return i % 4 == 3 ? 2 : 1;
+}
+
+/* A search that found something is over, and the next one is new. */
+static void the_link_to_the_other_worker_is_looked_for_whenever_it_is_lost(void **state)
+{
+    struct bridge_rig *t = *state;
+    bridge_rig_start(t, 2);
+    for (int round = 0; round < 6; round++) {
+        workers_answer(t, 5, each_fourth_elsewhere);
+        struct far *elsewhere = t->links[t->link_count - 1];
+        assert_int_equal(t->link_count % 4, 0);
+        assert_false(elsewhere->left);
+        workers_answer(t, 60, each_fourth_elsewhere); /* those that were dialled in vain go */
+        assert_false(elsewhere->left);
+        far_leave(elsewhere, ECONNRESET);
+    }
+}
+
 static void a_single_link_lies_where_it_lies(void **state)
 {
     struct bridge_rig *t = *state;
@@ -487,6 +523,7 @@ int main(void)
         LAW(links_that_are_not_needed_any_more_go_one_by_one),
         LAW(a_short_lull_costs_no_link),
         LAW(there_are_never_more_than_64_links),
+        LAW(more_streams_than_64_links_should_carry_bring_no_further_link),
         LAW(a_silent_link_is_replaced_and_closed_when_idle),
         LAW(a_silent_link_with_streams_has_thirty_seconds),
         LAW(a_link_that_speaks_again_is_one_too_many_and_goes_in_time),
@@ -501,6 +538,7 @@ int main(void)
         LAW(links_to_one_worker_get_another_elsewhere),
         LAW(the_link_to_the_other_worker_is_kept),
         LAW(the_search_for_another_worker_ends),
+        LAW(the_link_to_the_other_worker_is_looked_for_whenever_it_is_lost),
         LAW(a_single_link_lies_where_it_lies),
         LAW(a_bridge_that_goes_tells_all_its_portals_and_dials_no_more),
         LAW(a_link_that_is_not_up_when_the_bridge_goes_comes_to_nothing),
