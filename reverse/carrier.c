@@ -236,6 +236,8 @@ static void on_going(struct mux *m, uint32_t wait)
 {
     (void)wait;
     struct carrier *c = carrier_of(m);
+    if (c->draining)
+        return;
     c->draining = true;
     portal_rescue(c->portal, c);
 }

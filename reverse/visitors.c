@@ -251,13 +251,16 @@ void portal_look(struct portal *p)
 static bool portal_has_better(struct portal *p, unsigned class)
 {
     unsigned load;
+    if (!class)
+        return false;
     portal_pick(p, &load);
-    return class && (load < class || shard_better(p->shard, class));
+    return load < class || shard_better(p->shard, class);
 }
 
 void portal_rescue(struct portal *p, struct carrier *from)
 {
-    while (portal_has_better(p, carrier_class(from)) && mux_give_back(&from->mux))
+    while (list_first(&from->mux.unanswered) && portal_has_better(p, carrier_class(from)) &&
+           mux_give_back(&from->mux))
         ;
 }
 
