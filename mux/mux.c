@@ -21,14 +21,19 @@ void mux_init(struct mux *m, const struct mux_ops *ops, bool client, const struc
                       .datagram_max = OLD_DATAGRAM_MAX};
 }
 
-bool mux_send(struct mux *m, const struct mux_frame *f, const void *data)
+void mux_send(struct mux *m, const struct mux_frame *f, const void *data)
 {
     uint8_t bytes[MUX_HEAD_MAX + MUX_CONTROL_MAX];
     struct writer w = wr_of(bytes, sizeof bytes);
+    struct err why;
     mux_frame_write(&w, f);
     if (f->data_len)
         wr_bytes(&w, data, f->data_len);
-    return end_write(&m->end, bytes, wr_len(&w));
+    if (end_write(&m->end, bytes, wr_len(&w)))
+        return;
+    /* The peer would take a lost end for none, and a lost New for an end. */
+    err_set(&why, ENOMEM, "out of memory");
+    flow_abort(m->end.flow, &why);
 }
 
 void mux_start(struct mux *m)
@@ -68,7 +73,6 @@ static struct mux_session *mux_next_session(struct mux *m)
     return s;
 }
 
-/* When memory is out here, the peer answers the stream's first data with an End. The flow has its end. */
 static void mux_send_new(struct mux *m, struct mux_session *s)
 {
     const struct meta *meta = &s->end.flow->meta;

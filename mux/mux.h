@@ -130,8 +130,8 @@ unsigned mux_ids_left(const struct mux *m);
 /* An id for a stream that the owner writes itself, when one is left; while it is m->control_id, answers to it
  * are heard. */
 uint16_t mux_take_id(struct mux *m);
-/* Sends a frame with data_len bytes of data; for control streams. False: no memory. */
-bool mux_send(struct mux *m, const struct mux_frame *f, const void *data);
+/* Sends a frame with data_len bytes of data; for control streams. Without memory for it the carrier fails. */
+void mux_send(struct mux *m, const struct mux_frame *f, const void *data);
 /* No stream follows: ends the carrier in order. The owner then hears `closed`. */
 void mux_close(struct mux *m, const struct err *why);
 

@@ -25,6 +25,16 @@ struct buf *__wrap_buf_new(struct buf_pool *pool)
     return no_bufs ? NULL : __real_buf_new(pool);
 }
 
+static bool no_writes;
+
+bool __real_end_write(struct end *e, const void *from, size_t len);
+bool __wrap_end_write(struct end *e, const void *from, size_t len);
+
+bool __wrap_end_write(struct end *e, const void *from, size_t len)
+{
+    return !no_writes && __real_end_write(e, from, len);
+}
+
 /* Two muxes that are joined, or one of them with the test as its peer. */
 struct test {
     struct rig rig;
@@ -397,6 +407,20 @@ static void without_memory_for_a_part_the_stream_ends_and_the_loop_goes_on(void 
     assert_false(t->server.closed);
 }
 
+/* A frame that is lost in silence would leave a stream open, or cut off. */
+static void without_memory_for_a_frame_the_link_fails(void **state)
+{
+    struct test *t = *state;
+    server_open(t, 1000);
+    say_new(t, 1);
+    end_eof(&t->server.opened[0]->end);
+    no_writes = true;
+    rig_turn(&t->rig);
+    no_writes = false;
+    assert_true(t->server.closed && t->server.opened[0]->failed);
+    assert_int_equal(t->server.why, ECONNRESET);
+}
+
 #define LAW(f) cmocka_unit_test_setup_teardown(f, test_open, test_close)
 
 int main(void)
@@ -417,6 +441,7 @@ int main(void)
         LAW(bytes_that_nobody_takes_any_more_are_given_back_too),
         LAW(when_memory_is_out_a_stream_that_nobody_reads_ends_and_others_do_not),
         LAW(without_memory_for_a_part_the_stream_ends_and_the_loop_goes_on),
+        LAW(without_memory_for_a_frame_the_link_fails),
     };
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
 }
