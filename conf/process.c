@@ -1,6 +1,7 @@
 #include "conf/process.h"
 
 #include <malloc.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -84,6 +85,7 @@ int process_start(struct process *p, struct config *c, const struct config_sourc
     process_block_signals(p);
     p->shared = (struct worker_shared){.count = c->workers, .started = (double)time(NULL)};
     p->shared.budget.limit = c->memory;
+    randombytes_buf(&p->shared.instance, sizeof p->shared.instance);
     if (process_make_workers(p, e) == 0 && process_install(p, e) == 0)
         return 0;
     process_free(p);
@@ -151,6 +153,21 @@ static int drain(struct worker *w, void *with)
     return 0;
 }
 
+static int part(struct worker *w, void *with)
+{
+    (void)with;
+    worker_part(w);
+    return 0;
+}
+
+static void process_tell(struct process *p, int (*f)(struct worker *w, void *with))
+{
+    for (unsigned i = 0; i < p->made; i++)
+        worker_ask(&p->workers[i], f, NULL);
+    for (unsigned i = 0; i < p->made; i++)
+        worker_answer(&p->workers[i]);
+}
+
 static size_t process_visitors(const struct process *p)
 {
     size_t count = 0;
@@ -169,16 +186,27 @@ static bool ends_at_once(const sigset_t *signals)
     return caught == SIGTERM || caught == SIGINT;
 }
 
+/* False: somebody is left, and the time is over, or a signal says to end at once. */
+static bool process_settles(const struct process *p, double end)
+{
+    while (process_visitors(p) > 0)
+        if (loop_steady() >= end || ends_at_once(&p->signals))
+            return false;
+    return true;
+}
+
+/* Visitors first; then their last bytes may still lie on the links. */
 static void process_drain(struct process *p)
 {
     double limit = p->generation->config->drain, end = loop_steady() + limit;
-    for (unsigned i = 0; i < p->made; i++)
-        worker_ask(&p->workers[i], drain, NULL);
-    for (unsigned i = 0; i < p->made; i++)
-        worker_answer(&p->workers[i]);
+    process_tell(p, drain);
     log_warn("v2c ends: %zu visitors are open and have %g s", process_visitors(p), limit);
-    while (process_visitors(p) > 0 && loop_steady() < end && !ends_at_once(&p->signals))
-        ;
+    bool settled = process_settles(p, end);
+    log_warn("v2c ends now: %zu visitors are cut", process_visitors(p));
+    if (!settled)
+        return;
+    process_tell(p, part);
+    process_settles(p, end);
 }
 
 int process_run(struct process *p, struct err *e)
@@ -187,10 +215,8 @@ int process_run(struct process *p, struct err *e)
     if (result == 0) {
         malloc_trim(0); /* what reading the configuration took */
         log_warn("v2c started");
-        if (process_wait(p) && p->generation->config->drain > 0) {
+        if (process_wait(p) && p->generation->config->drain > 0)
             process_drain(p);
-            log_warn("v2c ends now: %zu visitors are cut", process_visitors(p));
-        }
         process_stop(p, p->made);
     }
     process_free(p);

@@ -293,11 +293,23 @@ static size_t worker_visitors(const struct worker *w)
     return count;
 }
 
+static size_t worker_links(const struct worker *w)
+{
+    const struct list *flows = &w->loop.flows, *others = &w->loop.stragglers;
+    size_t count = 0;
+    for (struct list_item *i = list_first(flows); i; i = list_next(flows, i))
+        count += container_of(i, struct flow, item)->carrier;
+    for (struct list_item *i = list_first(others); i; i = list_next(others, i))
+        count += container_of(i, struct straggler, item)->of_link;
+    return count;
+}
+
 static void on_count(struct ev_loop *ev, ev_timer *t, int events)
 {
     (void)ev, (void)events;
     struct worker *w = t->data;
-    atomic_store_explicit(&w->visitors, worker_visitors(w), memory_order_relaxed);
+    atomic_store_explicit(&w->visitors, w->parted ? worker_links(w) : worker_visitors(w),
+                          memory_order_relaxed);
 }
 
 static void drain_inbound(struct inbound *in)
@@ -336,16 +348,32 @@ static void installation_clear(struct installation *i)
     installation_free_lists(i);
 }
 
+static void worker_clear_instances(struct worker *w)
+{
+    struct outbound *mux = w->dispatcher.mux;
+    w->dispatcher = w->closed;
+    retirement_fini(&w->retirement);
+    if (w->now.generation)
+        installation_clear(&w->now);
+    if (mux)
+        mux->ops->free(mux);
+}
+
+void worker_part(struct worker *w)
+{
+    w->parted = generation_ref(w->now.generation);
+    worker_clear_instances(w);
+    on_count(w->loop.ev, &w->count, 0);
+}
+
 void worker_clear(struct worker *w)
 {
     struct err why;
     err_set(&why, ECANCELED, "v2c stops");
     ev_timer_stop(w->loop.ev, &w->count);
-    retirement_fini(&w->retirement);
-    if (w->now.generation)
-        installation_clear(&w->now);
-    w->dispatcher.mux->ops->free(w->dispatcher.mux);
+    worker_clear_instances(w);
     flows_abort(&w->loop, &why);
+    generation_unref(w->parted);
 }
 
 bool worker_settle(struct worker *w)

@@ -28,6 +28,7 @@ struct worker_shared { /* between the workers of a process */
     struct budget budget;
     struct counter **counters; /* one array for each */
     double started;            /* wall clock */
+    uint64_t instance;         /* random: by which portals know what belongs to this process */
 };
 
 struct worker {
@@ -48,8 +49,9 @@ struct worker {
 
     double drained; /* since when, in loop_steady(); 0: it does not drain */
     ev_timer count;
-    _Atomic size_t
-        visitors; /* while it drains: how many are open; before the first count SIZE_MAX */
+    /* While it drains: how many are open, and then how many links; before the first count SIZE_MAX. */
+    _Atomic size_t visitors;
+    struct generation *parted; /* what worker_part() has cleared; flows may still show it */
 };
 
 /* Makes the loop, with nothing on it. */
@@ -62,6 +64,10 @@ void worker_abandon(struct worker *w, const struct plan *p);
 
 /* Takes nothing new and tells peers so; from here on `visitors` says how many are open. */
 void worker_drain(struct worker *w);
+
+/* Drained, and without visitors: all instances go and links end in order, so that what is on its way there
+ * arrives; from here on `visitors` says how many links have not yet ended. */
+void worker_part(struct worker *w);
 
 void worker_run(struct worker *w); /* on its thread, until worker_stop() */
 

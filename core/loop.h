@@ -24,6 +24,7 @@ struct task {
 /* Something that lives on the loop and in nothing else: dropped when the loop ends. */
 struct straggler {
     void (*drop)(struct straggler *n);
+    bool of_link; /* a carrier's last bytes are on their way: worth a moment before the loop ends */
     struct list_item item;
 };
 

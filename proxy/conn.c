@@ -73,10 +73,19 @@ static void conn_arm(struct conn *c, double seconds, void (*cb)(struct ev_loop *
 
 /* --- lingering: our last bytes are on their way; closing with unread input would destroy them --- */
 
+/* On a slow way there may be more in the kernel than it takes in that time: as long as it gets less, we wait. */
 static void on_linger_over(struct ev_loop *ev, ev_timer *w, int events)
 {
-    (void)ev, (void)events;
-    conn_drop(w->data, true);
+    (void)events;
+    struct conn *c = w->data;
+    size_t left = stream_unacknowledged(&c->stream);
+    if (!left || left >= c->unacknowledged) {
+        conn_drop(c, true);
+        return;
+    }
+    c->unacknowledged = left;
+    ev_timer_set(w, LINGER, 0);
+    ev_timer_start(ev, w);
 }
 
 static void on_lingering(struct stream *s, bool readable, bool writable)
@@ -99,7 +108,9 @@ static void on_loop_end(struct straggler *n)
 
 static void conn_linger(struct conn *c)
 {
+    c->straggler.of_link = c->end.flow->carrier;
     conn_leave(c, NULL);
+    c->unacknowledged = stream_unacknowledged(&c->stream);
     c->straggler.drop = on_loop_end;
     loop_adopt(c->stream.loop, &c->straggler);
     c->alone = true;

@@ -25,6 +25,7 @@ struct conn {
     bool (*retry)(struct conn *c, struct err *why);
     struct straggler straggler; /* while lingering */
     size_t lingered;            /* bytes read and dropped since */
+    size_t unacknowledged;      /* when we last looked, while lingering */
     uint64_t written;
     uint32_t last_read; /* bytes, of a plain conn */
     ev_timer deadline;  /* of the greeting, of connecting, of lingering */

@@ -249,6 +249,38 @@ static void lingering_ends_by_time(void **state)
     line_close(&l);
 }
 
+static size_t read_some(int fd, uint8_t bytes[])
+{
+    ssize_t n = recv(fd, bytes, 50000, MSG_DONTWAIT);
+    return n > 0 ? (size_t)n : 0;
+}
+
+/* The peer's kernel has room for part of it, and then takes more whenever the peer reads. */
+static void lingering_goes_on_as_long_as_the_peer_takes_bytes(void **state)
+{
+    (void)state;
+    enum { MUCH = 6 * 1024 * 1024 };
+    struct line l = {0};
+    uint8_t *bytes = calloc(1, MUCH);
+    line_open_with(&l, PLAIN, NET_TCP, MUCH);
+    int room = MUCH;
+    setsockopt(l.conn.stream.fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+    assert_true(end_write(&l.far.end, bytes, MUCH));
+    rig_leave(&l.far, NULL);
+    RIG_UNTIL(&l.rig, (read_some(l.peer, bytes), l.conn.alone));
+    size_t before = l.conn.unacknowledged;
+    assert_true(before > 0);
+    RIG_UNTIL(&l.rig, (read_some(l.peer, bytes), stream_unacknowledged(&l.conn.stream) < before));
+    ev_feed_event(l.rig.loop.ev, &l.conn.deadline, EV_TIMER);
+    rig_turn(&l.rig);
+    assert_false(l.released);
+    ev_feed_event(l.rig.loop.ev, &l.conn.deadline, EV_TIMER);
+    rig_turn(&l.rig);
+    assert_true(l.released); /* nothing more was taken */
+    line_close(&l);
+    free(bytes);
+}
+
 static void lingering_ends_when_the_peer_floods(void **state)
 {
     (void)state;
@@ -732,6 +764,7 @@ int main(void)
         cmocka_unit_test(a_failed_flow_resets_the_peer),
         cmocka_unit_test(all_bytes_arrive_when_the_far_end_has_left),
         cmocka_unit_test(lingering_ends_by_time),
+        cmocka_unit_test(lingering_goes_on_as_long_as_the_peer_takes_bytes),
         cmocka_unit_test(lingering_ends_when_the_peer_floods),
         cmocka_unit_test(lingering_conns_go_with_the_loop),
         cmocka_unit_test(a_slow_peer_gets_every_byte_in_order),

@@ -172,6 +172,39 @@ static void a_worker_that_drains_counts_who_is_open_and_takes_nobody_new(void **
     rig_close(&r);
 }
 
+static int part(struct worker *w, void *with)
+{
+    (void)with;
+    worker_part(w);
+    return 0;
+}
+
+static void a_worker_that_parts_lets_go_of_all_but_its_flows(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct job j;
+    struct addr target, door = rig_addr("127.0.0.1", free_port());
+    rig_open(&r);
+    int listening = rig_listen(&target, 8);
+    job_open(&j, door.port, target.port);
+    job_run(&j);
+    int visitor = rig_connect(&door), origin = rig_accept(&r, listening);
+    worker_ask(&j.worker, drain, NULL);
+    worker_answer(&j.worker);
+    worker_ask(&j.worker, part, NULL);
+    worker_answer(&j.worker);
+    assert_int_equal(atomic_load(&j.worker.visitors), 0); /* no links */
+    assert_null(j.worker.now.generation);
+    rig_say(&r, visitor, "hello");
+    rig_hear(&r, origin, "hello");
+    job_stop(&j);
+    close(visitor);
+    close(origin);
+    close(listening);
+    rig_close(&r);
+}
+
 static void a_change_that_is_abandoned_leaves_nothing(void **state)
 {
     (void)state;
@@ -266,6 +299,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_worker_carries_bytes_until_it_is_stopped),
         cmocka_unit_test(a_worker_that_drains_counts_who_is_open_and_takes_nobody_new),
+        cmocka_unit_test(a_worker_that_parts_lets_go_of_all_but_its_flows),
         cmocka_unit_test(a_change_that_is_abandoned_leaves_nothing),
         cmocka_unit_test(a_change_lets_go_of_the_former_configuration),
         cmocka_unit_test(a_stranger_holds_the_former_configuration),

@@ -1,8 +1,10 @@
 #include "transport/stream.h"
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -160,6 +162,12 @@ void stream_want(struct stream *s, bool readable, bool writable)
 {
     watch(s->loop, &s->rd, readable);
     watch(s->loop, &s->wr, writable);
+}
+
+size_t stream_unacknowledged(const struct stream *s)
+{
+    int bytes = 0;
+    return ioctl(s->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
 }
 
 void stream_shut(struct stream *s)

@@ -40,6 +40,8 @@ ssize_t stream_splice_out(struct stream *s, int pipe, size_t len);
 /* What a finished connect(2) says: 0, or an errno. Clears `connecting` when it succeeded. */
 int stream_connected(struct stream *s);
 void stream_want(struct stream *s, bool readable, bool writable);
+/* Bytes written that the peer's kernel has not acknowledged. */
+size_t stream_unacknowledged(const struct stream *s);
 void stream_shut(struct stream *s);  /* nothing follows; reading goes on */
 void stream_close(struct stream *s); /* ended well: what is written is still delivered */
 void stream_reset(struct stream *s); /* the peer sees a reset */

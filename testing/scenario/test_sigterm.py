@@ -172,6 +172,29 @@ def test_two_processes_do_not_share_a_port(run, origins, tmp_path, network, firs
     assert other.process.wait(10 * rig.SLOWER) == 255
 
 
+def slow_up():
+    def edit(direction, data):
+        if direction == "up":
+            time.sleep(len(data) / (2 * MB))
+        return data
+
+    return edit
+
+
+@pytest.mark.pairings(("v2c", "v2c"), ("v2ray", "v2c"))
+def test_the_last_bytes_on_a_slow_link_arrive(own_tunnel, pairing):
+    """For the bridge the visitor has ended when megabytes of the answer are still on their way."""
+    tunnel = own_tunnel(pairing, via=lambda port: rig.Relay(port, edit=slow_up))
+    with tunnel.ask("bytes %d" % (3 * MB)) as s:
+        if tunnel.both_new():
+            s.shutdown(socket.SHUT_WR)
+        first = read_exactly(s, 1000)
+        end(tunnel.bridge)
+        rest = read_to_end(s, 30)
+        assert rest.how == "fin" and first + rest.data == known_bytes(3 * MB)
+    ended(tunnel.bridge, 0, 10)
+
+
 @pytest.mark.pairings(("v2c", "v2c"), ("v2c", "v2ray"), ("v2ray", "v2c"))
 def test_a_download_through_the_tunnel_survives_either_end(own_tunnel, pairing):
     tunnel = own_tunnel(pairing)
