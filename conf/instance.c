@@ -91,7 +91,8 @@ struct inbound *bridge_make(struct worker *w, const struct config *c, size_t i)
     unsigned share = bridge_share(conf, w->loop.index, w->shared->count);
     if (!share)
         return NULL;
-    struct inbound *b = bridge_new(&w->loop, &w->dispatcher, conf, config_policy(c, 0), share);
+    struct inbound *b = bridge_new(&w->loop, &w->dispatcher, conf, config_policy(c, 0), share,
+                                   w->shared->instance + i);
     if (!b)
         log_error("bridge \"%s\": out of memory", conf->tag);
     return b;

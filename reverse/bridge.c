@@ -1,6 +1,5 @@
 #include "reverse/bridge.h"
 
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,7 +74,7 @@ void bridge_adopt(struct inbound *in, const struct bridge_conf *conf, const stru
 }
 
 struct inbound *bridge_new(struct loop *l, struct dispatcher *d, const struct bridge_conf *conf,
-                           const struct policy *policy, unsigned share)
+                           const struct policy *policy, unsigned share, uint64_t instance)
 {
     size_t ways = conf->portal_count ? conf->portal_count : 1;
     struct bridge *b = calloc(1, sizeof *b);
@@ -88,7 +87,7 @@ struct inbound *bridge_new(struct loop *l, struct dispatcher *d, const struct br
     b->in = (struct inbound){.ops = &bridge_ops, .loop = l, .dispatcher = d};
     bridge_set(b, conf, policy);
     b->share = share;
-    randombytes_buf(&b->instance, sizeof b->instance);
+    b->instance = instance;
     b->way_count = ways;
     strncpy(b->domain, conf->domain, ADDR_NAME_MAX);
     addr_normalise_name(b->domain);

@@ -69,7 +69,7 @@ void bridge_rig_init(struct bridge_rig *t, unsigned share)
 
 void bridge_rig_start(struct bridge_rig *t, unsigned share)
 {
-    t->bridge = bridge_new(&t->rig.loop, &t->dispatcher, &t->conf, &t->rig.policy, share);
+    t->bridge = bridge_new(&t->rig.loop, &t->dispatcher, &t->conf, &t->rig.policy, share, 77);
     demand(t->bridge != NULL);
 }
 

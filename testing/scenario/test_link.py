@@ -51,11 +51,37 @@ def test_both_sides_say_hello_first(recorded, pairing):
     t = recorded(pairing)
     for recording in t.relay.recordings:
         wait_for(lambda r=recording: all(r.frames(t.user_id)), 5, "both sides to speak")
-        for frames in recording.frames(t.user_id):
+        for frames, size in zip(recording.frames(t.user_id), (21, 13)):
             (kind, value), = link.items(frames[0].data)
             assert frames[0].stream == 0 and frames[0].status == peer.KEEPALIVE
-            assert kind == link.HELLO and value[0] == 2 and len(value) == 13
+            assert kind == link.HELLO and value[0] == 2 and len(value) == size
             assert kinds(frames).count(link.HELLO) == 1
+
+
+@pytest.mark.quick
+@pytest.mark.pairings(NEW_NEW)
+def test_all_links_of_a_bridge_say_whose_they_are(own_tunnel, pairing):
+    """Whichever worker dialled them; and after a restart it is another one."""
+    def prepare(t):
+        t.bridge_config["workers"] = 4
+        t.bridge_config["reverse"]["bridges"][0]["connections"] = 4
+
+    def instances(t, links):
+        def all_said():
+            said = [r.frames(t.user_id)[0] for r in t.relay.recordings[links]]
+            return said if len(said) >= 4 and all(said) else None
+
+        hellos = [link.items(up[0].data)[0][1] for up in wait_for(all_said, 5 * SLOWER, "four links")]
+        return {value[13:] for value in hellos}
+
+    t = own_tunnel(pairing, prepare, via=Recorder)
+    first = instances(t, slice(None))
+    assert len(first) == 1 and len(*first) == 8
+    t.bridge.kill()
+    count = len(t.relay.recordings)
+    t.bridge.start()
+    second = instances(t, slice(count, None))
+    assert len(second) == 1 and second != first
 
 
 @pytest.mark.quick
