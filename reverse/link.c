@@ -10,7 +10,8 @@ enum {
     CONTROL_SESSION = 1, /* the only id under which a portal may open its control stream */
 };
 
-static const double ANSWER = 4;     /* seconds until the portal's first frame */
+static const double ANSWER = 4;     /* seconds until the portal's first frame ... */
+static const double FAR_ANSWER = 8; /* ... when there is no connection after half of that */
 static const double COMPLAINT = 30; /* seconds between warnings about a silent portal */
 
 static struct link *link_of(struct mux *m)
@@ -183,15 +184,41 @@ static const struct mux_ops link_ops = {.opened = on_opened,
                                         .silence = on_silence,
                                         .closed = on_closed};
 
+static double link_age(const struct link *k)
+{
+    return loop_steady() - k->mux.end.flow->born;
+}
+
+static void link_give_up(struct link *k, double seconds)
+{
+    struct err why;
+    if (end_is_opened(&k->mux.end))
+        err_set(&why, ETIMEDOUT,
+                "no answer within %.0f s; check the user id, the clock (within 120 s) and the port",
+                seconds);
+    else
+        err_set(&why, ETIMEDOUT, "no connection within %.0f s", seconds);
+    mux_close(&k->mux, &why);
+}
+
+static void link_wait(struct link *k, double until)
+{
+    double left = until - link_age(k);
+    ev_timer_set(&k->answer, left > 0 ? left : 0, 0);
+    ev_timer_start(k->way->bridge->in.loop->ev, &k->answer);
+}
+
+/* When connecting alone takes long the portal is far away, and so is its answer. */
 static void on_no_answer(struct ev_loop *ev, ev_timer *w, int events)
 {
     (void)ev, (void)events;
     struct link *k = w->data;
-    struct err why;
-    err_set(&why, ETIMEDOUT,
-            "no answer within %g s; check the user id, the clock (within 120 s) and the port",
-            ANSWER);
-    mux_close(&k->mux, &why);
+    if (k->waits == 0) {
+        k->waits = end_is_opened(&k->mux.end) ? ANSWER : FAR_ANSWER;
+        link_wait(k, k->waits);
+    } else {
+        link_give_up(k, k->waits);
+    }
 }
 
 static void link_list(struct link *k, struct way *y)
@@ -199,9 +226,9 @@ static void link_list(struct link *k, struct way *y)
     k->way = y;
     list_push(&y->links, &k->item);
     y->link_count++;
-    ev_timer_init(&k->answer, on_no_answer, ANSWER, 0);
+    ev_init(&k->answer, on_no_answer);
     k->answer.data = k;
-    ev_timer_start(y->bridge->in.loop->ev, &k->answer);
+    link_wait(k, ANSWER / 2);
 }
 
 bool link_new(struct way *y)

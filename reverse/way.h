@@ -43,6 +43,7 @@ struct link {
     struct way *way;
     struct list_item item; /* in the way's links */
     ev_timer answer;
+    double waits;  /* seconds for the answer; 0: it shows later how far away the portal is */
     bool up;       /* the portal has spoken */
     bool draining; /* no new streams are wanted here; another link takes its place */
     bool had_control;

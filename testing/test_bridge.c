@@ -245,11 +245,32 @@ static void a_portal_that_never_answers_is_given_up_after_four_seconds(void **st
 {
     struct bridge_rig *t = *state;
     bridge_wait(t, 0.001);
+    far_reached(t->links[0]);
     bridge_wait(t, 3.5);
     assert_false(t->links[0]->left);
     bridge_wait(t, 0.6);
     assert_true(t->links[0]->failed);
     link_up(t, 1);
+}
+
+/* A round trip of 3 s: one to connect, one for the answer. */
+static void a_portal_that_is_far_away_has_eight_seconds(void **state)
+{
+    struct bridge_rig *t = *state;
+    bridge_wait(t, 0.001);
+    bridge_wait(t, 3);
+    far_reached(t->links[0]);
+    bridge_wait(t, 3);
+    assert_false(t->links[0]->left);
+    link_up(t, 0);
+    bridge_wait(t, 3);
+    assert_false(t->links[0]->left);
+    far_leave(t->links[0], 0);
+    bridge_wait(t, 0.2);
+    bridge_wait(t, 7.5);
+    assert_false(t->links[1]->left);
+    bridge_wait(t, 0.6);
+    assert_true(t->links[1]->failed);
 }
 
 #define LAW(f) cmocka_unit_test_setup_teardown(f, test_open, test_close)
@@ -270,6 +291,7 @@ int main(void)
         LAW(a_lost_link_is_dialled_again_soon),
         LAW(a_long_outage_makes_attempts_rarer_but_never_ends_them),
         LAW(a_portal_that_never_answers_is_given_up_after_four_seconds),
+        LAW(a_portal_that_is_far_away_has_eight_seconds),
     };
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
 }
