@@ -9,7 +9,8 @@ struct retired {
     struct loop *loop;
     struct inbound *in; /* one of the two */
     struct outbound *out;
-    const char *tag; /* its flows end with it; NULL: they go on */
+    uint8_t side;    /* on which it stands in its flows */
+    const char *tag; /* they end with it; NULL: they go on */
     double until;    /* of loop_steady() */
     struct generation *generation;
 };
@@ -17,14 +18,22 @@ struct retired {
 /* Tags are kept once: the same text is the same pointer. */
 static bool is_of(const struct retired *r, const struct flow *f)
 {
-    return r->tag && (r->in ? f->meta.inbound_tag : f->meta.outbound_tag) == r->tag;
+    return r->tag && (r->side ? f->meta.outbound_tag : f->meta.inbound_tag) == r->tag;
+}
+
+/* A link that it made itself, and of which is_busy() knows. */
+static bool is_own_link(const struct retired *r, const struct flow *f)
+{
+    const struct end *own = f->ends[r->side];
+    return f->carrier && (!own || own->ops->drain);
 }
 
 static bool has_flows(const struct retired *r)
 {
     for (struct list_item *i = list_first(&r->loop->flows); r->tag && i;
          i = list_next(&r->loop->flows, i)) {
-        if (is_of(r, container_of(i, struct flow, item)))
+        const struct flow *f = container_of(i, struct flow, item);
+        if (is_of(r, f) && !is_own_link(r, f))
             return true;
     }
     return false;
@@ -48,25 +57,26 @@ static bool is_busy(const struct retired *r)
     return r->out && r->out->ops->busy && r->out->ops->busy(r->out);
 }
 
+/* But its own links, which end in order: the last bytes of others may be on them. */
 static void cut_flows(const struct retired *r)
 {
     struct err why;
     err_set(&why, ECANCELED, "\"%s\" is no longer in the configuration", r->tag);
     for (struct list_item *i = list_first(&r->loop->flows); i; i = list_next(&r->loop->flows, i)) {
         struct flow *f = container_of(i, struct flow, item);
-        if (is_of(r, f))
+        if (is_of(r, f) && !is_own_link(r, f))
             flow_abort(f, &why);
     }
 }
 
 static void retired_end(const struct retired *r)
 {
-    if (r->tag)
-        cut_flows(r);
     if (r->in)
         r->in->ops->free(r->in);
     if (r->out)
         r->out->ops->free(r->out);
+    if (r->tag)
+        cut_flows(r);
     generation_unref(r->generation);
 }
 
@@ -125,14 +135,14 @@ void retire_inbound(struct retirement *r, struct inbound *in, bool tag_gone, dou
                     struct generation *g)
 {
     const char *tag = tag_gone && *in->tag ? in->tag : NULL;
-    retire(r, (struct retired){.in = in, .tag = tag}, drain, g);
+    retire(r, (struct retired){.in = in, .side = 0, .tag = tag}, drain, g);
 }
 
 void retire_outbound(struct retirement *r, struct outbound *out, bool tag_gone, double drain,
                      struct generation *g)
 {
     const char *tag = tag_gone && *out->tag ? out->tag : NULL;
-    retire(r, (struct retired){.out = out, .tag = tag}, drain, g);
+    retire(r, (struct retired){.out = out, .side = 1, .tag = tag}, drain, g);
 }
 
 void retirement_renew(struct retirement *all, const struct config *to, struct dispatcher *closed)

@@ -13,6 +13,7 @@ import pytest
 import peer
 import rig
 from configs import add_status, dokodemo, rule, vmess_in
+from origins import known_bytes
 from rig import (
     HOST, connect, counters, free_port, free_ports, http_get, listening, read_exactly, wait_for,
 )
@@ -368,6 +369,31 @@ def test_a_changed_bridge_begins_anew_and_loses_nobody(own_tunnel):
         wait_for(lambda: carriers(tunnel) >= 3, 20, "the new links")
         load.moves()
         talk.again()
+
+
+@pytest.mark.pairings(("v2c", "v2c"), ("v2ray", "v2c"))
+def test_a_bridge_that_is_removed_ends_in_order(own_tunnel, pairing):
+    """Megabytes of an answer are on the link when its visitor has ended, for the bridge."""
+
+    def slow():
+        def edit(direction, data):
+            if direction == "up":
+                time.sleep(len(data) / (2 << 20))
+            return data
+
+        return edit
+
+    tunnel = own_tunnel(pairing, via=lambda port: rig.Relay(port, edit=slow))
+    without = copy.deepcopy(tunnel.bridge_config)
+    del without["reverse"]
+    without["routing"]["rules"] = without["routing"]["rules"][:1]  # the status page
+    with tunnel.ask("bytes %d" % (3 << 20)) as s:
+        if tunnel.both_new():
+            s.shutdown(socket.SHUT_WR)
+        first = read_exactly(s, 1000)
+        reload_to(tunnel.bridge, without)
+        rest = rig.read_to_end(s, 30)
+        assert rest.how == "fin" and first + rest.data == known_bytes(3 << 20)
 
 
 def rename(config, tag, to):
