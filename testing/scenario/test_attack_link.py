@@ -4,6 +4,7 @@ Whatever it says: nothing ends but its own link or stream, memory stays bounded,
 honest bridge are served.
 """
 import os
+import socket
 import struct
 import threading
 import time
@@ -302,6 +303,12 @@ class Bridge:
             pass
 
     def close(self):
+        """Only shutdown() ends a connection in which a thread reads."""
+        try:
+            self.c.s.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.thread.join(10)
         self.c.close()
 
 
