@@ -15,10 +15,12 @@ static const double BRISK =
 
 static const double NOD = 1; /* seconds for which who hears much says nothing, at most */
 
+static const double LAG_MAX = 5; /* seconds that answers may take without being late, at most */
+
 struct pace {
     double look;   /* seconds between looks */
     double quiet;  /* ... without a byte before the peer is asked */
-    double answer; /* ... for its answer */
+    double answer; /* ... for its answer, beyond what the last one took */
 };
 
 static const struct pace at_rest = {.look = 1, .quiet = 4, .answer = 3};
@@ -73,6 +75,17 @@ void liveness_heard(struct mux *m, size_t len)
         liveness_set(m, false);
 }
 
+void liveness_pong(struct mux *m, uint64_t token)
+{
+    double now = loop_steady(), took = now - (double)token / 1000, before = m->lag;
+    if (took < 0)
+        return;
+    m->lag = took < LAG_MAX ? took : LAG_MAX;
+    if (took > before + brisk.answer &&
+        m->asked_at == 0) /* is the peer that far away, or did it stand still? */
+        liveness_ask(m, now);
+}
+
 /* When this process itself was stopped, what came meanwhile has not been read yet: that time does not count. */
 static bool liveness_slept(struct mux *m, double now)
 {
@@ -113,7 +126,7 @@ static void liveness_look(struct mux *m, double now)
         m->asked_at = now;
     if (m->asked_at == 0 && now - m->heard_at >= p->quiet)
         liveness_ask(m, now);
-    else if (m->asked_at > 0 && now - m->asked_at >= p->answer)
+    else if (m->asked_at > 0 && now - m->asked_at >= p->answer + m->lag)
         liveness_set(m, true);
 }
 

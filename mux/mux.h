@@ -101,6 +101,7 @@ struct mux {
     uint64_t said;    /* ... and that we had put */
     size_t heard_len; /* bytes that came since we last said anything */
     double asked_at;  /* 0: nothing has been asked since heard_at */
+    double lag;       /* seconds that the last PONG took */
     double opened_at; /* the newest stream */
     bool silent;      /* the peer does not answer: no place for new streams */
 };

@@ -78,7 +78,8 @@ static void hear_item(struct mux *m, const struct link_item *i)
     case LINK_PING:
         mux_note(m, &(struct link_item){.type = LINK_PONG, .token = i->token});
         break;
-    case LINK_PONG: /* that it came says all */
+    case LINK_PONG:
+        liveness_pong(m, i->token);
         break;
     case LINK_GOAWAY:
         if (m->ops->going)

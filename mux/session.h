@@ -78,6 +78,7 @@ void mux_refuse(struct mux *m, uint16_t id, int refusal);
 void liveness_start(struct mux *m);
 void liveness_stop(struct mux *m);
 void liveness_heard(struct mux *m, size_t len); /* so many bytes came */
-void liveness_hurry(struct mux *m);             /* a stream is opened */
+void liveness_pong(struct mux *m, uint64_t token);
+void liveness_hurry(struct mux *m); /* a stream is opened */
 
 #endif

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 
+#include "mux/link.h"
 #include "testing/clock.h"
 #include "testing/mux_rig.h"
 
@@ -109,12 +110,115 @@ static void who_sends_much_is_not_alone_on_a_slow_link(void **state)
     assert_true(t->server.opened[0]->len > 500 * RATE);
 }
 
+/* --- a link that is long --- */
+
+enum { PINGS = 16 };
+
+/* A peer that the test plays, from whom everything takes its time. */
+struct distant {
+    struct rig rig;
+    struct peer peer;
+    struct far *wire;
+    struct {
+        double due;
+        uint64_t token;
+    } pings[PINGS];
+    size_t asked, answered;
+    double now;
+};
+
+static int distant_open(void **state)
+{
+    struct distant *t = calloc(1, sizeof *t);
+    if (!t)
+        return -1;
+    rig_init(&t->rig);
+    peer_init(&t->rig, &t->peer, true);
+    t->wire = peer_wire(&t->rig, &t->peer);
+    mux_start(&t->peer.mux);
+    far_say_features(t->wire, LINK_FEATURES, 65536);
+    rig_turn(&t->rig);
+    *state = t;
+    return 0;
+}
+
+static int distant_close(void **state)
+{
+    struct distant *t = *state;
+    if (!t->peer.closed)
+        mux_close(&t->peer.mux, NULL);
+    bool clean = rig_fini(&t->rig);
+    free(t);
+    return clean ? 0 : -1;
+}
+
+static void distant_hears(struct distant *t, double round_trip)
+{
+    struct mux_frame f;
+    const uint8_t *data;
+    while (far_next_frame(t->wire, &f, &data)) {
+        struct cursor c = cur_of(data, f.data_len);
+        struct link_item i;
+        while (f.status == MUX_KEEPALIVE && link_read_magic(&c) && link_read(&c, &i)) {
+            if (i.type != LINK_PING)
+                continue;
+            t->pings[t->asked % PINGS].due = t->now + round_trip;
+            t->pings[t->asked++ % PINGS].token = i.token;
+        }
+    }
+}
+
+static void distant_wait(struct distant *t, double seconds, double round_trip)
+{
+    for (double end = t->now + seconds; t->now < end; t->now += STEP) {
+        clock_forward(STEP);
+        rig_turn(&t->rig);
+        distant_hears(t, round_trip);
+        for (; t->answered < t->asked && t->pings[t->answered % PINGS].due <= t->now;
+             t->answered++) {
+            far_say_item(t->wire,
+                         &(struct link_item){.type = LINK_PONG,
+                                             .token = t->pings[t->answered % PINGS].token});
+            rig_turn(&t->rig);
+        }
+    }
+}
+
+static void a_long_way_is_no_silence(void **state)
+{
+    struct distant *t = *state;
+    for (int i = 0; i < 5; i++) {
+        peer_visitor(&t->peer, NET_TCP);
+        distant_wait(t, 20, 3);
+        assert_int_equal(t->peer.silences, 2); /* it is learned once */
+        assert_false(t->peer.mux.silent);
+    }
+    assert_true(t->asked < 30);
+}
+
+/* What was late because the peer stood still says nothing of the way. */
+static void who_stood_still_once_is_found_silent_as_soon_the_next_time(void **state)
+{
+    struct distant *t = *state;
+    peer_visitor(&t->peer, NET_TCP);
+    distant_wait(t, 4, 9);
+    assert_true(t->peer.mux.silent);
+    distant_wait(t, 20, 0);
+    assert_false(t->peer.mux.silent);
+    peer_visitor(&t->peer, NET_TCP);
+    distant_wait(t, 2.8, 1000);
+    assert_true(t->peer.mux.silent);
+}
+
 #define LAW(f) cmocka_unit_test_setup_teardown(f, test_open, test_close)
+#define DISTANT_LAW(f) cmocka_unit_test_setup_teardown(f, distant_open, distant_close)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         LAW(who_sends_much_is_not_alone_on_a_slow_link),
+        DISTANT_LAW(a_long_way_is_no_silence),
+        DISTANT_LAW(who_stood_still_once_is_found_silent_as_soon_the_next_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
