@@ -211,13 +211,29 @@ static void change_bridges(struct worker *w, const struct plan *p)
     }
 }
 
+static void drain_inbound(struct inbound *in)
+{
+    if (in && in->ops->drain)
+        in->ops->drain(in);
+}
+
+/* Listeners take who waits there, by the rules under which he came. */
+static void drain_old(struct worker *w, const struct plan *p)
+{
+    const struct config *from = p->from->config, *to = p->to->config;
+    for (size_t i = 0; i < from->inbound_count; i++)
+        if (!plan_keeps(p->inbounds, to->inbound_count, i))
+            drain_inbound(w->now.inbounds[i]);
+    for (size_t i = 0; i < from->bridge_count; i++)
+        if (!plan_keeps(p->bridges, to->bridge_count, i))
+            drain_inbound(w->now.bridges[i]);
+}
+
 /* What it still brings goes by the new rules, or nowhere when they cannot know it. */
 static void end_inbound(struct worker *w, const struct plan *p, struct inbound *in)
 {
     bool gone = !config_has_inbound(p->to->config, in->tag);
     in->dispatcher = gone ? &w->closed : &w->dispatcher;
-    if (in->ops->drain)
-        in->ops->drain(in);
     retire_inbound(&w->retirement, in, gone, p->to->config->drain, p->from);
 }
 
@@ -253,11 +269,13 @@ static void change_view(struct worker *w)
                                 .started = w->shared->started};
 }
 
-/* The new ones come before the old ones end, which thus have already given away their sockets. */
+/* The new inbounds come before the old ones drain, which thus have already given away their sockets. */
 void worker_change(struct worker *w, const struct plan *p)
 {
-    change_outbounds(w, p);
     change_inbounds(w, p);
+    if (p->from)
+        drain_old(w, p);
+    change_outbounds(w, p);
     change_bridges(w, p);
     retirement_renew(&w->retirement, p->to->config, &w->closed);
     if (p->from)

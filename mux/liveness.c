@@ -44,6 +44,13 @@ static void liveness_ask(struct mux *m, double now)
                  &byte);
 }
 
+void mux_ask(struct mux *m)
+{
+    liveness_hurry(m);
+    if (m->asked_at == 0)
+        liveness_ask(m, loop_steady());
+}
+
 static void liveness_set(struct mux *m, bool silent)
 {
     if (m->silent == silent)

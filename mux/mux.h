@@ -119,6 +119,8 @@ bool mux_open(struct mux *m, struct flow *f);
 bool mux_take_over(struct mux *m, struct end *seat);
 /* Client: the oldest stream that has no answer is given back, see `unopened`. False: there is none. */
 bool mux_give_back(struct mux *m);
+/* Asks the peer for a sign of life now, not when it has been quiet for long. */
+void mux_ask(struct mux *m);
 /* Tells the peer that no streams should be opened here any more, if it can understand that. */
 bool mux_say_going(struct mux *m, enum link_going reason, uint32_t wait);
 /* Server, from `opened`: a flow whose first end is the stream. NULL: out of memory. */

@@ -169,7 +169,7 @@ unsigned carrier_class(const struct carrier *c)
         return CLASS_SILENT * LOAD_CLASS;
     if (c->draining)
         return CLASS_DRAINING * LOAD_CLASS;
-    if (c->ejected_until > now || c->full_until > now)
+    if (c->ejected_until > now || c->full_until > now || c->mux.heard_at < c->doubted_at)
         return CLASS_EJECTED * LOAD_CLASS;
     return (c->mux.stalled ? CLASS_STALLED : CLASS_GOOD) * LOAD_CLASS;
 }
@@ -218,16 +218,31 @@ static void on_changed(struct mux *m)
     loop_ready(p->out.loop, &p->weigh);
 }
 
+/* What froze one link of a bridge may have frozen the others: they serve again once they have been heard. */
+static void carrier_cast_doubt(const struct carrier *c)
+{
+    const struct list *carriers = &c->portal->carriers;
+    for (struct list_item *i = list_first(carriers); i; i = list_next(carriers, i)) {
+        struct carrier *other = container_of(i, struct carrier, item);
+        if (other == c || !c->instance || other->instance != c->instance || other->mux.silent)
+            continue;
+        other->doubted_at = loop_steady();
+        mux_ask(&other->mux);
+    }
+}
+
 static void on_silence(struct mux *m)
 {
     struct carrier *c = carrier_of(m);
     char from[ADDR_TEXT_MAX];
     log_info("portal %s: bridge %s %s", c->portal->conf->tag, addr_text(&c->from, from),
              m->silent ? "is silent" : "speaks again");
-    if (m->silent)
-        portal_rescue(c->portal, c);
-    else
+    if (!m->silent) {
         portal_look(c->portal);
+        return;
+    }
+    carrier_cast_doubt(c);
+    portal_rescue(c->portal, c);
 }
 
 /* --- life --- */

@@ -32,6 +32,7 @@ struct carrier {
     struct addr from;
     ev_timer beat;
     uint64_t instance; /* of its bridge, once that is known; 0: it has not said it */
+    double doubted_at; /* another link of its bridge fell silent then */
     unsigned bridge;   /* its number below BRIDGES, the same for all links that say they are its */
     size_t name;       /* index of the control name in use, see carrier_control_name() */
     bool draining;

@@ -512,6 +512,24 @@ static void the_streams_of_a_silent_link_go_elsewhere_within_three_seconds(void 
     served_by(t, other);
 }
 
+static void what_silences_one_link_of_a_bridge_casts_doubt_on_the_others(void **state)
+{
+    struct test *t = *state;
+    struct far *second = bridge_link(&t->at, 7), *first = bridge_link(&t->at, 7);
+    struct far *other = bridge_link(&t->at, 8);
+    for (int i = 0; i < 6; i++)
+        visitor_comes(&t->at);
+    assert_int_equal(hear(&t->at, first)->new_count, 3);
+    assert_int_equal(hear(&t->at, other)->new_count, 3);
+    first->refuses = second->refuses = true; /* the process is frozen */
+    portal_wait(&t->at, 3);
+    assert_int_equal(hear(&t->at, other)->new_count, 3);
+    second->refuses = false;
+    far_read_on(second);
+    rig_turn(&t->at.rig);
+    assert_int_equal(hear(&t->at, second)->new_count, 0);
+}
+
 static void a_link_that_speaks_again_is_a_link_like_any_other(void **state)
 {
     struct test *t = *state;
@@ -670,6 +688,7 @@ int main(void)
         LAW(three_links_are_tried_and_no_fourth),
         LAW(no_more_than_16_kib_go_out_before_the_answer_and_all_of_it_again),
         LAW(the_streams_of_a_silent_link_go_elsewhere_within_three_seconds),
+        LAW(what_silences_one_link_of_a_bridge_casts_doubt_on_the_others),
         LAW(a_link_that_speaks_again_is_a_link_like_any_other),
         LAW(without_an_alternative_a_stream_stays_with_the_silent_link),
         LAW(a_bridge_that_comes_takes_the_streams_of_a_silent_one),
