@@ -330,12 +330,6 @@ static void on_count(struct ev_loop *ev, ev_timer *t, int events)
                           memory_order_relaxed);
 }
 
-static void drain_inbound(struct inbound *in)
-{
-    if (in && in->ops->drain)
-        in->ops->drain(in);
-}
-
 void worker_drain(struct worker *w)
 {
     const struct config *c = w->now.generation->config;

@@ -282,6 +282,26 @@ static void a_stranger_holds_the_former_configuration(void **state)
     job_close(&j);
 }
 
+static void who_waits_at_a_removed_inbound_goes_by_the_former_rules(void **state)
+{
+    (void)state;
+    static const char RENAMED[] = "\"protocol\": \"dokodemo-door\", \"tag\": \"another door\","
+                                  " \"settings\": {\"address\": \"127.0.0.1\",";
+    struct job j;
+    uint16_t port = free_port();
+    struct addr door = rig_addr("127.0.0.1", port);
+    job_start(&j, DOKODEMO, port);
+    int visitor = rig_connect(&door); /* and the loop does not turn */
+    struct generation *from = job_change(&j, RENAMED, free_port(), 80);
+    struct list_item *first = list_first(&j.worker.loop.flows);
+    assert_non_null(first);
+    assert_int_equal(container_of(first, struct flow, item)->why_code, 0);
+    plan_fini(&j.plan);
+    generation_unref(from);
+    job_close(&j);
+    close(visitor);
+}
+
 static void a_worker_that_never_ran_goes(void **state)
 {
     (void)state;
@@ -303,6 +323,7 @@ int main(void)
         cmocka_unit_test(a_change_that_is_abandoned_leaves_nothing),
         cmocka_unit_test(a_change_lets_go_of_the_former_configuration),
         cmocka_unit_test(a_stranger_holds_the_former_configuration),
+        cmocka_unit_test(who_waits_at_a_removed_inbound_goes_by_the_former_rules),
         cmocka_unit_test(a_worker_that_never_ran_goes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
