@@ -8,10 +8,7 @@ struct generation *generation_new(struct config *c)
     if (!g)
         return NULL;
     g->portals = calloc(c->outbound_count + 1, sizeof(struct portal_shards *));
-    g->guards = calloc(c->inbound_count + 1, sizeof(struct vmess_guard *));
-    if (!g->portals || !g->guards) {
-        free(g->portals);
-        free(g->guards);
+    if (!g->portals) {
         free(g);
         return NULL;
     }
@@ -30,10 +27,8 @@ void generation_unref(struct generation *g)
 {
     if (!g || atomic_fetch_sub_explicit(&g->shares, 1, memory_order_acq_rel) > 1)
         return;
-    for (size_t i = 0; i < g->config->inbound_count; i++)
-        vmess_guard_unref(g->guards[i]);
+    vmess_guard_unref(g->guard);
     config_free(g->config);
     free(g->portals);
-    free(g->guards);
     free(g);
 }

@@ -14,7 +14,7 @@ struct generation {
     struct config *config;
     /* Made by the plan: */
     struct portal_shards **portals; /* by outbound, NULL where it is no portal */
-    struct vmess_guard **guards;    /* by inbound, NULL where it is no vmess; a share of each */
+    struct vmess_guard *guard;      /* of all vmess inbounds, also of those before; a share */
 };
 
 /* With one share, the caller's. Takes c. NULL: out of memory, and c is still the caller's. */

@@ -54,8 +54,8 @@ struct inbound *inbound_make(struct worker *w, const struct generation *g, size_
     case IN_DOKODEMO:
         return dokodemo_new(l, &w->dispatcher, i->tag, &i->dokodemo, ports, i->policy, i->traffic);
     case IN_VMESS:
-        return vmess_inbound_new(l, &w->dispatcher, i->tag, &i->vmess, g->guards[n], ports,
-                                 i->policy, i->traffic);
+        return vmess_inbound_new(l, &w->dispatcher, i->tag, &i->vmess, g->guard, ports, i->policy,
+                                 i->traffic);
     }
     return NULL;
 }

@@ -80,18 +80,10 @@ static bool plan_match(struct plan *p)
     return p->inbounds && p->outbounds && p->bridges;
 }
 
-/* The guard of the inbound that goes on, or whose first port this one inherits; else a new one. */
-static bool plan_guard(struct plan *p, size_t i)
+static bool plan_guard(struct plan *p)
 {
-    const struct inbound_conf *in = &p->to->config->inbounds[i];
-    ptrdiff_t old = p->inbounds[i];
-    if (in->kind != IN_VMESS)
-        return true;
-    if (old == PLAN_NEW)
-        old = p->doors[i].tcp[0].heir_of;
-    struct vmess_guard *former = old >= 0 ? p->from->guards[old] : NULL;
-    p->to->guards[i] = former ? vmess_guard_ref(former) : vmess_guard_new();
-    return p->to->guards[i];
+    p->to->guard = p->from ? vmess_guard_ref(p->from->guard) : vmess_guard_new();
+    return p->to->guard;
 }
 
 static int plan_open(struct plan *p, size_t i, struct err *e)
@@ -104,8 +96,6 @@ static int plan_open(struct plan *p, size_t i, struct err *e)
     for (size_t old = 0; fresh && from && old < from->inbound_count; old++)
         if (!plan_keeps(p->inbounds, to->inbound_count, old))
             doors_inherit(&p->doors[i], in, &from->inbounds[old], (ptrdiff_t)old);
-    if (!plan_guard(p, i))
-        return err_set(e, ENOMEM, "out of memory");
     return fresh ? doors_open(&p->doors[i], in, e) : 0;
 }
 
@@ -128,7 +118,7 @@ int plan_init(struct plan *p, struct generation *from, struct generation *to, un
 {
     *p = (struct plan){.from = from, .to = to, .loops = loops};
     p->doors = calloc(to->config->inbound_count + 1, sizeof *p->doors);
-    if (!p->doors || !plan_match(p) || !plan_portals(p, portals)) {
+    if (!p->doors || !plan_match(p) || !plan_portals(p, portals) || !plan_guard(p)) {
         plan_fini(p);
         return err_set(e, ENOMEM, "out of memory");
     }

@@ -1,5 +1,5 @@
-/* proxy/vmess_guard.h -- what the VMess servers of one inbound know together, on all loops and over reloads:
- * what was seen and must not come again, and the drain length by which the outside knows them.
+/* proxy/vmess_guard.h -- what the VMess servers of a process know together, on all ports and loops and over
+ * reloads: what was seen and must not come again, and the drain length by which the outside knows them.
  * Thread: any. Units: wall-clock seconds. Ownership: each server has a share; the last one frees it. */
 #ifndef V2C_PROXY_VMESS_GUARD_H
 #define V2C_PROXY_VMESS_GUARD_H

@@ -162,22 +162,6 @@ def test_an_inbound_is_removed_and_its_flows_have_their_time(run, origins, worke
     assert http_get(web, "/small.txt").status == 200
 
 
-def test_who_waits_at_a_removed_inbound_is_served(run, origins):
-    """They have connected, and the program, being stopped, has not accepted them yet."""
-    config, odd, *_ = door(origins)
-    program = run("v2c", config)
-    program.process.send_signal(signal.SIGSTOP)
-    waiting = [connect(odd) for _ in range(20)]
-    program.process.send_signal(signal.SIGCONT)
-    del config["inbounds"][0]
-    reload_to(program, config)
-    assert not listening(odd)
-    for s in waiting:
-        s.sendall(b"echo\nhello")
-        assert read_exactly(s, 5) == b"hello"
-        s.close()
-
-
 @pytest.mark.parametrize("workers", [1, 3])
 def test_an_inbound_that_comes_back_keeps_its_flows(run, origins, workers):
     config, odd, *_ = door(origins, workers)
