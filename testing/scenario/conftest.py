@@ -9,6 +9,8 @@ from origins import start_all
 
 TEST_DEADLINE = 60 * rig.SLOWER
 PAIRINGS = [(portal, bridge) for portal in rig.KINDS for bridge in rig.KINDS]
+if rig.WORKERS:  # how many they are matters to v2c only
+    PAIRINGS = [pair for pair in PAIRINGS if "v2c" in pair]
 
 
 def pairing_id(pair):
@@ -17,6 +19,7 @@ def pairing_id(pair):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "quick: part of the short run, also with sanitizers")
+    config.addinivalue_line("markers", "workers: part of the run with V2C_WORKERS=4")
     config.addinivalue_line("markers", "slow_control: shows a slow weakness of V2Ray; not run by default")
     config.addinivalue_line("markers", "v2c: needs the program under test (environment V2C)")
     config.addinivalue_line("markers", "pairings(*pairs): run with these (portal, bridge) pairs only")
@@ -27,7 +30,7 @@ def pytest_generate_tests(metafunc):
     if "pairing" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("pairings")
         pairs = [p for p in (marker.args if marker else PAIRINGS) if p in PAIRINGS]
-        skip = pytest.mark.skip(reason="V2C is not set")
+        skip = pytest.mark.skip(reason="V2C is not set, or not in this pair")
         pairs = pairs or [pytest.param(marker.args[0], marks=skip)]
         metafunc.parametrize(
             "pairing", pairs, ids=lambda p: pairing_id(p), scope="session"

@@ -31,6 +31,7 @@ def memory(tunnel):
 
 
 @pytest.mark.quick
+@pytest.mark.workers
 @pytest.mark.pairings(("v2c", "v2c"), ("v2c", "v2ray"))
 def test_one_stuck_visitor(own_tunnel, pairing):
     t = own_tunnel(pairing)

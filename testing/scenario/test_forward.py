@@ -10,6 +10,7 @@ from configs import LOG, dokodemo, vmess_in, vmess_out
 from origins import MB, known_bytes
 from rig import HOST, connect, free_ports, http_get, http_request, in_parallel, read_answer, read_exactly
 
+pytestmark = pytest.mark.workers
 USER = "11223344-5566-4788-99aa-bbccddeeff00"
 SIDES = [("v2ray", "v2c"), ("v2c", "v2ray"), ("v2c", "v2c")]
 SECURITIES = ["auto", "aes-128-gcm", "chacha20-poly1305", "none"]

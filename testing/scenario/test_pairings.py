@@ -11,6 +11,7 @@ from rig import (
     read_exactly, read_to_end, reset, wait_for,
 )
 
+pytestmark = pytest.mark.workers
 SECURITIES = ("auto", "aes-128-gcm", "chacha20-poly1305", "none")
 
 

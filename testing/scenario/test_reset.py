@@ -24,6 +24,7 @@ def stream_begun(tunnel):
 
 
 @pytest.mark.quick
+@pytest.mark.workers
 @pytest.mark.pairings(*NEW_PORTAL)
 def test_bridge_killed(own_tunnel, pairing):
     t = own_tunnel(pairing)
@@ -35,6 +36,7 @@ def test_bridge_killed(own_tunnel, pairing):
 
 
 @pytest.mark.quick
+@pytest.mark.workers
 @pytest.mark.pairings(("v2c", "v2c"), ("v2c", "v2ray"))
 def test_portal_killed(own_tunnel, pairing):
     t = own_tunnel(pairing)
@@ -46,6 +48,7 @@ def test_portal_killed(own_tunnel, pairing):
 
 
 @pytest.mark.quick
+@pytest.mark.workers
 @pytest.mark.pairings(("v2c", "v2c"))
 def test_origin_resets(tunnels, pairing):
     t = tunnels.get(pairing)
@@ -80,6 +83,7 @@ def test_control_old_portal_ends_half_a_download_cleanly(own_tunnel, pairing):
 
 
 @pytest.mark.quick
+@pytest.mark.workers
 @pytest.mark.pairings(("v2c", "v2c"), ("v2c", "v2ray"), ("v2ray", "v2c"))
 def test_visitor_resets(tunnels, origins, pairing):
     """The origin learns of it: its connection ends, and does not stay open for ever."""

@@ -22,6 +22,7 @@ def restarted(tunnel, program, seconds=40):
 
 
 @pytest.mark.quick
+@pytest.mark.workers
 @pytest.mark.pairings(*WITH_NEW_PORTAL)
 def test_bridge_killed_and_restarted(own_tunnel, pairing):
     t = own_tunnel(pairing)
@@ -30,6 +31,7 @@ def test_bridge_killed_and_restarted(own_tunnel, pairing):
 
 
 @pytest.mark.quick
+@pytest.mark.workers
 @pytest.mark.pairings(*WITH_NEW_BRIDGE)
 def test_portal_killed_and_restarted(own_tunnel, pairing):
     t = own_tunnel(pairing)
@@ -88,6 +90,7 @@ def test_bridge_back_after_a_pause(own_tunnel, pairing):
 
 
 @pytest.mark.quick
+@pytest.mark.workers
 @pytest.mark.pairings(*WITH_NEW_BRIDGE)
 def test_bridge_started_before_the_portal(own_tunnel, pairing):
     t = own_tunnel(pairing)
