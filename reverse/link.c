@@ -12,6 +12,7 @@ enum {
 
 static const double ANSWER = 4;     /* seconds until the portal's first frame ... */
 static const double FAR_ANSWER = 8; /* ... when there is no connection after half of that */
+static const double LASTING = 2;    /* seconds after which a link was worth its dialling */
 static const double COMPLAINT = 30; /* seconds between warnings about a silent portal */
 
 static struct link *link_of(struct mux *m)
@@ -96,6 +97,34 @@ void link_drain(struct link *k)
         link_drains(k);
 }
 
+/* --- outages --- */
+
+static void link_lives(struct link *k)
+{
+    struct way *y = k->way;
+    k->up_since = loop_steady();
+    y->shaky_since = y->down_since > 0 ? y->down_since : k->up_since;
+    y->down_since = 0;
+}
+
+static bool way_is_up(const struct way *y)
+{
+    for (struct list_item *i = list_first(&y->links); i; i = list_next(&y->links, i))
+        if (link_at(i)->up && !link_at(i)->draining)
+            return true;
+    return false;
+}
+
+/* An outage is over once a link has lasted: a portal that does no more than greet is dialled ever less often. */
+static void link_lived(const struct link *k)
+{
+    struct way *y = k->way;
+    bool brief = k->up && loop_steady() - k->up_since < LASTING;
+    if (y->down_since > 0 || (k->up && !brief && way_is_up(y)))
+        return;
+    y->down_since = brief ? y->shaky_since : loop_steady();
+}
+
 /* --- life --- */
 
 static void on_alive(struct mux *m)
@@ -103,7 +132,7 @@ static void on_alive(struct mux *m)
     struct link *k = link_of(m);
     struct bridge *b = k->way->bridge;
     k->up = true;
-    k->way->down_since = 0;
+    link_lives(k);
     ev_timer_stop(b->in.loop->ev, &k->answer);
     stat_add(b->in.loop->counters, b->conf->carriers_slot, 1);
     log_info("bridge %s: connected to its portal", b->conf->tag);
@@ -145,14 +174,6 @@ static void link_unlist(struct link *k)
         stat_add(b->in.loop->counters, b->conf->carriers_slot, -1);
 }
 
-static bool way_is_up(const struct way *y)
-{
-    for (struct list_item *i = list_first(&y->links); i; i = list_next(&y->links, i))
-        if (link_at(i)->up && !link_at(i)->draining)
-            return true;
-    return false;
-}
-
 static void on_closed(struct mux *m, const struct err *why)
 {
     struct link *k = link_of(m);
@@ -161,8 +182,7 @@ static void on_closed(struct mux *m, const struct err *why)
     link_unlist(k);
     if (!k->draining && !y->bridge->stopping)
         link_complain(k, why);
-    if (!y->down_since && (!k->up || !way_is_up(y)))
-        y->down_since = loop_steady();
+    link_lived(k);
     free(k);
     way_check(y);
 }

@@ -19,7 +19,8 @@ struct way {
     ev_timer trim;
     ev_tstamp dialled;    /* when it last did */
     ev_tstamp down_since; /* since when dialling has failed, or no link takes streams; 0: neither */
-    ev_tstamp not_before; /* the portal asked for this */
+    ev_tstamp shaky_since; /* the same, until a link has lasted */
+    ev_tstamp not_before;  /* the portal asked for this */
     ev_tstamp complained;
     unsigned surplus;    /* looks in a row at which there were more links than are needed */
     unsigned scattering; /* links dialled in vain to find another worker of the portal */
@@ -43,6 +44,7 @@ struct link {
     struct way *way;
     struct list_item item; /* in the way's links */
     ev_timer answer;
+    double up_since;
     double waits;  /* seconds for the answer; 0: it shows later how far away the portal is */
     bool up;       /* the portal has spoken */
     bool draining; /* no new streams are wanted here; another link takes its place */
