@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "conf/process.h"
+#include "conf/source.h"
 #include "core/log.h"
 
 /* --- all workers at once --- */
@@ -116,9 +117,21 @@ static void reload_failed(const char *why)
     log_error("reload: nothing is changed: %s", why);
 }
 
+static bool reads_stdin(const struct config_source *s)
+{
+    for (size_t i = 0; i < s->file_count; i++)
+        if (source_is_stdin(s->files[i]))
+            return true;
+    return false;
+}
+
 void process_reload(struct process *p)
 {
     struct err e;
+    if (reads_stdin(&p->source)) {
+        reload_failed("the configuration came from standard input, which cannot be read again");
+        return;
+    }
     struct config *c = reload_read(p);
     struct generation *to = c ? generation_new(c) : NULL;
     if (!to) {

@@ -100,9 +100,14 @@ static int source_fill(struct source *s, int fd, struct err *e)
     return 0;
 }
 
+bool source_is_stdin(const char *name)
+{
+    return strcmp(name, "stdin:") == 0;
+}
+
 struct source *source_read(const char *name, struct err *e)
 {
-    bool standard_input = strcmp(name, "stdin:") == 0;
+    bool standard_input = source_is_stdin(name);
     struct source *s = source_new(standard_input ? "stdin" : name);
     if (!s) {
         err_set(e, ENOMEM, "out of memory");

@@ -13,13 +13,14 @@ enum { SOURCE_MAX = 4 * 1024 * 1024 };
 
 struct source {
     struct source *next; /* the loader's list */
-    char *name;          /* as the user wrote it; "stdin:" for standard input */
+    char *name;          /* as the user wrote it; "stdin" for standard input */
     char *text;          /* NUL behind it */
     size_t len;          /* without a byte order mark */
     bool exposed;        /* a file that everybody on the machine may read */
     unsigned order;      /* of reading; messages come out in this order */
 };
 
+bool source_is_stdin(const char *name);
 /* Reads a regular file, or standard input for "stdin:". NULL and e when it cannot. */
 struct source *source_read(const char *name, struct err *e);
 /* The same from memory, for tests; copies. NULL: out of memory. */

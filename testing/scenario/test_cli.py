@@ -245,6 +245,10 @@ def test_run_from_stdin(origins, started):
     process.stdin = None
     wait_for(lambda: listening(port), 10 * rig.SLOWER, "the port")
     assert echo_through(port) == b"hello"
+    process.send_signal(signal.SIGHUP)
+    assert echo_through(port) == b"hello"
+    code, text = end(process)
+    assert code == 0 and "from standard input, which cannot be read again" in text
 
 
 def test_error_names_the_right_one_of_several_files(tmp_path):
