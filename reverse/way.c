@@ -76,7 +76,7 @@ static void way_schedule(struct way *y, double delay)
     ev_timer_start(y->bridge->in.loop->ev, &y->redial);
 }
 
-void way_dial(struct way *y)
+static void way_dial(struct way *y)
 {
     y->dialled = loop_steady();
     if (!link_new(y))

@@ -54,7 +54,6 @@ struct link {
 void way_init(struct way *y, struct bridge *b, long outbound);
 /* After every change: dials when links are missing or crowded. */
 void way_check(struct way *y);
-void way_dial(struct way *y);
 /* A link is up: soon what its portal says of itself will have been read, and more links may be needed. */
 void way_came(struct way *y);
 /* No link more; the portal is told that no stream should be opened on those that are open. */
