@@ -8,6 +8,7 @@
 enum {
     OLD_DATAGRAM_MAX = 2048, /* a larger one kills a V2Ray carrier */
     ID_MAX = 65535,
+    MEMORY_OUT = 100, /* hundredths of the budget beyond which no stream is accepted */
 };
 
 void mux_init(struct mux *m, const struct mux_ops *ops, bool client, const struct traffic *traffic,
@@ -107,7 +108,8 @@ bool mux_take_over(struct mux *m, struct end *seat)
 struct flow *mux_accept(struct mux *m, const struct mux_frame *f, const struct meta *meta,
                         const struct policy *p)
 {
-    struct mux_session *s = session_new(m, f->id);
+    bool memory = !budget_above(end_loop(&m->end)->bufs.budget, MEMORY_OUT);
+    struct mux_session *s = memory ? session_new(m, f->id) : NULL;
     if (!s)
         return NULL;
     struct flow *flow = flow_new(m->end.flow->loop, &s->end, &mux_session_ops, meta, p);

@@ -123,7 +123,7 @@ bool mux_give_back(struct mux *m);
 void mux_ask(struct mux *m);
 /* Tells the peer that no streams should be opened here any more, if it can understand that. */
 bool mux_say_going(struct mux *m, enum link_going reason, uint32_t wait);
-/* Server, from `opened`: a flow whose first end is the stream. NULL: out of memory. */
+/* Server, from `opened`: a flow whose first end is the stream. NULL: memory, or its budget, is out. */
 struct flow *mux_accept(struct mux *m, const struct mux_frame *f, const struct meta *meta,
                         const struct policy *p);
 /* The carrier broke or the peer ended it: `closed` follows in this turn or the next. */

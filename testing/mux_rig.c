@@ -215,7 +215,9 @@ static int on_opened(struct mux *m, const struct mux_frame *frame)
     if (p->refuses || p->opened_count == sizeof p->opened / sizeof *p->opened)
         return p->refuses ? p->refuses : REFUSED_NO_ROOM;
     struct flow *flow = mux_accept(m, frame, &meta, &p->rig->policy);
-    demand(flow != NULL);
+    p->full += !flow;
+    if (!flow)
+        return REFUSED_NO_ROOM;
     struct far *f = far_new(p->rig);
     far_join(f, flow);
     p->frames[p->opened_count] = *frame;

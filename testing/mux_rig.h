@@ -49,6 +49,7 @@ struct peer {
     struct mux_frame frames[600];
     size_t opened_count;
     int refuses; /* server: every New, for this reason (enum link_refusal) */
+    size_t full; /* server: New for which there was no memory */
     bool slow;   /* server: targets are not reached until far_reached() */
     bool alive, closed;
     int why;

@@ -354,8 +354,9 @@ static void assert_always(const struct model *m)
 static bool is_excused(struct model *m, const struct talk *t)
 {
     const struct far *visitor = t->ends[UP];
+    bool refusing = m->refusing || m->servers[0].full || m->servers[1].full;
     return t->may_fail || rig_stat(&m->rig, STAT_mux_shed) || rig_stat(&m->rig, STAT_mux_stalled) ||
-           (m->refusing && (!opened(visitor) || t->packets || !m->v2c)) ||
+           (refusing && (!opened(visitor) || t->packets || !m->v2c)) ||
            (m->lost && (opened(visitor) || !m->v2c)) || visitor->tries == RIG_TRIES;
 }
 

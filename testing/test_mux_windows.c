@@ -392,6 +392,23 @@ static void when_memory_is_out_a_stream_that_nobody_reads_ends_and_others_do_not
     budget_add(&t->budget, -(8 << 20));
 }
 
+/* Each stream that waits for its target costs a buf, however little it says: memory for very few bytes. */
+static void when_memory_is_out_no_stream_is_opened(void **state)
+{
+    struct test *t = *state;
+    t->budget.limit = 8 << 20;
+    server_open(t, FIRST);
+    say_new(t, 1);
+    budget_add(&t->budget, 9 << 20);
+    say_new(t, 2);
+    assert_int_equal(t->server.opened_count, 1);
+    assert_int_equal(t->server.mux.sessions, 1);
+    assert_int_equal(written(t).ends, 1); /* this peer has no answers */
+    budget_add(&t->budget, -(9 << 20));
+    say_new(t, 3);
+    assert_int_equal(t->server.opened_count, 2);
+}
+
 static void without_memory_for_a_part_the_stream_ends_and_the_loop_goes_on(void **state)
 {
     struct test *t = *state;
@@ -440,6 +457,7 @@ int main(void)
         LAW(a_link_goes_on_once_the_reader_that_held_it_up_does),
         LAW(bytes_that_nobody_takes_any_more_are_given_back_too),
         LAW(when_memory_is_out_a_stream_that_nobody_reads_ends_and_others_do_not),
+        LAW(when_memory_is_out_no_stream_is_opened),
         LAW(without_memory_for_a_part_the_stream_ends_and_the_loop_goes_on),
         LAW(without_memory_for_a_frame_the_link_fails),
     };
