@@ -244,7 +244,8 @@ void portal_look(struct portal *p)
         free(w);
     }
     for (i = list_first(&p->carriers); i; i = list_next(&p->carriers, i))
-        portal_rescue(p, container_of(i, struct carrier, item));
+        if (container_of(i, struct carrier, item)->mux.silent)
+            portal_rescue(p, container_of(i, struct carrier, item));
     portal_pick(p, &load);
 }
 

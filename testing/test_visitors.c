@@ -613,6 +613,30 @@ static void the_streams_of_a_full_bridge_stay_when_another_comes(void **state)
     assert_int_equal(retried(t), 0);
 }
 
+/* Nor is worn, or ejected: the target may have the first bytes already, and would have them twice. */
+static void the_streams_of_a_lively_bridge_stay_when_a_better_one_comes(void **state)
+{
+    for (int how = 0; how < 2; how++) {
+        struct test *t = *state;
+        struct far *first = bridge_v2c(&t->at);
+        struct portal *p = container_of(t->at.portal, struct portal, out);
+        struct carrier *c = container_of(list_first(&p->carriers), struct carrier, item);
+        visitor_says(&t->at, "first bytes");
+        if (how)
+            c->mux.opened = 60001;
+        else
+            c->ejected_until = loop_steady() + 5;
+        visitor_comes(&t->at);
+        assert_int_equal(hear(&t->at, first)->new_count, 2);
+        struct far *other = bridge_v2c(&t->at);
+        assert_int_equal(hear(&t->at, other)->new_count, 0);
+        assert_int_equal(hear(&t->at, first)->end_count, 0);
+        assert_int_equal(retried(t), 0);
+        assert_int_equal(test_close(state), 0);
+        assert_int_equal(test_open(state), 0);
+    }
+}
+
 /* --- waiting --- */
 
 static void a_stream_without_another_link_waits_for_one_to_come(void **state)
@@ -695,6 +719,7 @@ int main(void)
         LAW(unanswered_streams_leave_a_bridge_that_goes),
         LAW(no_stream_uses_up_its_tries_between_a_silent_and_a_full_bridge),
         LAW(the_streams_of_a_full_bridge_stay_when_another_comes),
+        LAW(the_streams_of_a_lively_bridge_stay_when_a_better_one_comes),
         LAW(a_stream_without_another_link_waits_for_one_to_come),
         LAW(it_waits_three_seconds),
         LAW(who_waits_for_room_gets_the_first_that_there_is),
