@@ -13,10 +13,10 @@ import pytest
 
 import link
 import peer
-from configs import DOMAIN, bridge_config
+from configs import DOMAIN, Tunnel, bridge_config
 from origins import MB, Server
 from rig import (
-    HOST, SANITIZED, SLOWER, connect, counters, http_get, in_parallel, read_to_end, wait_for,
+    HOST, SANITIZED, SLOWER, connect, counters, http_get, in_parallel, read_to_end, used, wait_for,
 )
 from test_hostile import FakePortal, echoes, next_frame, open_stream
 
@@ -312,9 +312,21 @@ class Bridge:
         self.c.close()
 
 
+@pytest.fixture(scope="module")
+def attacked(origins, tmp_path_factory):
+    """A tunnel that only these tests use: streams that others leave open are weighed against a hostile link."""
+    t = Tunnel(tmp_path_factory.mktemp("attacked"), origins, *BOTH_NEW)
+    try:
+        yield t.start()
+        t.stop()
+    finally:
+        t.end_now()
+
+
 @pytest.fixture
-def tunnel(tunnels):
-    return tunnels.get(BOTH_NEW)
+def tunnel(attacked):
+    used.extend((attacked.portal, attacked.bridge))
+    return attacked
 
 
 def joined(tunnel, before):

@@ -319,9 +319,9 @@ def test_portal_dials_nothing_for_a_bridge(tunnels, origins, pairing):
 
 @pytest.mark.quick
 @pytest.mark.pairings(("v2c", "v2c"))
-def test_bridge_that_answers_nothing_does_not_keep_all_visitors(tunnels, pairing):
+def test_bridge_that_answers_nothing_does_not_keep_all_visitors(own_tunnel, pairing):
     """It gets a share of them at most, and when it goes they learn of it at once."""
-    t = tunnels.get(pairing)
+    t = own_tunnel(pairing)
     c = until_ready(fake_bridge(t))
     sockets = [connect(t.web, 5) for _ in range(8)]
     good = 0
