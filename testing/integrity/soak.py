@@ -150,9 +150,15 @@ class Soak:
         environments = {
             name: {"environment": page.environment()} for name, page in zip(names, self.pages)
         }
-        self.link = Link(directory, bridges=2, via=FaultyRelay, options=environments)
+        self.link = Link(
+            directory, bridges=2, via=FaultyRelay, options=environments, prepare=self.workers
+        )
         self.memory = Memory(self.link)
         self.counts = {}
+
+    def workers(self, name, config):
+        portal, bridge = self.options.workers
+        config["workers"] = portal if name == "portal" else bridge
 
     def settle(self):
         """All links, and no stream."""
@@ -247,6 +253,7 @@ def main():
     parser.add_argument("--seed", default="")
     parser.add_argument("--held", type=int, default=1000, help="streams that live as long as it lasts")
     parser.add_argument("--lull", nargs=2, type=float, default=(5, 30), help="seconds between faults")
+    parser.add_argument("--workers", nargs=2, type=int, default=(1, 1), help="of portal and bridges")
     parser.add_argument("--gentle", action="store_true", help="nobody is killed or asked to end")
     parser.add_argument("--without", nargs="*", default=[], help="faults to leave out, such as memory")
     options = parser.parse_args()
