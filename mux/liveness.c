@@ -34,10 +34,12 @@ static const struct pace *liveness_pace(const struct mux *m, double now)
 static void liveness_ask(struct mux *m, double now)
 {
     static const uint8_t byte;
+    if (!(m->features & LINK_PINGS) && session_find(m, STRAY_ID))
+        return; /* there is nothing to ask about */
     m->asked_at = now;
     if (m->features & LINK_PINGS)
         mux_note(m, &(struct link_item){.type = LINK_PING, .token = (uint64_t)(now * 1000)});
-    else if (!session_find(m, STRAY_ID))
+    else
         mux_send(m,
                  &(struct mux_frame){
                      .id = STRAY_ID, .status = MUX_KEEP, .option = MUX_DATA, .data_len = 1},

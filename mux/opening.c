@@ -137,6 +137,7 @@ static int refusal_of(int code)
     case EMFILE:
     case ENFILE:
     case ENOBUFS:
+    case EADDRNOTAVAIL: /* no local port is left */
     case ECANCELED:
         return REFUSED_NO_ROOM;
     default:

@@ -368,8 +368,9 @@ static void a_stray_that_is_in_use_is_not_asked_about(void **state)
     link_open(t, true, -1);
     t->peer.mux.last_id = STRAY_ID - 1;
     peer_visitor(&t->peer, NET_TCP);
-    wait_until(t, QUIET + LATE);
+    wait_until(t, 2 * (QUIET + ANSWER));
     assert_int_equal(questions(t), 0);
+    assert_false(is_silent(t)); /* nor is it late with an answer */
 }
 
 /* --- this process slept --- */

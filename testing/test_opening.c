@@ -544,10 +544,11 @@ static void a_target_that_was_not_reached_is_refused_and_the_reason_is_told(void
     static const struct {
         int code;
         uint8_t refusal;
-    } cases[] = {{ECONNREFUSED, REFUSED_TARGET}, {ETIMEDOUT, REFUSED_TARGET},
-                 {EHOSTUNREACH, REFUSED_TARGET}, {ECONNRESET, REFUSED_TARGET},
-                 {EACCES, REFUSED_RULES},        {ENOMEM, REFUSED_NO_ROOM},
-                 {EMFILE, REFUSED_NO_ROOM},      {ENFILE, REFUSED_NO_ROOM}};
+    } cases[] = {{ECONNREFUSED, REFUSED_TARGET},  {ETIMEDOUT, REFUSED_TARGET},
+                 {EHOSTUNREACH, REFUSED_TARGET},  {ECONNRESET, REFUSED_TARGET},
+                 {EACCES, REFUSED_RULES},         {ENOMEM, REFUSED_NO_ROOM},
+                 {EMFILE, REFUSED_NO_ROOM},       {ENFILE, REFUSED_NO_ROOM},
+                 {EADDRNOTAVAIL, REFUSED_NO_ROOM}};
     struct test *t = *state;
     server_open(t, LINK_FEATURES);
     for (uint16_t i = 0; i < sizeof cases / sizeof *cases; i++) {
