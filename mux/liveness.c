@@ -8,7 +8,7 @@ enum {
 };
 
 static const double GONE_IDLE =
-    8;                         /* seconds without a byte before a link without streams is closed */
+    10;                        /* seconds without a byte before a link without streams is closed */
 static const double GONE = 30; /* ... and one with streams */
 static const double BRISK =
     10; /* seconds for which a stream that was opened makes the pace brisk */
@@ -23,7 +23,7 @@ struct pace {
     double answer; /* ... for its answer, beyond what the last one took */
 };
 
-static const struct pace at_rest = {.look = 1, .quiet = 4, .answer = 3};
+static const struct pace at_rest = {.look = 0.5, .quiet = 4, .answer = 3};
 static const struct pace brisk = {.look = 0.2, .quiet = 1, .answer = 1.25};
 
 static const struct pace *liveness_pace(const struct mux *m, double now)

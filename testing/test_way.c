@@ -221,7 +221,7 @@ static void a_silent_link_is_replaced_and_closed_when_idle(void **state)
     t->links[0]->refuses = true;
     portal_answers(t, 6.5);
     assert_false(t->links[0]->left);
-    portal_answers(t, 3.5);
+    portal_answers(t, 5);
     assert_int_equal(t->link_count, 2);
     assert_true(t->links[0]->left);
     portal_answers(t, 10);
