@@ -250,11 +250,7 @@ static void on_silence(struct mux *m)
 static void on_going(struct mux *m, uint32_t wait)
 {
     (void)wait;
-    struct carrier *c = carrier_of(m);
-    if (c->draining)
-        return;
-    c->draining = true;
-    portal_rescue(c->portal, c);
+    carrier_of(m)->draining = true; /* what is open, or was on its way, it serves */
 }
 
 static void on_drain(struct mux *m)
