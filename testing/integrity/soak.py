@@ -16,11 +16,11 @@ import threading
 import time
 
 from harness import (
-    GATES, VISIBLE, FaultyRelay, Link, Shim, counters, ready, restart, storm, wait_for,
+    GATES, SLOWER, VISIBLE, FaultyRelay, Link, Shim, counters, ready, restart, storm, wait_for,
 )
 
 SLOPE = 0.02  # of its size that a process may grow in an hour, after the warm-up
-GROWTH = 16 << 20
+GROWTH = (16 << 20) * SLOWER  # a sanitizer keeps notes of its own
 MB = 1 << 20
 
 
@@ -165,6 +165,15 @@ class Soak:
         self.link.wait_links(60)
         wait_for(self.link.settled, 150, "all flows to end")
 
+    def measured(self):
+        """Memory and descriptors, and flows, by process, at a moment in which no link came or went."""
+
+        def look():
+            before, now = self.link.live(), self.link.measure()
+            return (now, before) if self.link.live() == before else None
+
+        return wait_for(look, 60, "links that stay")
+
     def loads(self):
         """Ordinary streams; some that live long; very short ones."""
         seconds, seed = self.options.seconds, self.options.seed
@@ -205,7 +214,7 @@ class Soak:
         self.link.start()
         warm = self.link.load(self.options.seed, streams=64, total=3000, max=4 * MB, seconds=60).wait()
         self.settle()
-        before, flows = self.link.measure(), self.link.live()
+        before, flows = self.measured()
         born = {p.name: p.process.pid for p in self.link.programs()}
         self.begun = time.monotonic()
         loads = self.loads()
@@ -214,8 +223,8 @@ class Soak:
             load.enough()
         results = [warm, *(load.wait() for load in loads)]
         self.settle()
-        live = self.link.live()
-        for name, now in self.link.measure().items():
+        after, live = self.measured()
+        for name, now in after.items():
             then = before[name]
             more = now.files - live[name] - (then.files - flows[name])  # a link has one of each
             print(f"# {name}: {flows[name]} flows at first, {live[name]} now")
