@@ -5,7 +5,11 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { DRAIN_BASE = 3266 }; /* the drain length is below this */
+enum {
+    DRAIN_LEAST =
+        512, /* the drain length: more than a greeting, which would else be told apart by its size */
+    DRAIN_BASE = 3266, /* ... and below this */
+};
 
 struct vmess_guard {
     _Atomic unsigned shares;
@@ -21,7 +25,7 @@ struct vmess_guard *vmess_guard_new(void)
     if (!g)
         return NULL;
     atomic_init(&g->shares, 1);
-    g->drain = randombytes_uniform(DRAIN_BASE);
+    g->drain = DRAIN_LEAST + randombytes_uniform(DRAIN_BASE - DRAIN_LEAST);
     randombytes_buf(g->hash_key, sizeof g->hash_key);
     pthread_mutex_init(&g->lock, NULL);
     for (int i = 0; i < GUARD_KINDS; i++)

@@ -237,6 +237,16 @@ static void replay_is_refused_as_long_as_its_time_is_valid(void **state)
     rig_close(&r);
 }
 
+static void no_greeting_is_as_long_as_a_drain(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        struct vmess_guard *g = vmess_guard_new();
+        assert_in_range(vmess_guard_drain(g), 512, 3265);
+        vmess_guard_unref(g);
+    }
+}
+
 /* Two loops, or an inbound before and after a reload. */
 static void servers_with_one_guard_know_what_either_saw(void **state)
 {
@@ -396,6 +406,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accept_takes_all_vectors_at_any_split),
         cmocka_unit_test(accept_judges_the_negative_vectors),
+        cmocka_unit_test(no_greeting_is_as_long_as_a_drain),
         cmocka_unit_test(drain_total_is_the_servers_whatever_failed_and_when),
         cmocka_unit_test(accept_refuses_every_flipped_byte),
         cmocka_unit_test(accept_takes_120_seconds_and_not_121),
