@@ -21,6 +21,7 @@ from harness import (
 
 SLOPE = 0.02  # of its size that a process may grow in an hour, after the warm-up
 GROWTH = (16 << 20) * SLOWER  # a sanitizer keeps notes of its own
+LINGER = 15  # seconds
 MB = 1 << 20
 
 
@@ -174,6 +175,17 @@ class Soak:
 
         return wait_for(look, 60, "links that stay")
 
+    def surplus(self, files, flows):
+        """What measured() says now, and how many more descriptors each has than links explain; a link has one
+        of each. For some seconds a socket outlives its flow: its peer takes the last bytes."""
+        end = time.monotonic() + LINGER
+        while True:
+            now, live = self.measured()
+            more = {n: now[n].files - live[n] - (files[n] - flows[n]) for n in now}
+            if not any(more.values()) or time.monotonic() > end:
+                return now, live, more
+            threading.Event().wait(0.5)
+
     def loads(self):
         """Ordinary streams; some that live long; very short ones."""
         seconds, seed = self.options.seconds, self.options.seed
@@ -223,12 +235,11 @@ class Soak:
             load.enough()
         results = [warm, *(load.wait() for load in loads)]
         self.settle()
-        after, live = self.measured()
+        after, live, more = self.surplus({n: m.files for n, m in before.items()}, flows)
         for name, now in after.items():
             then = before[name]
-            more = now.files - live[name] - (then.files - flows[name])  # a link has one of each
             print(f"# {name}: {flows[name]} flows at first, {live[name]} now")
-            self.figures.add(f"files_{name}", more, "more", 0, more == 0)
+            self.figures.add(f"files_{name}", more[name], "more", 0, more[name] == 0)
             if {p.name: p.process.pid for p in self.link.programs()}[name] == born[name]:
                 grown = now.rss - then.rss
                 self.figures.add(f"rss_{name}", grown // 1024, "KiB", GROWTH // 1024, grown <= GROWTH)
