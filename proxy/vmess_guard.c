@@ -5,11 +5,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum {
-    DRAIN_LEAST =
-        512, /* the drain length: more than a greeting, which would else be told apart by its size */
-    DRAIN_BASE = 3266, /* ... and below this */
-};
+/* The drain length is from LEAST on and below BASE. A greeting is shorter: it would else be told apart by its
+ * size. */
+enum { DRAIN_LEAST = 512, DRAIN_BASE = 3266 };
 
 struct vmess_guard {
     _Atomic unsigned shares;
