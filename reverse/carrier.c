@@ -176,7 +176,7 @@ unsigned carrier_class(const struct carrier *c)
 
 unsigned carrier_weight(const struct carrier *c)
 {
-    return c->mux.sessions + PACK * c->mux.bulky;
+    return c->mux.sessions + BULKY_WEIGHT * c->mux.bulky;
 }
 
 unsigned carrier_load(const struct carrier *c)

@@ -54,8 +54,8 @@ unsigned carrier_class(const struct carrier *c);
 unsigned carrier_load(const struct carrier *c);
 
 enum { BRIDGES = 64 }; /* that are told apart; more share numbers: the balance is less exact */
-enum { PACK = 64 };    /* streams that one link of a bridge gets before another of its links */
-/* Its streams, of which a bulky one counts as PACK. */
+enum { BULKY_WEIGHT = 64 };
+/* Its streams, of which a bulky one counts as BULKY_WEIGHT. */
 unsigned carrier_weight(const struct carrier *c);
 
 /* visitors.c */

@@ -70,16 +70,6 @@ static unsigned portal_weigh(struct portal *p, unsigned weights[BRIDGES])
     return class;
 }
 
-/* Of the links of one bridge the first is filled before the next: what many visitors say in one turn then
- * leaves in one write. One that carries bulk is left alone. */
-static bool carrier_is_fitter(const struct carrier *c, const struct carrier *than)
-{
-    unsigned its = carrier_weight(c), other = carrier_weight(than);
-    if (its < PACK && other < PACK)
-        return its > other;
-    return its < other;
-}
-
 struct carrier *portal_pick(struct portal *p, unsigned *load)
 {
     struct carrier *best = NULL;
@@ -90,8 +80,8 @@ struct carrier *portal_pick(struct portal *p, unsigned *load)
         unsigned weight = weights[c->bridge];
         if (carrier_load(c) == LOAD_NONE || carrier_class(c) != class)
             continue;
-        if (best &&
-            (weight > *load - class || (weight == *load - class && !carrier_is_fitter(c, best))))
+        if (best && (weight > *load - class ||
+                     (weight == *load - class && carrier_weight(c) >= carrier_weight(best))))
             continue;
         best = c;
         *load = class + weight;
