@@ -7,15 +7,12 @@ enum {
     NOD_MIN = 1024,   /* bytes that came: two that only nod at each other fall silent */
 };
 
-static const double GONE_IDLE =
-    10;                        /* seconds without a byte before a link without streams is closed */
-static const double GONE = 30; /* ... and one with streams */
-static const double BRISK =
-    10; /* seconds for which a stream that was opened makes the pace brisk */
-
-static const double NOD = 1; /* seconds for which who hears much says nothing, at most */
-
-static const double LAG_MAX = 5; /* seconds that answers may take without being late, at most */
+/* Seconds. */
+static const double GONE_IDLE = 10; /* without a byte before a link without streams is closed */
+static const double GONE = 30;      /* ... and one with streams */
+static const double BRISK = 10;     /* for which a stream that was opened makes the pace brisk */
+static const double NOD = 1;        /* for which who hears much says nothing, at most */
+static const double LAG_MAX = 5;    /* that answers may take without being late, at most */
 
 struct pace {
     double look;   /* seconds between looks */

@@ -102,7 +102,7 @@ struct mux {
     size_t heard_len; /* bytes that came since we last said anything */
     double asked_at;  /* 0: nothing has been asked since heard_at */
     double lag;       /* seconds that the last PONG took */
-    double opened_at; /* the newest stream */
+    double opened_at; /* the newest stream, or when its owner asked; see BRISK */
     bool silent;      /* the peer does not answer: no place for new streams */
 };
 

@@ -8,11 +8,10 @@ enum {
     STALL_STEP = 64 * 1024,     /* bytes a stalled flow must take before reading goes on */
     STALL_PROGRESS = 16 * 1024, /* bytes a stalled flow must take within STALL_LIMIT to be kept */
     OVERFLOW_MAX =
-        4 * 1024 *
-        1024, /* bytes that a stream without windows may queue before it stalls the others */
+        4 * 1024 * 1024, /* bytes that a stream without windows queues before others wait */
     OVERFLOW_SHARE = 25, /* hundredths of the budget up to which it may */
     SHED_GROWN = 90, /* hundredths of the budget beyond which streams with grown windows end ... */
-    SHED_ALL = 100,  /* ... and all that queue this much */
+    SHED_ALL = 100,  /* ... and all that queue this many bytes: */
     SHED_MIN = 16 * 1024,
     ANSWERS_MAX = 1024 * 1024, /* bytes beyond the carrier's limit: ends of all ids fit twice */
 };
@@ -32,7 +31,7 @@ static void on_stall(struct ev_loop *ev, ev_timer *w, int events)
     struct mux *m = w->data;
     struct mux_session *s = m->stalled;
     struct err why;
-    uint64_t taken = s->end.flow->pipes[!s->end.side].total - end_unread(&s->end);
+    uint64_t taken = end_total(&s->end) - end_unread(&s->end);
     if (taken - m->stall_mark >= STALL_PROGRESS) {
         m->stall_mark = taken;
         ev_timer_again(m->end.flow->loop->ev, &m->stall);
@@ -48,7 +47,7 @@ static void mux_stall(struct mux *m, struct mux_session *s)
     if (m->stalled == s)
         return;
     m->stalled = s;
-    m->stall_mark = s->end.flow->pipes[!s->end.side].total - end_unread(&s->end);
+    m->stall_mark = end_total(&s->end) - end_unread(&s->end);
     ev_init(&m->stall, on_stall);
     m->stall.data = m;
     m->stall.repeat = STALL_LIMIT;

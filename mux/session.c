@@ -6,9 +6,7 @@ enum {
     CODEC_HEAD = 32,        /* bytes that what lies below may put in front of a frame */
     BULK = 8 * 1024 * 1024, /* bytes that a stream moves before it is a bulky one */
     TURN_BUFS = 4,          /* bufs of one session before the others have their turn */
-    UNSENT =
-        64 *
-        1024, /* bytes of a stream with windows that wait for credit before its source is stopped */
+    UNSENT = 64 * 1024,     /* bytes without credit before their source is stopped */
 };
 
 /* --- the table --- */

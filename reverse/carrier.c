@@ -224,7 +224,8 @@ static void carrier_cast_doubt(const struct carrier *c)
     const struct list *carriers = &c->portal->carriers;
     for (struct list_item *i = list_first(carriers); i; i = list_next(carriers, i)) {
         struct carrier *other = container_of(i, struct carrier, item);
-        if (other == c || !c->instance || other->instance != c->instance || other->mux.silent)
+        if (other == c || other->mux.silent || !c->mux.hello.instance ||
+            other->mux.hello.instance != c->mux.hello.instance)
             continue;
         other->doubted_at = loop_steady();
         mux_ask(&other->mux);

@@ -84,8 +84,7 @@ static void on_control(struct mux *m, const uint8_t *data, size_t len)
 
 static void on_going(struct mux *m, uint32_t wait)
 {
-    static const uint32_t WAIT_MAX =
-        60 * 1000; /* milliseconds: no portal can send a bridge away for long */
+    static const uint32_t WAIT_MAX = 60 * 1000; /* milliseconds: nobody is sent away for long */
     struct link *k = link_of(m);
     k->way->not_before = loop_steady() + (wait < WAIT_MAX ? wait : WAIT_MAX) / 1000.0;
     link_drains(k);
