@@ -20,6 +20,7 @@
 #include "proxy/vmess.h"
 #include "reverse/reverse.h"
 #include "routing/rule.h"
+#include "transport/carriage.h"
 
 enum inbound_kind { IN_DOKODEMO, IN_VMESS };
 
@@ -29,9 +30,10 @@ struct inbound_conf {
     const char *pointer; /* JSON pointer of the object, for start errors */
     struct addr listen;  /* type ADDR_NONE: any address, dual stack */
     struct port_range ports;
-    const struct policy *policy;   /* of userLevel; for vmess of level 0 (handshake only) */
-    const struct traffic *traffic; /* slots, -1 unless statsInbound... */
-    struct digest digest;          /* the same in two configurations: nothing to change */
+    const struct policy *policy;     /* of userLevel; for vmess of level 0 (handshake only) */
+    const struct traffic *traffic;   /* slots, -1 unless statsInbound... */
+    struct digest digest;            /* the same in two configurations: nothing to change */
+    const struct carriage *carriage; /* NULL: plain tcp */
     union {
         struct dokodemo_conf dokodemo;
         struct vmess_in_conf vmess;
@@ -54,6 +56,7 @@ struct outbound_conf {
     const struct policy *policy;     /* freedom, vmess: of its level; else NULL */
     const struct traffic *traffic;
     struct digest digest;
+    const struct carriage *carriage; /* NULL: plain tcp */
     union {
         struct freedom_conf freedom;
         struct blackhole_conf blackhole;

@@ -3,10 +3,13 @@
 #define V2C_CORE_META_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core/addr.h"
 #include "core/user.h"
+
+struct sniff_conf;
 
 enum net {
     NET_TCP = 1,
@@ -21,6 +24,13 @@ struct meta {
     const struct user *user;  /* NULL unless the inbound authenticated one */
     const char *outbound_tag; /* set by dispatch; "" before */
     bool by_rule;             /* a rule, not the default, chose the outbound */
+    bool guessed; /* the target's name was sniffed: nobody who authenticated asked for it */
+    /* What the inbound wants to be looked for in the first bytes (routing/sniff.h); NULL: nothing. Kept. */
+    const struct sniff_conf *sniffing;
+    /* An HTTP request's line and headers, as the inbound read them, for rules with attrs. Valid until
+     * dispatch() returns; NULL: it is no HTTP request that the inbound could read. */
+    const char *head;
+    size_t head_len;
 };
 
 #endif

@@ -23,7 +23,9 @@ static void dispatch_refuse(struct flow *f, const char *reason)
 
 static struct outbound *dispatch_choose(struct dispatcher *d, struct flow *f)
 {
-    const struct rule *r = rules_match(d->rules, &f->meta);
+    char name[ADDR_NAME_MAX + 1];
+    struct query q = query_of(&f->meta, name);
+    const struct rule *r = rules_match(d->rules, &q);
     f->meta.by_rule = r != NULL;
     return r ? d->outbounds[r->outbound] : d->fallback;
 }

@@ -14,9 +14,10 @@ static bool list_has(const struct string_list *l, const char *text)
     return false;
 }
 
-/* name: the target in the normal form, NULL when it is no name. The cheap fields come first. */
-static bool matches(const struct rule *r, const struct meta *m, const char *name)
+/* The cheap fields come first. */
+bool rule_match(const struct rule *r, const struct query *q)
 {
+    const struct meta *m = q->meta;
     if (r->networks && !(r->networks & m->net))
         return false;
     if (r->ports.count && !port_set_match(&r->ports, m->target.port))
@@ -32,30 +33,13 @@ static bool matches(const struct rule *r, const struct meta *m, const char *name
         return false;
     if (r->ips && !cidr_set_match(r->ips, &m->target))
         return false;
-    return !r->domains || (name && domain_set_match(r->domains, name));
+    return !r->domains || (q->name && domain_set_match(r->domains, q->name));
 }
 
-static const char *target_name(const struct meta *m, char copy[ADDR_NAME_MAX + 1])
+const struct rule *rules_match(const struct rules *rs, const struct query *q)
 {
-    if (m->target.type != ADDR_NAME)
-        return NULL;
-    memcpy(copy, m->target.name, strlen(m->target.name) + 1);
-    addr_normalise_name(copy);
-    return copy;
-}
-
-bool rule_match(const struct rule *r, const struct meta *m)
-{
-    char copy[ADDR_NAME_MAX + 1];
-    return matches(r, m, target_name(m, copy));
-}
-
-const struct rule *rules_match(const struct rules *rs, const struct meta *m)
-{
-    char copy[ADDR_NAME_MAX + 1];
-    const char *name = target_name(m, copy);
     for (size_t i = 0; i < rs->count; i++)
-        if (matches(&rs->items[i], m, name))
+        if (rule_match(&rs->items[i], q))
             return &rs->items[i];
     return NULL;
 }

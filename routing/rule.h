@@ -4,10 +4,10 @@
 #ifndef V2C_ROUTING_RULE_H
 #define V2C_ROUTING_RULE_H
 
-#include "core/meta.h"
 #include "routing/cidr.h"
 #include "routing/domain.h"
 #include "routing/ports.h"
+#include "routing/query.h"
 
 struct string_list {
     const char **items;
@@ -28,9 +28,9 @@ struct rules {
     size_t count;
 };
 
-bool rule_match(const struct rule *r, const struct meta *m);
+bool rule_match(const struct rule *r, const struct query *q);
 /* NULL: none matched. */
-const struct rule *rules_match(const struct rules *rs, const struct meta *m);
+const struct rule *rules_match(const struct rules *rs, const struct query *q);
 void rule_fini(struct rule *r);
 void rules_fini(struct rules *rs);
 

@@ -1,0 +1,33 @@
+/* transport/carriage.h -- how the bytes of an inbound or outbound travel: what streamSettings say, compiled.
+ * Thread: built by conf, then immutable. Ownership: the generation's; streams that live on hold what they need of it. */
+#ifndef V2C_TRANSPORT_CARRIAGE_H
+#define V2C_TRANSPORT_CARRIAGE_H
+
+#include "core/addr.h"
+#include "core/err.h"
+#include "transport/sockopt.h"
+
+struct stream;
+struct tls_conf;     /* transport/tls.h */
+struct ws_conf;      /* transport/ws.h */
+struct upgrade_conf; /* transport/upgrade.h: httpupgrade */
+struct forged_conf;  /* transport/forged.h: the HTTP head of tcp */
+
+struct carriage {
+    const struct tls_conf *tls; /* NULL: in the clear */
+    const struct ws_conf *ws;   /* at most one of these three */
+    const struct upgrade_conf *upgrade;
+    const struct forged_conf *forged;
+    bool takes_proxy;        /* a PROXY header comes first (inbounds) */
+    const struct addr *path; /* ADDR_UNIX: dial or listen there instead; NULL: no */
+    struct sockopt_conf sockopt;
+};
+
+/* Puts the layers on a stream that was opened: dialled to `to`, or accepted. -1 and e. carriage NULL or without any
+ * layer: nothing to do. */
+int carriage_dialled(struct stream *s, const struct carriage *c, const struct addr *to,
+                     struct err *e);
+int carriage_accepted(struct stream *s, const struct carriage *c, struct err *e);
+bool carriage_is_plain(const struct carriage *c);
+
+#endif
