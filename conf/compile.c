@@ -173,6 +173,7 @@ bool compile(struct build *b, const struct root *root)
     outbounds_build(b, root, &portals);
     names_seal(&b->outbound_tags);
     names_report_doubles(&b->outbound_tags, b->report, "outbound, portal or api with tag");
+    chain_conf_check(b, &root->outbounds);
     bridges_finish(b, &bridges);
     routing_conf_build(b, root->routing);
     if (root->inbounds.count == 0 && bridges.count == 0 && b->report->errors == 0)

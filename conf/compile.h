@@ -37,6 +37,9 @@ void inbound_conf_check_ports(struct build *b, const struct node_list *nodes);
 void outbound_conf_init(struct build *b, const struct node *at, const char *tag,
                         struct outbound_conf *out);
 void outbound_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);
+void chain_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);
+/* Once the outbounds are known: that chains have all their links, and end. */
+void chain_conf_check(struct build *b, const struct node_list *nodes);
 void api_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);
 void portal_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);
 void bridge_conf_build(struct build *b, const struct node *at, struct bridge_conf *bridge);
@@ -75,7 +78,7 @@ extern const struct field log_fields[], policy_fields[], policy_level_fields[],
     policy_system_fields[], inbound_fields[], dokodemo_fields[], vmess_in_fields[],
     vmess_client_fields[], outbound_fields[], freedom_fields[], blackhole_fields[],
     blackhole_response_fields[], vmess_out_fields[], vmess_server_fields[], vmess_user_fields[],
-    mux_fields[], stream_fields[], tcp_fields[], tcp_header_fields[], api_fields[],
+    mux_fields[], chain_fields[], stream_fields[], tcp_fields[], tcp_header_fields[], api_fields[],
     reverse_fields[], bridge_fields[], portal_fields[], routing_fields[], rule_fields[];
 
 #endif

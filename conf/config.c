@@ -56,6 +56,10 @@ void config_free(struct config *c)
 {
     if (!c)
         return;
+    for (size_t i = 0; i < c->inbound_count; i++)
+        carriage_unref(c->inbounds[i].carriage);
+    for (size_t i = 0; i < c->outbound_count; i++)
+        carriage_unref(c->outbounds[i].carriage);
     rules_fini(&c->rules);
     stats_fini(&c->stats);
     arena_free(c->strings);

@@ -30,10 +30,10 @@ struct inbound_conf {
     const char *pointer; /* JSON pointer of the object, for start errors */
     struct addr listen;  /* type ADDR_NONE: any address, dual stack */
     struct port_range ports;
-    const struct policy *policy;     /* of userLevel; for vmess of level 0 (handshake only) */
-    const struct traffic *traffic;   /* slots, -1 unless statsInbound... */
-    struct digest digest;            /* the same in two configurations: nothing to change */
-    const struct carriage *carriage; /* NULL: plain tcp */
+    const struct policy *policy;   /* of userLevel; for vmess of level 0 (handshake only) */
+    const struct traffic *traffic; /* slots, -1 unless statsInbound... */
+    struct digest digest;          /* the same in two configurations: nothing to change */
+    struct carriage *carriage;     /* NULL: plain tcp */
     union {
         struct dokodemo_conf dokodemo;
         struct vmess_in_conf vmess;
@@ -53,10 +53,11 @@ struct outbound_conf {
     const char *tag;
     const char *pointer;
     const struct addr *send_through; /* ADDR_NONE: the system chooses */
+    const char *via;                 /* the outbound through which it dials; NULL: none */
     const struct policy *policy;     /* freedom, vmess: of its level; else NULL */
     const struct traffic *traffic;
     struct digest digest;
-    const struct carriage *carriage; /* NULL: plain tcp */
+    struct carriage *carriage; /* NULL: plain tcp */
     union {
         struct freedom_conf freedom;
         struct blackhole_conf blackhole;

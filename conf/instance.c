@@ -50,14 +50,19 @@ struct inbound *inbound_make(struct worker *w, const struct generation *g, size_
     const struct inbound_conf *i = &g->config->inbounds[n];
     struct loop *l = &w->loop;
     size_t ports = inbound_ports(i);
+    struct inbound *in = NULL;
     switch (i->kind) {
     case IN_DOKODEMO:
-        return dokodemo_new(l, &w->dispatcher, i->tag, &i->dokodemo, ports, i->policy, i->traffic);
+        in = dokodemo_new(l, &w->dispatcher, i->tag, &i->dokodemo, ports, i->policy, i->traffic);
+        break;
     case IN_VMESS:
-        return vmess_inbound_new(l, &w->dispatcher, i->tag, &i->vmess, g->guard, ports, i->policy,
-                                 i->traffic);
+        in = vmess_inbound_new(l, &w->dispatcher, i->tag, &i->vmess, g->guard, ports, i->policy,
+                               i->traffic);
+        break;
     }
-    return NULL;
+    if (in)
+        accept_of(in)->carriage = i->carriage;
+    return in;
 }
 
 void inbound_open(struct worker *w, struct inbound *in, const struct doors *d)
@@ -83,6 +88,7 @@ void inbound_adopt(struct inbound *in, const struct inbound_conf *i)
         dokodemo_adopt(in, i->policy, i->traffic);
     else
         vmess_inbound_adopt(in, &i->vmess, i->policy, i->traffic);
+    accept_of(in)->carriage = i->carriage;
 }
 
 struct inbound *bridge_make(struct worker *w, const struct config *c, size_t i)

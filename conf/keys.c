@@ -20,6 +20,7 @@ static const struct key_object key_objects[] = {
     {"inbounds[].settings(vmess).clients[]", vmess_client_fields},
     {"outbounds[]", outbound_fields},
     {"outbounds[].mux", mux_fields},
+    {"outbounds[].proxySettings", chain_fields},
     {"outbounds[].settings(freedom)", freedom_fields},
     {"outbounds[].settings(blackhole)", blackhole_fields},
     {"outbounds[].settings(blackhole).response", blackhole_response_fields},

@@ -12,10 +12,6 @@ struct mux_keys {
     int64_t concurrency;
 };
 
-struct proxy_keys {
-    const char *tag;
-};
-
 static const struct field_name protocol_names[] = {
     {"freedom", OUT_FREEDOM},
     {"direct", OUT_FREEDOM},
@@ -44,12 +40,6 @@ const struct field mux_fields[] = {
     FIELD_END,
 };
 
-static const struct field proxy_fields[] = {
-    FIELD_TEXT("tag", struct proxy_keys, tag, ""),
-    FIELD_IGNORED("transportLayer"),
-    FIELD_END,
-};
-
 const struct field outbound_fields[] = {
     FIELD_TEXT("tag", struct outbound_keys, tag, ""),
     FIELD_NODE("protocol", struct outbound_keys, protocol, "protocol"),
@@ -74,18 +64,6 @@ static void mux_check(struct build *b, const struct node *at)
                      (long long)keys.concurrency);
     else if (keys.enabled && keys.concurrency >= 0)
         report_error(b->report, at, "v2c has no mux on outbounds yet");
-}
-
-static void proxy_check(struct build *b, const struct node *at)
-{
-    struct proxy_keys keys;
-    if (!at || !fields_read(b->report, at, proxy_fields, &keys))
-        return;
-    if (!*keys.tag)
-        report_error(b->report, at,
-                     "invalid outbound detour proxy settings: Proxy tag is not set.");
-    else
-        report_error(b->report, at, "v2c has no proxySettings yet");
 }
 
 static void send_through_build(struct build *b, const struct node *at, const struct addr **from)
@@ -133,7 +111,7 @@ void outbound_conf_build(struct build *b, const struct node *at, struct outbound
     send_through_build(b, keys.send_through, &out->send_through);
     stream_conf_check(b, keys.stream);
     mux_check(b, keys.mux);
-    proxy_check(b, keys.proxy);
+    chain_conf_build(b, keys.proxy, out);
     int kind = protocol_of(b, at, keys.protocol);
     out->kind = kind < 0 ? OUT_BLACKHOLE : (enum outbound_kind)kind;
     if (kind == OUT_FREEDOM)

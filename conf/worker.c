@@ -184,9 +184,13 @@ static void change_outbounds(struct worker *w, const struct plan *p)
         if (p->outbounds[i] != PLAN_NEW)
             outbound_adopt(out, &c->outbounds[i]);
         out->policy = c->outbounds[i].policy;
+        out->carriage = c->outbounds[i].carriage;
+        out->via = c->outbounds[i].via;
+        out->dispatcher = &w->dispatcher;
     }
     w->dispatcher.rules = &c->rules;
     w->dispatcher.outbounds = w->next.outbounds;
+    w->dispatcher.count = c->outbound_count;
     w->dispatcher.fallback = c->has_default ? w->next.outbounds[0] : NULL;
 }
 

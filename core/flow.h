@@ -58,7 +58,7 @@ struct flow {
     bool carrier;         /* many flows lie on it: its sockets find a dead peer fast */
     bool opened;          /* the target was reached, see end_opened() */
     uint8_t tries;        /* links that were tried in vain */
-    bool twin;            /* of a flow on another loop, where it is counted and logged */
+    bool twin; /* part of another flow, which is counted and logged: on another loop, or on it */
     uint64_t pieces; /* sealed pieces on the busier way of side 0's or 1's codec; 0: no codec */
     const struct policy *policy;
     ev_timer idle;

@@ -6,6 +6,8 @@
 #include "core/flow.h"
 
 struct outbound;
+struct carriage;
+struct dispatcher;
 
 struct outbound_ops {
     /* Becomes the flow's second end (flow_join) or refuses it (flow_refuse); now or never. */
@@ -21,8 +23,11 @@ struct outbound_ops {
 struct outbound {
     const struct outbound_ops *ops;
     struct loop *loop;
-    const char *tag;             /* config's; "" when untagged */
-    const struct policy *policy; /* its flows idle no longer than this says; NULL: no matter */
+    const char *tag;               /* config's; "" when untagged */
+    const struct policy *policy;   /* its flows idle no longer than this says; NULL: no matter */
+    struct carriage *carriage;     /* how its connections travel; NULL: plain tcp */
+    const char *via;               /* the tag of the outbound through which it dials; NULL: none */
+    struct dispatcher *dispatcher; /* where `via` is found */
 };
 
 #endif

@@ -14,7 +14,8 @@ enum {
 struct accepted {
     struct conn conn;
     struct accept_inbound *inbound;
-    struct list_item greets; /* in the inbound's list */
+    struct list_item greets;   /* in the inbound's list */
+    struct carriage *carriage; /* what its layers need; NULL: it has none */
     struct addr from;
     size_t swallow; /* bytes still to read and drop after a failed greeting */
 };
@@ -46,6 +47,7 @@ static void accepted_release(struct conn *c)
 {
     struct accepted *a = container_of(c, struct accepted, conn);
     accepted_unlist(a);
+    carriage_unref(a->carriage);
     free(a);
 }
 
@@ -80,18 +82,24 @@ static struct meta accepted_meta(const struct accepted *a)
                          .outbound_tag = ""};
 }
 
-static void accepted_fail(struct accepted *a, size_t unread, const struct err *why)
+static void accepted_complain(struct accepted *a, const struct err *why)
 {
     struct accept_inbound *in = a->inbound;
     char from[ADDR_TEXT_MAX];
     stat_add(in->in.loop->counters, STAT_handshakes_failed, 1);
+    if (!log_allowed(&in->complained, (int64_t)loop_now(in->in.loop), COMPLAINTS))
+        return;
+    struct meta m = accepted_meta(a);
+    log_access(&m, "", why->text);
+    log_info("inbound %s: %s: %s", in->in.tag, addr_text(&a->from, from), why->text);
+}
+
+static void accepted_fail(struct accepted *a, size_t unread, const struct err *why)
+{
+    struct accept_inbound *in = a->inbound;
     if (in->greeting_failed)
         in->greeting_failed(in, a->conn.codec);
-    if (log_allowed(&in->complained, (int64_t)loop_now(in->in.loop), COMPLAINTS)) {
-        struct meta m = accepted_meta(a);
-        log_access(&m, "", why->text);
-        log_info("inbound %s: %s: %s", in->in.tag, addr_text(&a->from, from), why->text);
-    }
+    accepted_complain(a, why);
     a->swallow = a->conn.codec->drain > unread ? a->conn.codec->drain - unread : 0;
     if (!a->swallow) {
         conn_drop(&a->conn, true);
@@ -161,10 +169,18 @@ static void accepted_try(struct accepted *a, uint8_t *in, size_t n)
     }
 }
 
-static void on_greeting(struct stream *s, bool readable, bool writable)
+/* Nothing came to greet with. */
+static void accepted_lost(struct accepted *a, ssize_t n)
 {
-    (void)readable, (void)writable;
-    struct accepted *a = container_of(s, struct accepted, conn.stream);
+    struct err why = stream_why(&a->conn.stream);
+    if (n == STREAM_ERROR && why.code)
+        accepted_complain(a, &why);
+    conn_drop(&a->conn, n == 0);
+}
+
+static void accepted_read(struct accepted *a)
+{
+    struct stream *s = &a->conn.stream;
     uint8_t *mem = s->loop->scratch;
     size_t kept = a->conn.rest_len;
     struct iovec iov = {mem + kept, LOOP_SCRATCH - kept};
@@ -172,7 +188,7 @@ static void on_greeting(struct stream *s, bool readable, bool writable)
     if (n == STREAM_AGAIN)
         return;
     if (n <= 0) {
-        conn_drop(&a->conn, n == 0);
+        accepted_lost(a, n);
         return;
     }
     if (kept)
@@ -180,16 +196,49 @@ static void on_greeting(struct stream *s, bool readable, bool writable)
     accepted_try(a, mem, kept + (size_t)n);
 }
 
+/* The layers below have greeted, if there are any. */
+static void on_greeting(struct stream *s, bool readable, bool writable)
+{
+    (void)readable, (void)writable;
+    struct accepted *a = container_of(s, struct accepted, conn.stream);
+    stream_source(s, &a->from);
+    if (a->conn.codec) {
+        accepted_read(a);
+    } else if (stream_why(s).code) {
+        accepted_lost(a, STREAM_ERROR);
+    } else {
+        struct meta m = accepted_meta(a);
+        accepted_flow(a, &m, a->inbound->policy, NULL, 0);
+    }
+}
+
 static void accepted_greet(struct accepted *a)
 {
     struct conn *c = &a->conn;
     accepted_list(a);
-    stream_open(&c->stream, c->stream.loop, c->stream.fd, on_greeting);
+    c->stream.ready = on_greeting;
     stream_want(&c->stream, true, false);
     ev_timer_init(&c->deadline, on_greeting_timeout, a->inbound->policy->handshake, 0);
     c->deadline.data = c;
     ev_timer_start(c->stream.loop->ev, &c->deadline);
-    on_greeting(&c->stream, true, false); /* it mostly came with the connection */
+    if (!c->stream.stack)
+        on_greeting(&c->stream, true, false); /* it mostly came with the connection */
+}
+
+static void accepted_begin(struct accepted *a)
+{
+    struct err why;
+    if (!carriage_is_plain(a->inbound->carriage))
+        a->carriage = carriage_ref(a->inbound->carriage);
+    if (a->carriage && carriage_accepted(&a->conn.stream, a->carriage, &why) < 0) {
+        accepted_complain(a, &why);
+        conn_drop(&a->conn, false);
+    } else if (a->conn.codec || a->conn.stream.stack) {
+        accepted_greet(a);
+    } else {
+        struct meta m = accepted_meta(a);
+        accepted_flow(a, &m, a->inbound->policy, NULL, 0);
+    }
 }
 
 static void on_accepted(struct listener *ln, int fd, const struct addr *from)
@@ -207,12 +256,7 @@ static void on_accepted(struct listener *ln, int fd, const struct addr *from)
     conn_attach(&a->conn, fd);
     a->inbound = in;
     a->from = *from;
-    if (greets) {
-        accepted_greet(a);
-        return;
-    }
-    struct meta m = accepted_meta(a);
-    accepted_flow(a, &m, in->policy, NULL, 0);
+    accepted_begin(a);
 }
 
 int accept_init(struct accept_inbound *a, size_t ports)

@@ -8,6 +8,7 @@
 #include "core/inbound.h"
 #include "core/policy.h"
 #include "proxy/conn.h"
+#include "transport/carriage.h"
 #include "transport/listen.h"
 
 struct accept_inbound {
@@ -21,7 +22,8 @@ struct accept_inbound {
     struct codec *(*new_codec)(struct accept_inbound *a);
     void (*greeting_failed)(struct accept_inbound *a, const struct codec *c); /* may be NULL */
     struct addr target;
-    struct list greeting; /* who has not authenticated, the oldest first */
+    struct carriage *carriage; /* NULL: plain tcp */
+    struct list greeting;      /* who has not authenticated, the oldest first */
     unsigned greeting_count;
     struct log_limit complained;
 };

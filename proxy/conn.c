@@ -159,13 +159,23 @@ static int conn_fin(struct conn *c, struct err *why)
     return 0;
 }
 
+/* Why reading or writing failed: a layer may know better than errno. */
+static int conn_error(const struct conn *c, struct err *why, const char *doing)
+{
+    struct err layer = stream_why(&c->stream);
+    if (!layer.code)
+        return err_sys(why, "%s", doing);
+    *why = layer;
+    return -1;
+}
+
 /* What a read answered: 1 that it brought bytes, 0 that it did not, -1 that the connection broke. */
 static int conn_read_said(struct conn *c, ssize_t n, struct err *why)
 {
     if (n == STREAM_AGAIN)
         return 0;
     if (n == STREAM_ERROR)
-        return err_sys(why, "read");
+        return conn_error(c, why, "read");
     if (n == 0)
         return conn_fin(c, why);
     conn_count_read(c, n);
@@ -405,7 +415,7 @@ static int conn_write(struct conn *c, struct err *why)
     }
     ssize_t n = stream_writev(&c->stream, iov, count);
     if (n == STREAM_ERROR)
-        return err_sys(why, "write");
+        return conn_error(c, why, "write");
     c->blocked = n < (ssize_t)bytes;
     if (n <= 0)
         return 0;
@@ -433,6 +443,15 @@ static int conn_blocked(struct conn *c)
     return 0;
 }
 
+/* Not before the connection is made, which shutdown(2) would throw away. When the peer has ended, closing a
+ * socket says as much; layers have a word of their own for it. */
+static void conn_shut(struct conn *c)
+{
+    bool says = c->shuts && (!c->rx_ended || c->stream.stack);
+    c->tx_done = !says || stream_shut(&c->stream);
+    c->blocked = !c->tx_done;
+}
+
 static int conn_flush(struct conn *c, struct err *why)
 {
     for (;;) {
@@ -446,12 +465,8 @@ static int conn_flush(struct conn *c, struct err *why)
         if ((waits ? conn_write(c, why) : conn_drain(c, why)) < 0)
             return -1;
     }
-    /* shutdown(2) would throw away a connection that is not yet made */
-    if (c->tx_ended && !c->tx_done && !c->stream.connecting) {
-        c->tx_done = true;
-        if (c->shuts && !c->rx_ended) /* else closing it says as much */
-            stream_shut(&c->stream);
-    }
+    if (c->tx_ended && !c->tx_done && !c->stream.connecting)
+        conn_shut(c);
     return 0;
 }
 
@@ -496,7 +511,9 @@ static bool conn_check_connect(struct conn *c)
         conn_connected(c);
         return true;
     }
-    err_set(&why, error, "%s", strerror(error));
+    why = stream_why(&c->stream);
+    if (!why.code)
+        err_set(&why, error, "%s", strerror(error));
     conn_broke(c, &why);
     return false;
 }
@@ -558,7 +575,7 @@ static bool conn_waits(struct conn *c)
 static void on_wake(struct end *e)
 {
     struct conn *c = container_of(e, struct conn, end);
-    if (c->stream.fd < 0) { /* still looking up the address */
+    if (!stream_is_open(&c->stream)) { /* still looking up the address */
         if (end_failed(e))
             conn_fail(c, NULL);
         return;

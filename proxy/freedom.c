@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "proxy/request.h"
+#include "routing/dispatch.h"
 #include "transport/udp.h"
 
 struct freedom {
@@ -20,6 +21,20 @@ static struct addr freedom_target(const struct freedom *fr, const struct flow *f
     return to;
 }
 
+/* Datagrams through another outbound need nothing of this one but the redirection. */
+static void freedom_pass(struct outbound *out, struct flow *f, const struct addr *to)
+{
+    struct outbound *via = dispatcher_find(out->dispatcher, out->via);
+    struct err why;
+    f->meta.target = *to;
+    if (via) {
+        dispatch_through(via, f);
+        return;
+    }
+    err_set(&why, EHOSTUNREACH, "the outbound through which it dials is gone");
+    flow_refuse(f, &why);
+}
+
 static void freedom_open(struct outbound *out, struct flow *f)
 {
     struct freedom *fr = container_of(out, struct freedom, out);
@@ -28,7 +43,9 @@ static void freedom_open(struct outbound *out, struct flow *f)
         .addr = &to, .from = fr->send_through, .family = fr->conf->family, .traffic = fr->traffic};
     struct udp_to udp = {
         .addr = &to, .from = fr->send_through, .family = fr->conf->family, .traffic = fr->traffic};
-    if (f->packets)
+    if (f->packets && out->via)
+        freedom_pass(out, f, &to);
+    else if (f->packets)
         udp_request_open(out->loop, f, &udp);
     else
         request_open(out, f, &how, NULL);

@@ -14,8 +14,8 @@ enum {
     SPLICES_KEPT = 16,         /* ... that wait for the next borrower */
 };
 
-static const double SPLICE_REST =
-    1; /* seconds unused until pipes are closed, or until others are asked for */
+/* Seconds unused until pipes are closed, or until others are asked for. */
+static const double SPLICE_REST = 1;
 
 struct splice {
     struct splice *next; /* of the kept */
@@ -159,6 +159,12 @@ static void splice_return(struct loop *l, struct splice *s)
 
 /* --- directions --- */
 
+/* Nothing lies between its socket and the flow. */
+static bool conn_splices(const struct conn *c)
+{
+    return !c->codec && !c->stream.stack && c->stream.fd >= 0;
+}
+
 /* The plain connection at the other end; NULL: there is another one, or none. */
 static struct conn *splice_peer(const struct conn *c)
 {
@@ -166,7 +172,7 @@ static struct conn *splice_peer(const struct conn *c)
     if (!e || e->ops != &conn_end_ops || c->end.flow->packets)
         return NULL;
     struct conn *peer = container_of(e, struct conn, end);
-    return peer->codec || peer->stream.fd < 0 || peer->stream.connecting ? NULL : peer;
+    return conn_splices(peer) && !peer->stream.connecting ? peer : NULL;
 }
 
 static struct conn *splice_writer(const struct conn *c)
@@ -174,7 +180,7 @@ static struct conn *splice_writer(const struct conn *c)
     const struct flow *f = c->end.flow;
     bool bulk = c->last_read >= SPLICE_MIN && end_total(&c->end) >= SPLICE_AFTER &&
                 f->policy->buffer_size >= SPLICE_AFTER;
-    return bulk && !c->codec ? splice_peer(c) : NULL;
+    return bulk && conn_splices(c) ? splice_peer(c) : NULL;
 }
 
 /* The pipe is empty, or its writer goes. */

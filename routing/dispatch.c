@@ -1,5 +1,6 @@
 #include "routing/dispatch.h"
 
+#include <string.h>
 #include <strings.h>
 
 #include "core/log.h"
@@ -52,4 +53,20 @@ void dispatch_to(struct dispatcher *d, struct flow *f, size_t outbound)
 {
     f->meta.by_rule = true;
     dispatch_open(f, d->outbounds[outbound]);
+}
+
+struct outbound *dispatcher_find(const struct dispatcher *d, const char *tag)
+{
+    for (size_t i = 0; i < d->count; i++)
+        if (strcmp(d->outbounds[i]->tag, tag) == 0)
+            return d->outbounds[i];
+    return NULL;
+}
+
+void dispatch_through(struct outbound *out, struct flow *f)
+{
+    f->meta.outbound_tag = out->tag;
+    f->meta.by_rule = false;
+    flow_limit(f, out->policy);
+    out->ops->open(out, f);
 }

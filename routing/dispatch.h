@@ -11,8 +11,9 @@ struct dispatcher {
     struct loop *loop;
     const struct rules *rules;
     struct outbound **outbounds; /* as the rules number them */
-    struct outbound *fallback;   /* NULL: what no rule matches is refused */
-    struct outbound *mux;        /* takes requests of authenticated users for the Mux.Cool name */
+    size_t count;
+    struct outbound *fallback; /* NULL: what no rule matches is refused */
+    struct outbound *mux;      /* takes requests of authenticated users for the Mux.Cool name */
 };
 
 /* An authenticated client asks for many streams on one connection. */
@@ -22,5 +23,10 @@ bool asks_for_mux(const struct meta *m);
 void dispatch(struct dispatcher *d, struct flow *f);
 /* The same without asking the rules: to this outbound. */
 void dispatch_to(struct dispatcher *d, struct flow *f, size_t outbound);
+
+/* NULL: there is none. */
+struct outbound *dispatcher_find(const struct dispatcher *d, const char *tag);
+/* Another outbound dials through this one. No rule sent the flow, so it never is a bridge's link. */
+void dispatch_through(struct outbound *out, struct flow *f);
 
 #endif

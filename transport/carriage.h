@@ -1,5 +1,6 @@
 /* transport/carriage.h -- how the bytes of an inbound or outbound travel: what streamSettings say, compiled.
- * Thread: built by conf, then immutable. Ownership: the generation's; streams that live on hold what they need of it. */
+ * Thread: built by conf, then immutable, counted by any. Ownership: a configuration has a share, and so has
+ * each stream with layers: these may point into it. It owns all that it points to. */
 #ifndef V2C_TRANSPORT_CARRIAGE_H
 #define V2C_TRANSPORT_CARRIAGE_H
 
@@ -14,6 +15,7 @@ struct upgrade_conf; /* transport/upgrade.h: httpupgrade */
 struct forged_conf;  /* transport/forged.h: the HTTP head of tcp */
 
 struct carriage {
+    _Atomic unsigned shares;
     const struct tls_conf *tls; /* NULL: in the clear */
     const struct ws_conf *ws;   /* at most one of these three */
     const struct upgrade_conf *upgrade;
@@ -22,6 +24,10 @@ struct carriage {
     const struct addr *path; /* ADDR_UNIX: dial or listen there instead; NULL: no */
     struct sockopt_conf sockopt;
 };
+
+struct carriage *carriage_new(void); /* plain, with one share; NULL: out of memory */
+struct carriage *carriage_ref(const struct carriage *c);
+void carriage_unref(struct carriage *c); /* may be NULL; the last share frees it */
 
 /* Puts the layers on a stream that was opened: dialled to `to`, or accepted. -1 and e. carriage NULL or without any
  * layer: nothing to do. */

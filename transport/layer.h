@@ -31,7 +31,10 @@ struct layer_ops {
     /* readv() may have something without anything new from below. Only asked after a readv() that brought something.
      * May be NULL. */
     bool (*waiting)(const struct layer *l);
-    void (*free)(struct layer *l);
+    /* Only of a layer that stands for the socket: calls layer_event() once reading, or writing, may bring something. */
+    void (*want)(struct layer *l, bool readable, bool writable);
+    void (*free)(struct layer *l,
+                 bool well); /* well: finish() was tried before; else the stream is cut */
 };
 
 struct layer {
@@ -49,5 +52,9 @@ ssize_t below_write(struct layer *l, const void *from, size_t len);
 
 /* Somebody nearer to the visitor told his address (PROXY, X-Forwarded-For of a trusted peer). */
 void layer_tell_source(struct layer *l, const struct addr *source);
+/* Why readv() or writev() is about to say STREAM_ERROR; the first reason counts. */
+void layer_fail(struct layer *l, const struct err *why);
+/* Of a layer with `want`. The stream may be gone afterwards. */
+void layer_event(struct layer *l, bool readable, bool writable);
 
 #endif

@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "transport/stack.h"
+
 enum {
     KEEPALIVE_IDLE = 15,    /* seconds, as Go's default, which peers use */
     KEEPALIVE_INTERVAL = 5, /* seconds */
@@ -79,18 +81,24 @@ void stream_pace(struct stream *s, uint64_t before, uint64_t now)
         set_option(s->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, BULK_UNSENT);
 }
 
+static void stream_event(struct stream *s, bool readable, bool writable)
+{
+    if (s->stack)
+        stack_event(s->stack, readable, writable);
+    else
+        s->ready(s, readable, writable);
+}
+
 static void on_readable(struct ev_loop *ev, ev_io *w, int events)
 {
     (void)ev, (void)events;
-    struct stream *s = container_of(w, struct stream, rd);
-    s->ready(s, true, false);
+    stream_event(container_of(w, struct stream, rd), true, false);
 }
 
 static void on_writable(struct ev_loop *ev, ev_io *w, int events)
 {
     (void)ev, (void)events;
-    struct stream *s = container_of(w, struct stream, wr);
-    s->ready(s, false, true);
+    stream_event(container_of(w, struct stream, wr), false, true);
 }
 
 void stream_open(struct stream *s, struct loop *l, int fd,
@@ -108,7 +116,30 @@ static ssize_t stream_result(ssize_t n)
     return errno == EAGAIN || errno == EINTR ? STREAM_AGAIN : STREAM_ERROR;
 }
 
-ssize_t stream_readv(struct stream *s, struct iovec *iov, int count)
+int stream_put_layer(struct stream *s, struct layer *l)
+{
+    return stack_put(s, l);
+}
+
+bool stream_is_open(const struct stream *s)
+{
+    return s->fd >= 0 || s->stack;
+}
+
+bool stream_source(const struct stream *s, struct addr *source)
+{
+    if (!s->stack || s->stack->source.type == ADDR_NONE)
+        return false;
+    *source = s->stack->source;
+    return true;
+}
+
+struct err stream_why(const struct stream *s)
+{
+    return s->stack ? s->stack->why : (struct err){0};
+}
+
+ssize_t socket_readv(struct stream *s, struct iovec *iov, int count)
 {
     ssize_t n = stream_result(readv(s->fd, iov, count));
     if (n > 0 && s->read)
@@ -117,7 +148,12 @@ ssize_t stream_readv(struct stream *s, struct iovec *iov, int count)
     return n;
 }
 
-ssize_t stream_writev(struct stream *s, struct iovec *iov, int count)
+ssize_t stream_readv(struct stream *s, struct iovec *iov, int count)
+{
+    return s->stack ? stack_readv(s->stack, iov, count) : socket_readv(s, iov, count);
+}
+
+ssize_t socket_writev(struct stream *s, struct iovec *iov, int count)
 {
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)count};
     if (s->wrote)
@@ -125,6 +161,11 @@ ssize_t stream_writev(struct stream *s, struct iovec *iov, int count)
     ssize_t n = stream_result(sendmsg(s->fd, &msg, MSG_NOSIGNAL));
     s->wrote |= n > 0;
     return n;
+}
+
+ssize_t stream_writev(struct stream *s, struct iovec *iov, int count)
+{
+    return s->stack ? stack_writev(s->stack, iov, count) : socket_writev(s, iov, count);
 }
 
 ssize_t stream_splice_in(struct stream *s, int pipe, size_t len)
@@ -137,12 +178,16 @@ ssize_t stream_splice_out(struct stream *s, int pipe, size_t len)
     return stream_result(splice(pipe, NULL, s->fd, NULL, len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK));
 }
 
-int stream_connected(struct stream *s)
+int socket_error(const struct stream *s)
 {
     int error = 0;
     socklen_t len = sizeof error;
-    if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
-        error = errno;
+    return getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? errno : error;
+}
+
+int stream_connected(struct stream *s)
+{
+    int error = s->stack ? s->stack->why.code : socket_error(s);
     if (!error)
         s->connecting = false;
     return error;
@@ -158,10 +203,18 @@ static void watch(struct loop *l, ev_io *w, bool want)
         ev_io_stop(l->ev, w);
 }
 
-void stream_want(struct stream *s, bool readable, bool writable)
+void socket_want(struct stream *s, bool readable, bool writable)
 {
     watch(s->loop, &s->rd, readable);
     watch(s->loop, &s->wr, writable);
+}
+
+void stream_want(struct stream *s, bool readable, bool writable)
+{
+    if (s->stack)
+        stack_want(s->stack, readable, writable);
+    else
+        socket_want(s, readable, writable);
 }
 
 size_t stream_unacknowledged(const struct stream *s)
@@ -170,16 +223,23 @@ size_t stream_unacknowledged(const struct stream *s)
     return ioctl(s->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
 }
 
-void stream_shut(struct stream *s)
+bool stream_shut(struct stream *s)
 {
-    shutdown(s->fd, SHUT_WR);
+    if (s->stack && !stack_finish(s->stack))
+        return false;
+    if (s->fd >= 0)
+        shutdown(s->fd, SHUT_WR);
+    return true;
 }
 
 static void stream_end(struct stream *s, bool well)
 {
+    if (s->stack)
+        stack_free(s->stack, well);
+    s->stack = NULL;
     if (s->fd < 0)
         return;
-    stream_want(s, false, false);
+    socket_want(s, false, false);
     if (well)
         set_linger(s->fd, 0);
     close(s->fd);

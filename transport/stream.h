@@ -1,4 +1,5 @@
-/* transport/stream.h -- a connected byte stream: one socket, read and written without waiting.
+/* transport/stream.h -- a connected byte stream, read and written without waiting: a socket, or layers on one
+ * (transport/layer.h), or layers on something that stands for a socket.
  * Thread: its loop. Ownership: the stream owns the descriptor; it is embedded in its user's struct.
  * A stream is born armed: whatever kills it, the peer sees a reset. Only stream_close() ends it well. */
 #ifndef V2C_TRANSPORT_STREAM_H
@@ -9,9 +10,13 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "core/addr.h"
+#include "core/err.h"
 #include "core/loop.h"
 
 struct stream;
+struct layer;
+struct stack;
 
 enum { /* what stream_readv() and stream_writev() answer besides a length; 0 from reading is the end */
        STREAM_AGAIN = -1,
@@ -19,30 +24,40 @@ enum { /* what stream_readv() and stream_writev() answer besides a length; 0 fro
 };
 
 struct stream {
-    int fd; /* -1: closed */
+    int fd; /* -1: closed, or a layer stands for it */
     struct loop *loop;
     void (*ready)(struct stream *s, bool readable, bool writable);
     ev_io rd, wr;
-    bool connecting; /* connect(2) is under way */
-    bool fresh;      /* dialled; lacks the options that only matter for what lives on */
+    struct stack *stack; /* layers; NULL: none */
+    bool connecting;     /* connect(2) is under way, or the layers' greetings after it */
+    bool fresh;          /* dialled; lacks the options that only matter for what lives on */
     bool wrote, read;
 };
 
-/* Takes the descriptor, which is non-blocking and has stream_prepare()'s options. */
+/* Takes the descriptor, which is non-blocking and has stream_prepare()'s options; -1: a layer that stands for it
+ * is put on the stream next. */
 void stream_open(struct stream *s, struct loop *l, int fd,
                  void (*ready)(struct stream *s, bool readable, bool writable));
+/* Takes l, which becomes the topmost layer of a stream that nobody has read or written yet. -1: out of memory. */
+int stream_put_layer(struct stream *s, struct layer *l);
+bool stream_is_open(const struct stream *s);
+/* Who is behind the peer, when a layer was told; false: nobody told. */
+bool stream_source(const struct stream *s, struct addr *source);
+/* After STREAM_ERROR, or an error of stream_connected(): what it was; code 0 when errno says all. */
+struct err stream_why(const struct stream *s);
 ssize_t stream_readv(struct stream *s, struct iovec *iov, int count);
 ssize_t stream_writev(struct stream *s, struct iovec *iov, int count);
 /* The same between the socket and a kernel pipe, without copying; at most len bytes. STREAM_AGAIN from
  * stream_splice_in() may also mean that the pipe is full. SIGPIPE must be ignored. */
 ssize_t stream_splice_in(struct stream *s, int pipe, size_t len);
 ssize_t stream_splice_out(struct stream *s, int pipe, size_t len);
-/* What a finished connect(2) says: 0, or an errno. Clears `connecting` when it succeeded. */
+/* What a finished connect(2) says, and the layers' greetings: 0, or an errno. Clears `connecting` when all succeeded. */
 int stream_connected(struct stream *s);
 void stream_want(struct stream *s, bool readable, bool writable);
 /* Bytes written that the peer's kernel has not acknowledged. */
 size_t stream_unacknowledged(const struct stream *s);
-void stream_shut(struct stream *s);  /* nothing follows; reading goes on */
+/* Nothing follows; reading goes on. False: a layer could not say so yet; again when the stream is writable. */
+bool stream_shut(struct stream *s);
 void stream_close(struct stream *s); /* ended well: what is written is still delivered */
 void stream_reset(struct stream *s); /* the peer sees a reset */
 
