@@ -1,0 +1,114 @@
+"""proxySettings: outbounds that dial through one another. The proxy in between may be V2Ray."""
+import hashlib
+from types import SimpleNamespace
+
+import pytest
+
+from configs import LOG, bridge_config, dokodemo, portal_config, rule, vmess_in, vmess_out
+from origins import MB, known_bytes
+from rig import connect, first_good, free_ports, http_get, http_request, in_parallel, read_answer, read_exactly
+from test_forward import datagram_comes_back
+
+pytestmark = [pytest.mark.v2c, pytest.mark.quick]
+INNER = "11223344-5566-4788-99aa-bbccddeeff00"
+OUTER = "99999999-5566-4788-99aa-bbccddeeff11"
+KINDS = ["v2ray", "v2c"]
+
+
+def server(port, user_id):
+    return {
+        "log": LOG,
+        "inbounds": [vmess_in("in", port, [(user_id, "user@test")])],
+        "outbounds": [{"protocol": "freedom"}],
+    }
+
+
+def client(ports, origins, first):
+    doors = [
+        dokodemo("web", ports.web, origins.web),
+        dokodemo("odd", ports.odd, origins.odd),
+        dokodemo("udp", ports.udp, origins.udp, network="udp"),
+    ]
+    first["proxySettings"] = {"tag": "proxy"}
+    return {"log": LOG, "inbounds": doors, "outbounds": [first, vmess_out("proxy", ports.proxy, OUTER)]}
+
+
+@pytest.fixture
+def chained(run, origins):
+    def start(proxy, far=None):
+        ports = SimpleNamespace(**dict(zip(("web", "odd", "proxy", "far"), free_ports(4))))
+        ports.udp = free_ports(1, udp=True)[0]
+        run(proxy, server(ports.proxy, OUTER), "proxy")
+        if far:
+            run(far, server(ports.far, INNER), "far")
+        first = vmess_out("first", ports.far, INNER) if far else {"tag": "first", "protocol": "freedom"}
+        ports.client = run("v2c", client(ports, origins, first), "client")
+        return ports
+
+    return start
+
+
+def carries(ports, origins):
+    assert http_get(ports.web, "/small.txt") == (200, b"small\n")
+    digest = hashlib.sha256()
+    with connect(ports.web, 60) as s:
+        s.sendall(http_request("/big.bin"))
+        assert read_answer(s, digest.update).status == 200
+    assert digest.hexdigest() == origins.big_sha256
+    body = known_bytes(3 * MB)
+    with connect(ports.odd, 60) as s:
+        s.sendall(b"sink %d\n" % len(body) + body)
+        assert read_exactly(s, 64).decode() == hashlib.sha256(body).hexdigest()
+    small = in_parallel([lambda: http_get(ports.web, "/small.txt").body] * 20)
+    assert small == [b"small\n"] * 20
+    assert datagram_comes_back(ports.udp, known_bytes(900))
+
+
+@pytest.mark.workers
+@pytest.mark.parametrize("proxy", KINDS)
+@pytest.mark.parametrize("far", KINDS)
+def test_vmess_through_vmess(chained, origins, proxy, far):
+    ports = chained(proxy, far)
+    carries(ports, origins)
+    assert "out=first" in ports.client.log()
+
+
+@pytest.mark.parametrize("proxy", KINDS)
+def test_plain_connections_and_datagrams_through_vmess(chained, origins, proxy):
+    carries(chained(proxy), origins)
+
+
+def test_a_bridge_dials_its_portal_through_a_proxy(run, origins):
+    link, web, proxy = free_ports(3)
+    run("v2ray", server(proxy, OUTER), "proxy")
+    portal = portal_config(link, INNER, [dokodemo("web", web, origins.web)])
+    bridge = bridge_config(link, INNER)
+    bridge["outbounds"][1]["proxySettings"] = {"tag": "proxy"}
+    bridge["outbounds"].append(vmess_out("proxy", proxy, OUTER))
+    run("v2c", portal, "portal")
+    run("v2c", bridge, "bridge")
+    first_good(web)
+    assert in_parallel([lambda: http_get(web, "/small.txt").body] * 20) == [b"small\n"] * 20
+
+
+def test_why_the_proxy_failed_is_in_the_log(run, origins):
+    """Nobody listens where the proxy should be."""
+    ports = SimpleNamespace(**dict(zip(("web", "odd", "proxy", "far"), free_ports(4))))
+    ports.udp = free_ports(1, udp=True)[0]
+    program = run("v2c", client(ports, origins, vmess_out("first", ports.far, INNER)), "client")
+    with connect(ports.web) as s, pytest.raises(ConnectionResetError):
+        s.sendall(http_request("/small.txt"))
+        s.recv(100)
+    program.wait_log(f"end=connect 127.0.0.1:{ports.proxy}: .*Connection refused")
+
+
+def test_nobody_becomes_a_bridge_through_a_chain(run, origins):
+    """A flow that another outbound sends to the portal was sent there by no rule."""
+    link, web, door = free_ports(3)
+    portal = portal_config(link, INNER, [dokodemo("web", web, origins.web)])
+    portal["inbounds"].append(vmess_in("door", door, [(OUTER, "stranger@test")]))
+    portal["outbounds"] = [{"tag": "on", "protocol": "freedom", "proxySettings": {"tag": "portal"}}]
+    portal["routing"]["rules"].append(rule("door", "on"))
+    program = run("v2c", portal, "portal")
+    run("v2c", bridge_config(door, OUTER), "bridge")
+    program.wait_log("asked for the portal's domain, but no rule sends it here")
