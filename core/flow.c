@@ -447,3 +447,16 @@ bool end_is_opened(const struct end *e)
 {
     return e->flow->opened;
 }
+
+void end_ask(struct end *e)
+{
+    if (e->flow->asked)
+        return;
+    e->flow->asked = true;
+    end_wake_peer(e);
+}
+
+bool end_is_asked(const struct end *e)
+{
+    return e->flow->asked;
+}

@@ -57,6 +57,7 @@ struct flow {
     bool packets;         /* a buf is a datagram; never joined or split */
     bool carrier;         /* many flows lie on it: its sockets find a dead peer fast */
     bool opened;          /* the target was reached, see end_opened() */
+    bool asked;           /* see end_ask() */
     uint8_t tries;        /* links that were tried in vain */
     bool twin; /* part of another flow, which is counted and logged: on another loop, or on it */
     uint64_t pieces; /* sealed pieces on the busier way of side 0's or 1's codec; 0: no codec */
@@ -114,6 +115,10 @@ bool end_failed(const struct end *e);        /* the flow ended abnormally: reset
  * first bytes may be tried elsewhere. */
 void end_opened(struct end *e);
 bool end_is_opened(const struct end *e);
+/* Side 1: it needs the first bytes to know where to go. An inbound whose client waits for a word about its target
+ * says it now. */
+void end_ask(struct end *e);
+bool end_is_asked(const struct end *e);
 void end_leave(struct end *e, const struct err *why); /* why NULL or code 0: ended well */
 void end_wake(struct end *e);                         /* queues our own wake() */
 /* Gives this seat to another end, with all that waits in the pipes; e is then out of the flow. */

@@ -6,9 +6,8 @@
 #include "routing/dispatch.h"
 
 enum {
-    GREETINGS = 1024,    /* connections that have not authenticated */
-    GREETING_MAX = 4096, /* bytes of an unfinished greeting that are kept */
-    COMPLAINTS = 5,      /* log lines a second about failed greetings */
+    GREETINGS = 1024, /* connections that have not authenticated */
+    COMPLAINTS = 5,   /* log lines a second about failed greetings */
 };
 
 struct accepted {
@@ -100,6 +99,10 @@ static void accepted_fail(struct accepted *a, size_t unread, const struct err *w
     if (in->greeting_failed)
         in->greeting_failed(in, a->conn.codec);
     accepted_complain(a, why);
+    if (a->conn.codec->signs & CODEC_SAYS) {
+        conn_bow_out(&a->conn);
+        return;
+    }
     a->swallow = a->conn.codec->drain > unread ? a->conn.codec->drain - unread : 0;
     if (!a->swallow) {
         conn_drop(&a->conn, true);
@@ -120,7 +123,10 @@ static void accepted_flow(struct accepted *a, struct meta *m, const struct polic
         conn_drop(&a->conn, false);
         return;
     }
-    dispatch(in->in.dispatcher, f);
+    if (in->route)
+        in->route(in, a->conn.codec, f);
+    else
+        dispatch(in->in.dispatcher, f);
     if (f->carrier)
         stream_prepare_carrier(&a->conn.stream);
     conn_start(&a->conn, more, len);
@@ -129,25 +135,34 @@ static void accepted_flow(struct accepted *a, struct meta *m, const struct polic
 static void accepted_greeted(struct accepted *a, struct meta *m, uint8_t *more, size_t len)
 {
     struct err why;
-    if (conn_greet(&a->conn, &why) < 0) {
+    if (conn_say(&a->conn, &why) < 0) {
         conn_drop(&a->conn, false);
         return;
     }
-    a->conn.hold = true;
+    a->conn.hold = !(a->conn.codec->signs & CODEC_MUTE);
     accepted_flow(a, m, m->user && m->user->policy ? m->user->policy : a->inbound->policy, more,
                   len);
 }
 
 static bool accepted_keep(struct accepted *a, const uint8_t *from, size_t len)
 {
-    uint8_t *kept = malloc(len);
-    if (!kept)
+    uint8_t *kept = len ? malloc(len) : NULL;
+    if (len && !kept)
         return false;
-    memcpy(kept, from, len);
+    if (len)
+        memcpy(kept, from, len);
     free(a->conn.rest);
     a->conn.rest = kept;
     a->conn.rest_len = len;
     return true;
+}
+
+static void accepted_more(struct accepted *a, const uint8_t *rest, size_t len)
+{
+    struct err why;
+    if (len > a->conn.codec->ops->accept_max || !accepted_keep(a, rest, len) ||
+        conn_speak(&a->conn, &why) < 0)
+        conn_drop(&a->conn, false);
 }
 
 static void accepted_try(struct accepted *a, uint8_t *in, size_t n)
@@ -161,8 +176,7 @@ static void accepted_try(struct accepted *a, uint8_t *in, size_t n)
         accepted_greeted(a, &m, in + (n - cur_left(&c)), cur_left(&c));
         break;
     case STEP_MORE:
-        if (n > GREETING_MAX || !accepted_keep(a, in, n))
-            conn_drop(&a->conn, false);
+        accepted_more(a, in + (n - cur_left(&c)), cur_left(&c));
         break;
     case STEP_FAIL:
         accepted_fail(a, cur_left(&c), &why);

@@ -1,7 +1,8 @@
 /* proxy/accept.h -- the driver of listening protocols: accepts, runs the codec's greeting under a deadline,
  * makes the flow and hands it to the dispatcher.
  * Thread: its loop. Those who have not authenticated are bounded: beyond, the oldest goes, so that a flood
- * of silent strangers does not keep out who greets at once. Failed greetings are swallowed, not answered. */
+ * of silent strangers does not keep out who greets at once. Failed greetings are swallowed, and answered only where
+ * the protocol has an answer for them. */
 #ifndef V2C_PROXY_ACCEPT_H
 #define V2C_PROXY_ACCEPT_H
 
@@ -21,6 +22,8 @@ struct accept_inbound {
      * every connection goes to `target`. */
     struct codec *(*new_codec)(struct accept_inbound *a);
     void (*greeting_failed)(struct accept_inbound *a, const struct codec *c); /* may be NULL */
+    /* Gives the flow of who has greeted its second end. NULL: the dispatcher does. */
+    void (*route)(struct accept_inbound *a, const struct codec *c, struct flow *f);
     struct addr target;
     struct carriage *carriage; /* NULL: plain tcp */
     struct list greeting;      /* who has not authenticated, the oldest first */

@@ -106,10 +106,9 @@ static void on_loop_end(struct straggler *n)
     conn_drop(container_of(n, struct conn, straggler), true);
 }
 
-static void conn_linger(struct conn *c)
+/* Out of its flow: closes once the peer has, or has had time to. */
+static void conn_await_close(struct conn *c)
 {
-    c->straggler.of_link = c->end.flow->carrier;
-    conn_leave(c, NULL);
     c->unacknowledged = stream_unacknowledged(&c->stream);
     c->straggler.drop = on_loop_end;
     loop_adopt(c->stream.loop, &c->straggler);
@@ -118,6 +117,108 @@ static void conn_linger(struct conn *c)
     c->stream.ready = on_lingering;
     stream_want(&c->stream, true, false);
     conn_arm(c, LINGER, on_linger_over);
+}
+
+static void conn_linger(struct conn *c)
+{
+    c->straggler.of_link = c->end.flow->carrier;
+    conn_leave(c, NULL);
+    conn_await_close(c);
+}
+
+/* --- what the codec itself has to say --- */
+
+static bool conn_is_mute(const struct conn *c)
+{
+    return c->codec && c->codec->signs & CODEC_MUTE;
+}
+
+int conn_say(struct conn *c, struct err *e)
+{
+    if (!(c->codec->signs & CODEC_SAYS))
+        return 0;
+    c->codec->signs &= ~(unsigned)CODEC_SAYS;
+    struct buf *b = buf_new(conn_pool(c));
+    if (!b)
+        return err_set(e, ENOMEM, "out of memory");
+    if (c->codec->ops->say(c->codec, b, e) < 0) {
+        buf_free(conn_pool(c), b);
+        return -1;
+    }
+    c->hold = false;
+    if (b->len)
+        bufq_put(&c->out, b);
+    else
+        buf_free(conn_pool(c), b);
+    return 0;
+}
+
+int conn_speak(struct conn *c, struct err *e)
+{
+    struct buf *b;
+    if (conn_say(c, e) < 0)
+        return -1;
+    while ((b = bufq_take(&c->out))) {
+        struct iovec iov = {b->data, b->len};
+        bool whole = stream_writev(&c->stream, &iov, 1) == (ssize_t)b->len;
+        buf_free(conn_pool(c), b);
+        if (!whole)
+            return err_set(e, EPROTO, "the peer does not read");
+    }
+    return 0;
+}
+
+void conn_bow_out(struct conn *c)
+{
+    struct err why;
+    if (conn_speak(c, &why) < 0)
+        conn_drop(c, false);
+    else
+        conn_await_close(c);
+}
+
+/* The client waits for a word about its target: here it gets one, as soon as there is one to give. */
+static void conn_answer(struct conn *c)
+{
+    struct err refused;
+    if (end_is_opened(&c->end) || end_is_asked(&c->end) || end_has(&c->end)) {
+        c->codec->ops->answer(c->codec, NULL);
+    } else if (end_at_eof(&c->end)) {
+        err_set(&refused, EACCES, "refused");
+        c->codec->ops->answer(c->codec, &refused);
+    }
+}
+
+static void conn_let_go(struct conn *c)
+{
+    c->codec->ops->free(c->codec);
+    c->codec = NULL;
+    c->shuts = true;
+}
+
+/* What the codec's signs ask for, before the flow's bytes go. */
+static int conn_heed(struct conn *c, struct err *why)
+{
+    if (conn_is_mute(c) && c->end.side == 0)
+        conn_answer(c);
+    if (conn_say(c, why) < 0)
+        return -1;
+    if (c->codec->signs == CODEC_PASSES)
+        conn_let_go(c);
+    return 0;
+}
+
+/* The flow failed. Who waits for an answer gets that one; to all others it is a reset. */
+static void conn_give_up(struct conn *c)
+{
+    struct err why = {.code = c->end.flow->why_code};
+    if (!conn_is_mute(c) || c->end.side != 0) {
+        conn_fail(c, NULL);
+        return;
+    }
+    c->codec->ops->answer(c->codec, &why);
+    conn_leave(c, NULL);
+    conn_bow_out(c);
 }
 
 /* --- socket to flow --- */
@@ -379,6 +480,10 @@ static int conn_tx_end(struct conn *c, struct err *why)
 static int conn_collect(struct conn *c, struct err *why)
 {
     struct buf *b;
+    if (c->codec && c->codec->signs && conn_heed(c, why) < 0)
+        return -1;
+    if (conn_is_mute(c))
+        return 0;
     while (c->out.bytes < OUT_MAX && (b = end_take(&c->end))) {
         c->hold = false;
         if (conn_seal(c, b, why) < 0)
@@ -497,10 +602,35 @@ static void conn_broke(struct conn *c, struct err *why)
     conn_fail(c, why);
 }
 
-static void conn_connected(struct conn *c)
+static void on_agree_timeout(struct ev_loop *ev, ev_timer *w, int events)
 {
+    (void)ev, (void)events;
+    struct conn *c = w->data;
+    struct err why;
+    err_set(&why, ETIMEDOUT, "connected, but no answer within %g s",
+            c->end.flow->policy->handshake);
+    conn_fail(c, &why);
+}
+
+/* The target is reached, unless the codec has yet to agree with its peer about that. */
+static void conn_reached(struct conn *c)
+{
+    if (conn_is_mute(c)) {
+        conn_arm(c, c->end.flow->policy->handshake, on_agree_timeout);
+        return;
+    }
     ev_timer_stop(c->stream.loop->ev, &c->deadline);
     end_opened(&c->end);
+}
+
+static void conn_connected(struct conn *c)
+{
+    struct addr peer;
+    if (c->codec && c->codec->ops->connected) {
+        stream_peer(&c->stream, &peer);
+        c->codec->ops->connected(c->codec, &peer);
+    }
+    conn_reached(c);
 }
 
 static bool conn_check_connect(struct conn *c)
@@ -534,17 +664,20 @@ static void conn_finish(struct conn *c)
 static void conn_pass(struct conn *c, bool readable)
 {
     struct err why = {0};
-    bool was_connecting = c->stream.connecting;
+    bool was_connecting = c->stream.connecting, was_mute = conn_is_mute(c);
     if (end_failed(&c->end)) {
-        conn_fail(c, NULL);
+        conn_give_up(c);
         return;
     }
-    if (conn_flush(c, &why) < 0 || (readable && conn_fill(c, &why) < 0)) {
+    if (conn_flush(c, &why) < 0 || (readable && conn_fill(c, &why) < 0) ||
+        (was_mute && conn_flush(c, &why) < 0)) {
         conn_broke(c, &why);
         return;
     }
     if (was_connecting && !c->stream.connecting)
         conn_connected(c);
+    else if (was_mute && !conn_is_mute(c) && c->end.side == 1)
+        conn_reached(c);
     conn_finish(c);
 }
 
@@ -590,22 +723,6 @@ const struct end_ops conn_end_ops = {.wake = on_wake};
 void conn_attach(struct conn *c, int fd)
 {
     stream_open(&c->stream, c->stream.loop, fd, on_stream);
-}
-
-int conn_greet(struct conn *c, struct err *e)
-{
-    struct buf *b = buf_new(conn_pool(c));
-    if (!b)
-        return err_set(e, ENOMEM, "out of memory");
-    if (c->codec->ops->greet(c->codec, b, e) < 0) {
-        buf_free(conn_pool(c), b);
-        return -1;
-    }
-    if (b->len)
-        bufq_put(&c->out, b);
-    else
-        buf_free(conn_pool(c), b);
-    return 0;
 }
 
 void conn_start(struct conn *c, uint8_t *more, size_t len)

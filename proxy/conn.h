@@ -49,8 +49,12 @@ void conn_attach(struct conn *c, int fd);
 /* It is in a flow now (flow_new or flow_join with conn_end_ops) and moves bytes from here on. Wire bytes
  * that were read with the greeting are given here; they lie in the loop's scratch or elsewhere. */
 void conn_start(struct conn *c, uint8_t *more, size_t len);
-/* Puts what the codec sends first in front of everything; -1 and e. */
-int conn_greet(struct conn *c, struct err *e);
+/* Queues what the codec has to say, if it has; -1 and e. */
+int conn_say(struct conn *c, struct err *e);
+/* The same for a conn that is in no flow: writes it at once. -1 and e: also when the socket does not take it. */
+int conn_speak(struct conn *c, struct err *e);
+/* A conn that is in no flow says its last word and closes in order. */
+void conn_bow_out(struct conn *c);
 /* Out of its flow, with this reason, and gone. */
 void conn_fail(struct conn *c, const struct err *why);
 /* Frees what a conn that is in no flow holds, and the conn; `well`: close, else reset. */

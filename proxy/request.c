@@ -144,7 +144,6 @@ static struct request *request_new(struct outbound *out, const struct request_to
 void request_open(struct outbound *out, struct flow *f, const struct request_to *to,
                   struct codec *codec)
 {
-    struct err why;
     struct outbound *via = out->via ? dispatcher_find(out->dispatcher, out->via) : NULL;
     if (out->via && !via) {
         request_refuse(f, codec, EHOSTUNREACH, "the outbound through which it dials is gone");
@@ -156,9 +155,7 @@ void request_open(struct outbound *out, struct flow *f, const struct request_to 
         return;
     }
     flow_join(f, &r->conn.end, &conn_end_ops);
-    if (codec && conn_greet(&r->conn, &why) < 0)
-        conn_fail(&r->conn, &why);
-    else if (via)
+    if (via)
         request_through(r, via, to->addr);
     else
         dial_start(&r->dial, to->addr, to->family);

@@ -49,7 +49,7 @@ static uint8_t choose_command(enum net net, const struct addr *target)
     return mux ? VMESS_MUX : VMESS_TCP;
 }
 
-static int client_greet(struct codec *c, struct buf *b, struct err *e)
+static int client_say(struct codec *c, struct buf *b, struct err *e)
 {
     struct vmess_client *v = (struct vmess_client *)(void *)c;
     uint8_t plain[PLAIN_MAX], auth_id[AUTH_ID];
@@ -139,7 +139,7 @@ static void client_free(struct codec *c)
 }
 
 static const struct codec_ops client_ops = {
-    .greet = client_greet,
+    .say = client_say,
     .open = client_open,
     .seal = client_seal,
     .end = client_end,
@@ -155,6 +155,7 @@ struct codec *vmess_request_new(const struct vmess_user *u, enum net net, const 
         return NULL;
     struct vmess_request *r = &v->session.request;
     v->session.codec.ops = &client_ops;
+    v->session.codec.signs = CODEC_SAYS;
     v->user = u;
     v->now = now;
     r->security = choose_security(u->security);

@@ -211,13 +211,14 @@ static enum step server_accept(struct codec *c, struct cursor *in, struct meta *
     if (refused)
         return fail_hidden(a, in);
     c->marks_end = a->session.request.option & VMESS_CHUNKED;
+    c->signs = CODEC_SAYS;
     vmess_session_start(&a->session);
     tell_meta(a, m);
     *in = at;
     return STEP_DONE;
 }
 
-static int server_greet(struct codec *c, struct buf *b, struct err *e)
+static int server_say(struct codec *c, struct buf *b, struct err *e)
 {
     struct vmess_session *s = (struct vmess_session *)(void *)c;
     uint8_t plain[RESPONSE_LEN] = {s->request.proof}; /* no options, no command */
@@ -252,12 +253,13 @@ static void server_codec_free(struct codec *c)
 
 static const struct codec_ops server_ops = {
     .accept = server_accept,
-    .greet = server_greet,
+    .say = server_say,
     .open = server_open,
     .seal = server_seal,
     .end = server_end,
     .free = server_codec_free,
     .wire_max = VMESS_WIRE_MAX,
+    .accept_max = 4096,
 };
 
 struct codec *vmess_accept_new(struct vmess_server *s)

@@ -55,7 +55,7 @@ static void pair_open(struct pair *p, enum vmess_security security, enum net net
     p->client = vmess_request_new(&p->user, net, target, NOW);
     p->accept = vmess_accept_new(p->server);
     struct buf *b = new_buf("", 0);
-    assert_int_equal(p->client->ops->greet(p->client, b, &e), 0);
+    assert_int_equal(p->client->ops->say(p->client, b, &e), 0);
     memcpy(p->hello, b->data, b->len);
     p->hello_len = b->len;
     free(b);
@@ -104,7 +104,7 @@ static void answer(struct pair *p)
     struct err e = {0};
     struct opened out = {0};
     struct buf *b = new_buf("", 0);
-    assert_int_equal(p->accept->ops->greet(p->accept, b, &e), 0);
+    assert_int_equal(p->accept->ops->say(p->accept, b, &e), 0);
     assert_int_equal(b->len, RESPONSE_WIRE);
     for (size_t cut = 0; cut < b->len; cut++)
         assert_int_equal(p->client->ops->open(p->client, b->data, cut, &out, &e), STEP_MORE);
@@ -198,7 +198,7 @@ static void client_refuses_every_flipped_byte_of_the_answer(void **state)
         struct err e = {0};
         struct buf *b = new_buf("", 0);
         pair_open(&p, VMESS_GCM, NET_TCP, &target);
-        p.accept->ops->greet(p.accept, b, &e);
+        p.accept->ops->say(p.accept, b, &e);
         b->data[at] ^= 1;
         assert_int_equal(p.client->ops->open(p.client, b->data, b->len, &out, &e), STEP_FAIL);
         free(b);

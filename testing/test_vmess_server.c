@@ -390,7 +390,7 @@ static void server_reads_the_recorded_bridges(void **state)
         assert_int_equal(used + out.used, len);
         struct buf_pool pool = {0};
         struct buf *b = buf_new(&pool);
-        assert_int_equal(c->ops->greet(c, b, &e), 0);
+        assert_int_equal(c->ops->say(c, b, &e), 0);
         size_t n = vectors_bytes(v, frame, sizeof frame, "cases.%d.response_header_wire", i);
         assert_int_equal(b->len, n);
         assert_memory_equal(b->data, frame, n);

@@ -45,11 +45,12 @@ static enum step toy_accept(struct codec *c, struct cursor *in, struct meta *m, 
     memcpy(m->target.name, name.p, cur_left(&name));
     m->user = toy_of(c)->user;
     c->marks_end = toy_of(c)->marks;
+    c->signs = CODEC_SAYS;
     *in = at;
     return STEP_DONE;
 }
 
-static int toy_greet(struct codec *c, struct buf *b, struct err *e)
+static int toy_say(struct codec *c, struct buf *b, struct err *e)
 {
     (void)e;
     if (toy_of(c)->client) {
@@ -116,14 +117,15 @@ static void toy_free(struct codec *c)
 }
 
 static const struct codec_ops server_ops = {.accept = toy_accept,
-                                            .greet = toy_greet,
+                                            .say = toy_say,
                                             .open = toy_open,
                                             .seal = toy_seal,
                                             .end = toy_end,
                                             .free = toy_free,
-                                            .wire_max = TOY_PIECE_MAX + 2};
+                                            .wire_max = TOY_PIECE_MAX + 2,
+                                            .accept_max = 4096};
 
-static const struct codec_ops client_ops = {.greet = toy_greet,
+static const struct codec_ops client_ops = {.say = toy_say,
                                             .open = toy_open,
                                             .seal = toy_seal,
                                             .end = toy_end,
@@ -136,6 +138,7 @@ struct codec *toy_new(bool client, bool marks, unsigned *freed)
     if (!t)
         return NULL;
     t->codec.ops = client ? &client_ops : &server_ops;
+    t->codec.signs = client ? CODEC_SAYS : 0;
     t->codec.marks_end = client && marks;
     t->client = client;
     t->marks = marks;

@@ -217,6 +217,15 @@ void stream_want(struct stream *s, bool readable, bool writable)
         socket_want(s, readable, writable);
 }
 
+void stream_peer(const struct stream *s, struct addr *peer)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof ss;
+    *peer = (struct addr){0};
+    if (getpeername(s->fd, (struct sockaddr *)&ss, &len) == 0)
+        addr_from_sockaddr(peer, (struct sockaddr *)&ss);
+}
+
 size_t stream_unacknowledged(const struct stream *s)
 {
     int bytes = 0;
