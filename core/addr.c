@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <sys/un.h>
 
 static const uint8_t mapped_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
@@ -110,6 +111,32 @@ int addr_parse_host(struct addr *a, const char *text, size_t len, struct err *e)
     return 0;
 }
 
+void addr_from_ip(struct addr *a, const void *ip, size_t len)
+{
+    if (len == 4)
+        set_ipv4(a, ip);
+    else
+        set_ipv6(a, ip);
+}
+
+int addr_parse_unix(struct addr *a, const char *text, struct err *e)
+{
+    size_t len = strlen(text), most = sizeof((struct sockaddr_un *)0)->sun_path - 1;
+    bool padded = text[0] == '@' && text[1] == '@';
+    if (text[0] != '/' && text[0] != '@')
+        return err_set(e, EINVAL, "want an absolute path, or a name behind \"@\"");
+    if (len == 1 || (padded && len == 2))
+        return err_set(e, EINVAL, "empty name of a unix socket");
+    if (len > most + padded)
+        return err_set(e, ENAMETOOLONG,
+                       "a unix socket's name of %zu bytes, at most %zu are possible", len,
+                       most + padded);
+    a->type = ADDR_UNIX;
+    a->port = 0;
+    memcpy(a->name, text, len + 1);
+    return 0;
+}
+
 bool addr_is_ip(const struct addr *a)
 {
     return a->type == ADDR_IPV4 || a->type == ADDR_IPV6;
@@ -143,6 +170,8 @@ bool addr_equal(const struct addr *a, const struct addr *b)
         return false;
     if (a->type == ADDR_NAME)
         return name_equal(a->name, b->name);
+    if (a->type == ADDR_UNIX)
+        return !strcmp(a->name, b->name);
     return !memcmp(a->ip, b->ip, addr_ip_len(a));
 }
 
@@ -167,6 +196,19 @@ void addr_from_sockaddr(struct addr *a, const struct sockaddr *sa)
     }
 }
 
+static socklen_t unix_to_sockaddr(const struct addr *a, struct sockaddr_storage *ss)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    bool abstract = a->name[0] == '@', padded = abstract && a->name[1] == '@';
+    const char *name = a->name + abstract + padded;
+    size_t len = strlen(name);
+    memcpy(un.sun_path + abstract, name, len);
+    memcpy(ss, &un, sizeof un);
+    if (padded)
+        return sizeof un;
+    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
+}
+
 socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *ss)
 {
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(a->port)};
@@ -181,6 +223,8 @@ socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *ss)
         memcpy(&in6.sin6_addr, a->ip, 16);
         memcpy(ss, &in6, sizeof in6);
         return sizeof in6;
+    case ADDR_UNIX:
+        return unix_to_sockaddr(a, ss);
     default:
         return 0;
     }
@@ -216,6 +260,7 @@ static void write_host(const struct addr *a, char *out, size_t room)
         inet_ntop(AF_INET6, a->ip, out, (socklen_t)room);
         break;
     case ADDR_NAME:
+    case ADDR_UNIX:
         escape_name(a->name, out, room);
         break;
     default:
@@ -234,7 +279,7 @@ const char *addr_text(const struct addr *a, char out[ADDR_TEXT_MAX])
     enum { AFTER_HOST = sizeof "]:65535" };
     char host[ADDR_TEXT_MAX - AFTER_HOST];
     write_host(a, host, sizeof host);
-    if (a->type == ADDR_NONE)
+    if (a->type == ADDR_NONE || a->type == ADDR_UNIX)
         snprintf(out, ADDR_TEXT_MAX, "%s", host);
     else
         snprintf(out, ADDR_TEXT_MAX, a->type == ADDR_IPV6 ? "[%s]:%u" : "%s:%u", host, a->port);
@@ -298,7 +343,7 @@ enum step addr_read_wire(struct cursor *in, struct addr *a, struct err *e)
 void addr_write_wire(struct writer *w, const struct addr *a)
 {
     size_t len = a->type == ADDR_NAME ? strlen(a->name) : addr_ip_len(a);
-    if (len == 0) { /* no address, or an empty name: the wire has no form for it */
+    if (len == 0) { /* no address, a unix socket, or an empty name: the wire has no form for it */
         w->overflow = true;
         return;
     }

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include "core/addr.h"
 
@@ -321,6 +322,64 @@ static void addr_normalise_name_lowers_and_strips_one_dot(void **state)
     }
 }
 
+static socklen_t unix_address(const char *text, struct sockaddr_un *un)
+{
+    struct sockaddr_storage ss;
+    struct addr a;
+    struct err e;
+    char said[ADDR_TEXT_MAX];
+    assert_int_equal(addr_parse_unix(&a, text, &e), 0);
+    assert_string_equal(addr_text(&a, said), text);
+    socklen_t len = addr_to_sockaddr(&a, &ss);
+    memcpy(un, &ss, sizeof *un);
+    assert_int_equal(un->sun_family, AF_UNIX);
+    return len;
+}
+
+static void a_unix_socket_is_a_path_or_a_name(void **state)
+{
+    (void)state;
+    struct sockaddr_un un;
+    assert_int_equal(unix_address("/run/v2c", &un), 2 + 9);
+    assert_string_equal(un.sun_path, "/run/v2c");
+    assert_int_equal(unix_address("@v2c", &un), 2 + 4);
+    assert_memory_equal(un.sun_path, "\0v2c\0", 5);
+    assert_int_equal(unix_address("@@v2c", &un), sizeof un);
+    assert_memory_equal(un.sun_path, "\0v2c\0", 5);
+}
+
+static void a_unix_socket_needs_a_name_that_fits(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"", "x", "./x", "/", "@", "@@"};
+    struct addr a;
+    struct err e;
+    char text[200];
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(addr_parse_unix(&a, bad[i], &e), -1);
+    memset(text, '/', sizeof text);
+    text[107] = '\0';
+    assert_int_equal(addr_parse_unix(&a, text, &e), 0);
+    text[107] = '/', text[108] = '\0';
+    assert_int_equal(addr_parse_unix(&a, text, &e), -1);
+}
+
+static void unix_sockets_are_equal_by_name_and_have_no_form_on_the_wire(void **state)
+{
+    (void)state;
+    struct addr a, b, c;
+    struct err e;
+    uint8_t wire[64];
+    struct writer w = wr_of(wire, sizeof wire);
+    addr_parse_unix(&a, "/run/a", &e);
+    addr_parse_unix(&b, "/run/a", &e);
+    addr_parse_unix(&c, "/run/A", &e);
+    assert_true(addr_equal(&a, &b));
+    assert_false(addr_equal(&a, &c));
+    addr_write_wire(&w, &a);
+    assert_true(w.overflow);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +401,9 @@ int main(void)
         cmocka_unit_test(addr_write_wire_is_what_addr_read_wire_reads),
         cmocka_unit_test(addr_write_wire_marks_what_has_no_form),
         cmocka_unit_test(addr_normalise_name_lowers_and_strips_one_dot),
+        cmocka_unit_test(a_unix_socket_is_a_path_or_a_name),
+        cmocka_unit_test(a_unix_socket_needs_a_name_that_fits),
+        cmocka_unit_test(unix_sockets_are_equal_by_name_and_have_no_form_on_the_wire),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
