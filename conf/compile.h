@@ -18,6 +18,7 @@ struct build {
     struct bridge_conf *bridges;                               /* until they are whole */
     struct names inbound_tags;                                 /* of inbounds and bridges */
     struct names emails;                                       /* of all VMess clients */
+    struct names balancer_tags;                                /* index: in config->balancers */
     struct names outbound_tags; /* of outbounds, the api and portals; index: in config->outbounds */
 };
 
@@ -46,6 +47,14 @@ void bridge_conf_build(struct build *b, const struct node *at, struct bridge_con
 /* Once the outbounds are known: those that its links take. */
 void bridge_portals_build(struct build *b, const struct node *at, struct bridge_conf *bridge);
 void routing_conf_build(struct build *b, const struct node *at);
+/* Once the outbounds are known. */
+void balancers_conf_build(struct build *b, const struct node *at);
+/* The one that a rule names; NULL: reported. */
+const struct balancer *balancer_named(struct build *b, const struct node *at);
+bool balancer_has_portal(const struct config *c, const struct balancer *b);
+/* Indices of the outbounds and portals whose tags begin with one of the prefixes, sorted by tag: how many. What selects
+ * nothing is warned about. */
+size_t selector_build(struct build *b, const struct text_list *prefixes, size_t **items);
 void dns_conf_check(struct build *b, const struct node *at);
 void transport_conf_check(struct build *b, const struct node *at);
 
@@ -79,6 +88,7 @@ extern const struct field log_fields[], policy_fields[], policy_level_fields[],
     vmess_client_fields[], outbound_fields[], freedom_fields[], blackhole_fields[],
     blackhole_response_fields[], vmess_out_fields[], vmess_server_fields[], vmess_user_fields[],
     mux_fields[], chain_fields[], stream_fields[], tcp_fields[], tcp_header_fields[], api_fields[],
-    reverse_fields[], bridge_fields[], portal_fields[], routing_fields[], rule_fields[];
+    reverse_fields[], bridge_fields[], portal_fields[], routing_fields[], rule_fields[],
+    balancer_fields[];
 
 #endif

@@ -61,6 +61,8 @@ void config_free(struct config *c)
     for (size_t i = 0; i < c->outbound_count; i++)
         carriage_unref(c->outbounds[i].carriage);
     rules_fini(&c->rules);
+    for (size_t i = 0; i < c->balancers.count; i++)
+        balance_state_unref(c->balancers.items[i].state);
     stats_fini(&c->stats);
     arena_free(c->strings);
     keep_unref(c->keep);

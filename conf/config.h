@@ -19,6 +19,7 @@
 #include "proxy/freedom.h"
 #include "proxy/vmess.h"
 #include "reverse/reverse.h"
+#include "routing/balance.h"
 #include "routing/rule.h"
 #include "transport/carriage.h"
 
@@ -93,6 +94,7 @@ struct config {
     const struct bridge_conf *bridges;
     struct digest *bridge_digests;
     size_t bridge_count;
+    struct balancers balancers; /* of the rules; the plan gives them their states */
     struct rules rules;
 
     struct arena *strings; /* whatever else the pointers above point to */

@@ -36,6 +36,7 @@ static const struct key_object key_objects[] = {
     {"reverse.portals[]", portal_fields},
     {"routing", routing_fields},
     {"routing.rules[]", rule_fields},
+    {"routing.balancers[]", balancer_fields},
 };
 
 static const char *name_of(const struct field *f)

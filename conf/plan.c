@@ -86,6 +86,21 @@ static bool plan_guard(struct plan *p)
     return p->to->guard;
 }
 
+/* Who is overridden, and whose turn it is, goes on under the same tag. */
+static bool plan_balancers(struct plan *p)
+{
+    const struct balancers *from = p->from ? &p->from->config->balancers : NULL;
+    struct balancers *to = &p->to->config->balancers;
+    for (size_t i = 0; i < to->count; i++) {
+        struct balancer *b = &to->items[i];
+        const struct balancer *before = from ? balancers_find(from, b->tag) : NULL;
+        b->state = before ? balance_state_ref(before->state) : balance_state_new();
+        if (!b->state)
+            return false;
+    }
+    return true;
+}
+
 static int plan_open(struct plan *p, size_t i, struct err *e)
 {
     const struct config *from = p->from ? p->from->config : NULL, *to = p->to->config;
@@ -118,7 +133,8 @@ int plan_init(struct plan *p, struct generation *from, struct generation *to, un
 {
     *p = (struct plan){.from = from, .to = to, .loops = loops};
     p->doors = calloc(to->config->inbound_count + 1, sizeof *p->doors);
-    if (!p->doors || !plan_match(p) || !plan_portals(p, portals) || !plan_guard(p)) {
+    if (!p->doors || !plan_match(p) || !plan_portals(p, portals) || !plan_guard(p) ||
+        !plan_balancers(p)) {
         plan_fini(p);
         return err_set(e, ENOMEM, "out of memory");
     }

@@ -6,7 +6,7 @@
 #include "conf/compile.h"
 
 struct routing_keys {
-    const struct node *rules, *settings;
+    const struct node *rules, *settings, *balancers;
     int strategy; /* only one is possible */
 };
 
@@ -30,7 +30,6 @@ static const struct field_name type_names[] = {
 static const struct field settings_fields[] = {
     FIELD_NODE("rules", struct routing_keys, rules, "objects"),
     FIELD_NAME_LENIENT("domainStrategy", struct routing_keys, strategy, strategy_names, 0),
-    FIELD_LATER_WHAT("balancers", "balancers"),
     FIELD_END,
 };
 
@@ -39,7 +38,7 @@ const struct field routing_fields[] = {
     FIELD_NODE("rules", struct routing_keys, rules, "objects"),
     FIELD_NAME_LENIENT("domainStrategy", struct routing_keys, strategy, strategy_names, 0),
     FIELD_NODE("settings", struct routing_keys, settings, "object"),
-    FIELD_LATER("balancers"),
+    FIELD_NODE("balancers", struct routing_keys, balancers, "objects"),
     FIELD_IGNORED("strategy"),
     FIELD_IGNORED("domainMatcher"),
     FIELD_END,
@@ -236,8 +235,10 @@ static void texts_build(struct rule_build *rb, const struct node *at, struct str
 static void check_portal_rule(struct rule_build *rb, const struct node *at)
 {
     const struct rule *rule = &rb->rule;
-    if (rb->b->config->outbounds[rule->outbound].kind == OUT_PORTAL && !rule->inbound_tags.count &&
-        !rule->users.count)
+    const struct config *c = rb->b->config;
+    bool portal = rule->balancer ? balancer_has_portal(c, rule->balancer)
+                                 : c->outbounds[rule->outbound].kind == OUT_PORTAL;
+    if (portal && !rule->inbound_tags.count && !rule->users.count)
         report_warn(
             rb->b->report, at,
             "visitors of every inbound may reach this portal: name an inboundTag or a user");
@@ -260,7 +261,9 @@ static void target_build(struct rule_build *rb, const struct node *at, const str
         if (keys->balancer_tag)
             report_warn(r, keys->balancer_tag, "has no effect: outboundTag decides");
     } else if (keys->balancer_tag && !node_is_empty(keys->balancer_tag)) {
-        report_error(r, keys->balancer_tag, "v2c has no balancers yet");
+        rb->rule.balancer = balancer_named(rb->b, keys->balancer_tag);
+        if (rb->rule.balancer)
+            check_portal_rule(rb, at);
     } else {
         report_error(r, at, "neither outboundTag nor balancerTag is specified in routing rule");
     }
@@ -310,6 +313,7 @@ void routing_conf_build(struct build *b, const struct node *at)
     struct rules *rules = &b->config->rules;
     fields_read(b->report, at, routing_fields, &keys);
     fields_read(b->report, keys.settings, settings_fields, &old);
+    balancers_conf_build(b, keys.balancers);
     value_objects(b->report, b->scratch, keys.rules, &nodes);
     value_objects(b->report, b->scratch, old.rules, &nodes);
     if (nodes.count == 0)

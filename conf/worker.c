@@ -191,6 +191,7 @@ static void change_outbounds(struct worker *w, const struct plan *p)
     w->dispatcher.rules = &c->rules;
     w->dispatcher.outbounds = w->next.outbounds;
     w->dispatcher.count = c->outbound_count;
+    w->dispatcher.balancers = &c->balancers;
     w->dispatcher.fallback = c->has_default ? w->next.outbounds[0] : NULL;
 }
 

@@ -13,9 +13,6 @@ enum {
     EJECTIONS_MAX = 5,        /* that lengthen the next one */
 };
 
-/* From the best to the worst place for a new stream; the fewer streams the better within a class. */
-enum { CLASS_GOOD, CLASS_STALLED, CLASS_EJECTED, CLASS_DRAINING, CLASS_SILENT };
-
 static const double BEAT = 2; /* seconds between control messages, V2Ray's */
 static const double EJECT =
     5; /* seconds of a first ejection; each that follows lasts twice as long */
@@ -244,6 +241,7 @@ static void on_silence(struct mux *m)
     }
     carrier_cast_doubt(c);
     portal_rescue(c->portal, c);
+    loop_ready(c->portal->out.loop, &c->portal->weigh);
 }
 
 /* --- life --- */

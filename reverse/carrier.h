@@ -42,6 +42,9 @@ struct carrier {
     double full_until;    /* the same: it had no room for a stream */
 };
 
+/* From the best to the worst place for a new stream; the fewer streams the better within a class. */
+enum { CLASS_GOOD, CLASS_STALLED, CLASS_EJECTED, CLASS_DRAINING, CLASS_SILENT };
+
 /* A carrier for a flow that is allowed to be one; false: no memory, nothing happened. */
 bool carrier_new(struct portal *p, struct flow *f);
 /* Whoever opens streams shall do it elsewhere, for this reason; what is open goes on. */

@@ -92,6 +92,13 @@ static bool portal_busy(const struct outbound *out)
     return p->waiting_count > 0;
 }
 
+/* Some loop has a carrier that takes streams and is not silent. */
+static bool portal_alive(const struct outbound *out)
+{
+    const struct portal *p = container_of(out, struct portal, out);
+    return shards_have(p->shard->all, CLASS_SILENT * LOAD_CLASS);
+}
+
 static void portal_free(struct outbound *out)
 {
     struct portal *p = container_of(out, struct portal, out);
@@ -108,8 +115,11 @@ static void portal_free(struct outbound *out)
     free(p);
 }
 
-static const struct outbound_ops portal_ops = {
-    .open = portal_open, .drain = portal_drain, .busy = portal_busy, .free = portal_free};
+static const struct outbound_ops portal_ops = {.open = portal_open,
+                                               .drain = portal_drain,
+                                               .busy = portal_busy,
+                                               .alive = portal_alive,
+                                               .free = portal_free};
 
 static void normal_name(char out[ADDR_NAME_MAX + 1], const char *name)
 {

@@ -70,6 +70,14 @@ struct shard *shard_better(const struct shard *s, unsigned load)
     return best;
 }
 
+bool shards_have(const struct portal_shards *all, unsigned load)
+{
+    for (unsigned i = 0; i < all->count; i++)
+        if (atomic_load_explicit(&all->at[i].load, memory_order_relaxed) < load)
+            return true;
+    return false;
+}
+
 void shard_expect(struct shard *s)
 {
     atomic_fetch_add(&s->load, 1);

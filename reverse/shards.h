@@ -33,6 +33,8 @@ void shard_leave(struct shard *s);
 void shard_publish(struct shard *s, unsigned load);
 /* The one with a clearly better place than `load` here: it has a better class, or fewer streams. NULL: stay. */
 struct shard *shard_better(const struct shard *s, unsigned load);
+/* On any loop: one of them has a place that is better than this load. */
+bool shards_have(const struct portal_shards *all, unsigned load);
 /* On any loop: a visitor goes there, and others shall know before it arrives. Forgotten at the next
  * shard_publish(). */
 void shard_expect(struct shard *s);

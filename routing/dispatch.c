@@ -22,12 +22,32 @@ static void dispatch_refuse(struct flow *f, const char *reason)
     flow_refuse(f, &why);
 }
 
+/* NULL: and the flow is refused. */
+static struct outbound *dispatch_balance(struct dispatcher *d, struct flow *f,
+                                         const struct balancer *b)
+{
+    struct outbound *out = balance_choose(b, d->outbounds);
+    if (out)
+        return out;
+    if (log_allowed(&d->refused, (int64_t)loop_now(d->loop), 2))
+        log_warn("balancer \"%s\": no outbound is alive and there is no fallbackTag; flows are "
+                 "refused",
+                 b->tag);
+    dispatch_refuse(f, "none of the balancer's outbounds is alive");
+    return NULL;
+}
+
+/* NULL: and the flow is refused. */
 static struct outbound *dispatch_choose(struct dispatcher *d, struct flow *f)
 {
     char name[ADDR_NAME_MAX + 1];
     struct query q = query_of(&f->meta, name);
     const struct rule *r = rules_match(d->rules, &q);
     f->meta.by_rule = r != NULL;
+    if (r && r->balancer)
+        return dispatch_balance(d, f, r->balancer);
+    if (!r && !d->fallback)
+        dispatch_refuse(f, "no rule matches and there is no default outbound");
     return r ? d->outbounds[r->outbound] : d->fallback;
 }
 
@@ -45,8 +65,6 @@ void dispatch(struct dispatcher *d, struct flow *f)
     struct outbound *out = asks_for_mux(&f->meta) ? d->mux : dispatch_choose(d, f);
     if (out)
         dispatch_open(f, out);
-    else
-        dispatch_refuse(f, "no rule matches and there is no default outbound");
 }
 
 void dispatch_to(struct dispatcher *d, struct flow *f, size_t outbound)

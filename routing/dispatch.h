@@ -4,7 +4,9 @@
 #define V2C_ROUTING_DISPATCH_H
 
 #include "core/flow.h"
+#include "core/log.h"
 #include "core/outbound.h"
+#include "routing/balance.h"
 #include "routing/rule.h"
 
 struct dispatcher {
@@ -12,7 +14,9 @@ struct dispatcher {
     const struct rules *rules;
     struct outbound **outbounds; /* as the rules number them */
     size_t count;
+    const struct balancers *balancers;
     struct outbound *fallback; /* NULL: what no rule matches is refused */
+    struct log_limit refused;  /* what balancers could give to nobody */
     struct outbound *mux;      /* takes requests of authenticated users for the Mux.Cool name */
 };
 

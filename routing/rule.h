@@ -21,6 +21,7 @@ struct rule {
     struct port_set ports, source_ports;    /* count 0: any */
     unsigned networks;                      /* mask of enum net; 0: any */
     size_t outbound;                        /* index into the config's outbounds */
+    const struct balancer *balancer;        /* chooses the outbound instead; NULL: none */
 };
 
 struct rules {

@@ -160,6 +160,37 @@ static void an_outbound_that_is_named_needs_no_rule(void **state)
     }
 }
 
+/* Not even the default: it may lead somewhere else. */
+static void a_balancer_with_nobody_alive_refuses(void **state)
+{
+    (void)state;
+    struct junction j;
+    const size_t candidates[] = {1};
+    junction_open(&j);
+    struct balancer b = {.tag = "b", .outbounds = candidates, .count = 1};
+    b.state = balance_state_new();
+    j.rule.balancer = &b;
+    j.outs[1].out.health = health_new();
+    health_failed(j.outs[1].out.health, "no route", 1);
+    junction_send(&j, &(struct meta){.net = NET_TCP, .inbound_tag = "door"});
+    rig_turn(&j.rig);
+    assert_true(j.in.left && j.in.failed);
+    assert_non_null(strstr(j.in.why, "none of the balancer's outbounds is alive"));
+    assert_int_equal(j.outs[0].count + j.outs[1].count, 0);
+    health_unref(j.outs[1].out.health);
+    junction_close(&j);
+
+    junction_open(&j);
+    j.rule.balancer = &b;
+    j.rule.outbound = 0;
+    struct flow *f = junction_send(&j, &(struct meta){.net = NET_TCP, .inbound_tag = "door"});
+    assert_int_equal(j.outs[1].count, 1);
+    assert_string_equal(f->meta.outbound_tag, "second");
+    assert_true(f->meta.by_rule);
+    junction_close(&j);
+    balance_state_unref(b.state);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +200,7 @@ int main(void)
         cmocka_unit_test(without_a_default_it_is_refused),
         cmocka_unit_test(the_mux_name_is_for_users_only),
         cmocka_unit_test(an_outbound_that_is_named_needs_no_rule),
+        cmocka_unit_test(a_balancer_with_nobody_alive_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
