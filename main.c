@@ -112,9 +112,9 @@ static void args_default(struct args *a)
     }
 }
 
-static struct config *load(struct args *a, int argc, char **argv, FILE *report)
+static struct config *load(struct args *a, int argc, char **argv, bool lint, FILE *report)
 {
-    *a = (struct args){.source = {.files = a->files}};
+    *a = (struct args){.source = {.files = a->files, .lint = lint}};
     for (int i = 0; i < argc; i++) {
         if (args_parse_one(a, argv, &i))
             continue;
@@ -162,7 +162,7 @@ static int command_run(int argc, char **argv)
 {
     struct err e;
     struct args a;
-    struct config *c = load(&a, argc, argv, stderr);
+    struct config *c = load(&a, argc, argv, false, stderr);
     if (!c)
         return EXIT_CONFIG;
     if (log_open(&c->log, &e) < 0) {
@@ -180,7 +180,7 @@ static int command_run(int argc, char **argv)
 static int command_test(int argc, char **argv)
 {
     struct args a;
-    struct config *c = load(&a, argc, argv, stdout);
+    struct config *c = load(&a, argc, argv, true, stdout);
     if (!c)
         return EXIT_CONFIG;
     printf("Configuration OK.\n");

@@ -3,6 +3,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "conf/lint.h"
+
 const char *build_text(struct build *b, const char *text)
 {
     const char *copy = keep_text(b->config->keep, text);
@@ -178,5 +180,7 @@ bool compile(struct build *b, const struct root *root)
     routing_conf_build(b, root->routing);
     if (root->inbounds.count == 0 && bridges.count == 0 && b->report->errors == 0)
         report_warn(b->report, root->at, "nothing to do: neither inbounds nor bridges");
+    if (b->lint && b->report->errors == 0)
+        lint(b, root);
     return !b->scratch->failed && !b->config->strings->failed && !keep_failed(b->config->keep);
 }

@@ -12,6 +12,7 @@ struct build {
     struct config *config;
     struct report *report;
     struct arena *scratch; /* lives as long as the nodes */
+    bool lint;             /* warn of what is valid and bites */
     bool partial;          /* a file could not be read: what is missing may stand there */
     bool stats;            /* the counters of tags and users exist */
     bool inbound_up, inbound_down, outbound_up, outbound_down; /* policy.system */

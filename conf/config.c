@@ -16,6 +16,7 @@ struct load {
     const struct config *before;
     unsigned read; /* files tried so far */
     bool partial;  /* one of them is missing from root */
+    bool lint;
     struct root root;
 };
 
@@ -186,6 +187,7 @@ static struct config *load_compile(struct load *l)
         .report = &l->report,
         .scratch = l->scratch,
         .partial = l->partial,
+        .lint = l->lint,
     };
     bool enough = c && (!l->root.at || compile(&b, &l->root));
     if (!enough || l->scratch->failed)
@@ -209,7 +211,7 @@ static void load_fini(struct load *l)
 struct config *config_load(const struct config_source *src, const struct config *before,
                            FILE *report)
 {
-    struct load l = {.scratch = arena_new(), .before = before};
+    struct load l = {.scratch = arena_new(), .before = before, .lint = src->lint};
     struct config *c = NULL;
     report_init(&l.report, src->strict);
     if (l.scratch) {

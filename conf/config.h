@@ -113,6 +113,7 @@ struct config_source {  /* what the command line named, in order */
     size_t file_count;
     const char *dir; /* NULL: none; its *.json follow the files, sorted by name */
     bool strict;     /* warnings are errors */
+    bool lint;       /* also warn of what is valid and bites people: conf/lint.h */
 };
 
 /* Reads, merges, checks and compiles. Every error and warning goes to `report`, one line each:

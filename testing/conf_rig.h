@@ -34,7 +34,7 @@ static inline struct run run_file(const char *path)
 }
 
 /* The text becomes a file without a name on disk; its messages begin with that path. */
-static inline struct run run_bytes(const char *text, size_t len, bool strict)
+static inline struct run run_bytes_with(const char *text, size_t len, struct config_source how)
 {
     char path[64];
     const char *name = path;
@@ -43,9 +43,16 @@ static inline struct run run_bytes(const char *text, size_t len, bool strict)
     assert_int_equal(write(fd, text, len), len);
     assert_int_equal(fchmod(fd, 0600), 0);
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    struct run r = run_source(&(struct config_source){&name, 1, NULL, strict});
+    how.files = &name;
+    how.file_count = 1;
+    struct run r = run_source(&how);
     close(fd);
     return r;
+}
+
+static inline struct run run_bytes(const char *text, size_t len, bool strict)
+{
+    return run_bytes_with(text, len, (struct config_source){.strict = strict});
 }
 
 static inline struct run run_text(const char *text)
