@@ -576,7 +576,8 @@ static void strict_asks_for_private_files_too(void **state)
     assert_int_equal(write(fd, manual_portal, strlen(manual_portal)), strlen(manual_portal));
     for (int mode = 0600; mode <= 0644; mode += 044) {
         assert_int_equal(fchmod(fd, (mode_t)mode), 0);
-        struct run r = run_source(&(struct config_source){&name, 1, NULL, true});
+        struct run r =
+            run_source(&(struct config_source){.files = &name, .file_count = 1, .strict = true});
         assert_int_equal(r.config != NULL, mode == 0600);
         assert_int_equal(run_count(&r, "may read these ids"), mode != 0600);
         run_free(&r);
