@@ -59,6 +59,7 @@ struct outbound_conf {
     const struct traffic *traffic;
     struct digest digest;
     struct carriage *carriage; /* NULL: plain tcp */
+    unsigned mux; /* streams at once on one connection; 0: each has a connection of its own */
     union {
         struct freedom_conf freedom;
         struct blackhole_conf blackhole;

@@ -4,9 +4,10 @@
 #include "proxy/vmess_inbound.h"
 #include "proxy/vmess_outbound.h"
 #include "reverse/bridge.h"
+#include "reverse/muxed.h"
 #include "reverse/portal.h"
 
-struct outbound *outbound_make(struct worker *w, const struct generation *g, size_t i)
+static struct outbound *outbound_make_one(struct worker *w, const struct generation *g, size_t i)
 {
     const struct outbound_conf *o = &g->config->outbounds[i];
     struct loop *l = &w->loop;
@@ -25,7 +26,30 @@ struct outbound *outbound_make(struct worker *w, const struct generation *g, siz
     return NULL;
 }
 
-void outbound_adopt(struct outbound *out, const struct outbound_conf *o)
+/* With mux it wraps the one that dials. */
+struct outbound *outbound_make(struct worker *w, const struct generation *g, size_t i)
+{
+    const struct outbound_conf *o = &g->config->outbounds[i];
+    struct outbound *inner = outbound_make_one(w, g, i);
+    if (!inner || !o->mux)
+        return inner;
+    struct outbound *out = muxed_new(inner, o->mux, config_policy(g->config, 0));
+    if (!out)
+        inner->ops->free(inner);
+    return out;
+}
+
+void outbound_settle(struct worker *w, struct outbound *out, const struct outbound_conf *o)
+{
+    struct outbound *dials = o->mux ? muxed_inner(out) : out;
+    out->policy = o->policy;
+    dials->policy = o->policy;
+    dials->carriage = o->carriage;
+    dials->via = o->via;
+    dials->dispatcher = &w->dispatcher;
+}
+
+static void outbound_adopt_one(struct outbound *out, const struct outbound_conf *o)
 {
     switch (o->kind) {
     case OUT_FREEDOM:
@@ -43,6 +67,13 @@ void outbound_adopt(struct outbound *out, const struct outbound_conf *o)
     case OUT_API: /* shows what its worker has */
         break;
     }
+}
+
+void outbound_adopt(struct outbound *out, const struct config *c, const struct outbound_conf *o)
+{
+    if (o->mux)
+        muxed_adopt(out, config_policy(c, 0));
+    outbound_adopt_one(o->mux ? muxed_inner(out) : out, o);
 }
 
 struct inbound *inbound_make(struct worker *w, const struct generation *g, size_t n)

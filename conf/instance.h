@@ -8,7 +8,9 @@
 /* NULL: out of memory. */
 struct outbound *outbound_make(struct worker *w, const struct generation *g, size_t i);
 /* The settings of another configuration that says the same. */
-void outbound_adopt(struct outbound *out, const struct outbound_conf *o);
+void outbound_adopt(struct outbound *out, const struct config *c, const struct outbound_conf *o);
+/* What it has of its configuration besides its protocol's settings: new ones, too. */
+void outbound_settle(struct worker *w, struct outbound *out, const struct outbound_conf *o);
 
 /* Not listening. NULL: out of memory. */
 struct inbound *inbound_make(struct worker *w, const struct generation *g, size_t n);

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "conf/compile.h"
+#include "reverse/muxed.h"
 
 struct outbound_keys {
     const char *tag;
@@ -34,7 +35,7 @@ static const struct field_name protocol_names[] = {
 
 const struct field mux_fields[] = {
     FIELD_BOOL("enabled", struct mux_keys, enabled, false),
-    FIELD_NUMBER("concurrency", struct mux_keys, concurrency, INT16_MIN, INT32_MAX, 8),
+    FIELD_NUMBER("concurrency", struct mux_keys, concurrency, INT16_MIN, INT32_MAX, MUXED_STREAMS),
     FIELD_IGNORED("xudpConcurrency"),
     FIELD_IGNORED("xudpProxyUDP443"),
     FIELD_END,
@@ -53,17 +54,25 @@ const struct field outbound_fields[] = {
     FIELD_END,
 };
 
+/* Of these protocols a server can be one that knows the Mux.Cool name. */
+static bool may_mux(int kind)
+{
+    return kind == OUT_VMESS;
+}
+
 /* A concurrency below 0 turns mux off whatever "enabled" says. */
-static void mux_check(struct build *b, const struct node *at)
+static void mux_build(struct build *b, const struct node *at, int kind, struct outbound_conf *out)
 {
     struct mux_keys keys;
     if (!at || !fields_read(b->report, at, mux_fields, &keys))
         return;
-    if (keys.concurrency > 1024)
-        report_error(b->report, at, "invalid mux concurrency: %lld: want at most 1024",
-                     (long long)keys.concurrency);
+    if (keys.concurrency > MUXED_STREAMS_MAX)
+        report_error(b->report, at, "invalid mux concurrency: %lld: want at most %d",
+                     (long long)keys.concurrency, MUXED_STREAMS_MAX);
+    else if (keys.enabled && keys.concurrency >= 0 && kind >= 0 && !may_mux(kind))
+        report_error(b->report, at, "this protocol has no server that knows mux: leave it out");
     else if (keys.enabled && keys.concurrency >= 0)
-        report_error(b->report, at, "v2c has no mux on outbounds yet");
+        out->mux = keys.concurrency ? (unsigned)keys.concurrency : MUXED_STREAMS;
 }
 
 static void send_through_build(struct build *b, const struct node *at, const struct addr **from)
@@ -110,9 +119,9 @@ void outbound_conf_build(struct build *b, const struct node *at, struct outbound
     out->traffic = build_kept_traffic(b, "outbound", out->tag, b->outbound_up, b->outbound_down);
     send_through_build(b, keys.send_through, &out->send_through);
     stream_conf_check(b, keys.stream);
-    mux_check(b, keys.mux);
     chain_conf_build(b, keys.proxy, out);
     int kind = protocol_of(b, at, keys.protocol);
+    mux_build(b, keys.mux, kind, out);
     out->kind = kind < 0 ? OUT_BLACKHOLE : (enum outbound_kind)kind;
     if (kind == OUT_FREEDOM)
         freedom_conf_build(b, keys.settings, out);

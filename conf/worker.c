@@ -182,11 +182,8 @@ static void change_outbounds(struct worker *w, const struct plan *p)
     for (size_t i = 0; i < c->outbound_count; i++) {
         struct outbound *out = w->next.outbounds[i];
         if (p->outbounds[i] != PLAN_NEW)
-            outbound_adopt(out, &c->outbounds[i]);
-        out->policy = c->outbounds[i].policy;
-        out->carriage = c->outbounds[i].carriage;
-        out->via = c->outbounds[i].via;
-        out->dispatcher = &w->dispatcher;
+            outbound_adopt(out, c, &c->outbounds[i]);
+        outbound_settle(w, out, &c->outbounds[i]);
     }
     w->dispatcher.rules = &c->rules;
     w->dispatcher.outbounds = w->next.outbounds;

@@ -19,6 +19,7 @@ void mux_init(struct mux *m, const struct mux_ops *ops, bool client, const struc
                       .traffic = traffic,
                       .sessions_slot = sessions_slot,
                       .control_id = -1,
+                      .offers = LINK_FEATURES,
                       .datagram_max = OLD_DATAGRAM_MAX};
 }
 
@@ -42,7 +43,7 @@ void mux_start(struct mux *m)
     struct link_item hello = {.type = LINK_HELLO,
                               .hello = {.version = LINK_VERSION,
                                         .datagram_max = BUF_DATA,
-                                        .features = LINK_FEATURES,
+                                        .features = m->offers,
                                         .window = WINDOW_FIRST,
                                         .streams = MUX_STREAMS_MAX,
                                         .shard = m->shard,

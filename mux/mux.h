@@ -69,7 +69,8 @@ struct mux {
     bool said_hello;
     bool is_v2c;                   /* the peer said HELLO: */
     struct link_hello hello;       /* this */
-    uint16_t features;             /* enum link_feature: what both sides have */
+    uint16_t offers;               /* enum link_feature: what this side has, to be said in HELLO */
+    uint16_t features;             /* ... and what both sides have */
     uint16_t datagram_max;         /* towards the peer */
     uint8_t shard, shards;         /* of ours, to be said in HELLO; 0: nothing is said */
     uint64_t instance;             /* the same */
@@ -107,7 +108,7 @@ struct mux {
 };
 
 /* Memory of the owner. Joins nothing: the owner gives m->end its seat with mux_end_ops, then calls
- * mux_start(), which says HELLO and watches over the link. */
+ * mux_start(), which says HELLO and watches over the link. Who does not call it says HELLO once the peer has. */
 void mux_init(struct mux *m, const struct mux_ops *ops, bool client, const struct traffic *traffic,
               int sessions_slot);
 void mux_start(struct mux *m);

@@ -20,7 +20,9 @@ static void hear_hello(struct mux *m, const struct link_hello *h)
         return;
     m->is_v2c = true;
     m->hello = *h;
-    m->features = m->said_hello ? h->features & LINK_FEATURES : 0;
+    if (!m->said_hello)
+        mux_start(m);
+    m->features = h->features & m->offers;
     if (h->datagram_max > m->datagram_max)
         m->datagram_max = h->datagram_max < BUF_DATA ? h->datagram_max : BUF_DATA;
     for (struct mux_session *s = session_next(m, 0); s; s = session_next(m, s->id + 1u)) {

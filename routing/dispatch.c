@@ -5,9 +5,6 @@
 
 #include "core/log.h"
 
-/* The destination by which a client asks for many streams on one connection. */
-static const char MUX_NAME[] = "v1.mux.cool";
-
 bool asks_for_mux(const struct meta *m)
 {
     return m->user && m->net == NET_TCP && m->target.type == ADDR_NAME &&

@@ -20,6 +20,9 @@ struct dispatcher {
     struct outbound *mux;      /* takes requests of authenticated users for the Mux.Cool name */
 };
 
+/* The destination by which a client asks for many streams on one connection. */
+#define MUX_NAME "v1.mux.cool"
+
 /* An authenticated client asks for many streams on one connection. */
 bool asks_for_mux(const struct meta *m);
 

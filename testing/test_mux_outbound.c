@@ -119,26 +119,56 @@ static void a_carrier_within_a_carrier_is_refused(void **state)
     assert_int_equal(t->target_count, 0);
 }
 
-/* Whoever says HELLO where none was said has not read the rules; nothing is said that needs it. */
-static void a_client_that_says_hello_is_served_the_old_way(void **state)
+/* The next frame is a link message with this item. */
+static struct link_item next_item(struct far *wire)
+{
+    struct mux_frame f;
+    struct link_item i;
+    const uint8_t *data;
+    assert_true(far_next_frame(wire, &f, &data));
+    assert_int_equal(f.status, MUX_KEEPALIVE);
+    struct cursor c = cur_of(data, f.data_len);
+    assert_true(link_read_magic(&c) && link_read(&c, &i));
+    return i;
+}
+
+static void a_client_that_says_hello_is_answered_with_one_and_has_its_windows(void **state)
 {
     struct test *t = *state;
     struct far *wire = client_comes(t, "v1.mux.cool", &user);
     struct mux_frame f;
     const uint8_t *data;
-    far_say_features(wire, LINK_FEATURES, 1);
-    far_say_item(wire, &(struct link_item){.type = LINK_GOAWAY});
+    far_say_features(wire, LINK_FEATURES, 3);
     say_new(wire, 1, "a.example");
     say_new(wire, 2, "v1.mux.cool");
     rig_turn(&t->rig);
     assert_int_equal(t->target_count, 1);
+    struct link_item hello = next_item(wire), refused = next_item(wire);
+    assert_int_equal(hello.type, LINK_HELLO);
+    assert_int_equal(refused.type, LINK_REFUSED);
+    assert_int_equal(refused.refusal, REFUSED_RULES);
     far_say(t->targets[0], "hello", 5); /* more than the window */
     rig_turn(&t->rig);
     assert_true(far_next_frame(wire, &f, &data));
-    assert_true(f.status == MUX_END && f.option == MUX_ERROR && f.id == 2);
-    assert_true(far_next_frame(wire, &f, &data));
-    assert_true(f.status == MUX_KEEP && f.id == 1 && f.data_len == 5);
+    assert_true(f.status == MUX_KEEP && f.id == 1 && f.data_len == 3);
+    assert_int_equal(next_item(wire).type, LINK_BLOCKED);
     assert_false(far_next_frame(wire, &f, &data));
+}
+
+/* Rules by source would believe it. */
+static void a_client_cannot_say_where_its_streams_come_from(void **state)
+{
+    struct test *t = *state;
+    struct far *wire = client_comes(t, "v1.mux.cool", &user);
+    far_say_features(wire, LINK_FEATURES, 1000);
+    struct mux_frame f = {.id = 1, .status = MUX_NEW, .net = NET_TCP};
+    f.target = (struct addr){.type = ADDR_IPV4, .port = 80, .ip = {192, 0, 2, 9}};
+    f.source = (struct addr){.type = ADDR_IPV4, .port = 7, .ip = {10, 0, 0, 1}};
+    far_say_frame(wire, &f, NULL);
+    rig_turn(&t->rig);
+    assert_int_equal(t->target_count, 1);
+    assert_true(addr_equal(&t->targets[0]->flow->meta.source, &wire->flow->meta.source));
+    assert_false(next_item(wire).hello.features & LINK_ORIGIN);
 }
 
 static void without_a_user_the_name_is_a_name(void **state)
@@ -167,7 +197,8 @@ int main(void)
         LAW(each_stream_is_dispatched_as_the_clients_own),
         LAW(nothing_is_said_before_the_client_is_answered),
         LAW(a_carrier_within_a_carrier_is_refused),
-        LAW(a_client_that_says_hello_is_served_the_old_way),
+        LAW(a_client_that_says_hello_is_answered_with_one_and_has_its_windows),
+        LAW(a_client_cannot_say_where_its_streams_come_from),
         LAW(without_a_user_the_name_is_a_name),
         LAW(the_streams_of_a_lost_client_are_reset),
     };
