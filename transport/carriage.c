@@ -2,7 +2,11 @@
 
 #include <stdlib.h>
 
+#include "transport/forged.h"
+#include "transport/proxy_in.h"
 #include "transport/stream.h"
+#include "transport/upgrade.h"
+#include "transport/ws.h"
 
 struct carriage *carriage_new(void)
 {
@@ -30,15 +34,36 @@ bool carriage_is_plain(const struct carriage *c)
     return !c || (!c->tls && !c->ws && !c->upgrade && !c->forged && !c->takes_proxy);
 }
 
+/* Takes l, which is NULL when memory is out. */
+static int put(struct stream *s, struct layer *l, struct err *e)
+{
+    if (l && stream_put_layer(s, l) == 0)
+        return 0;
+    return err_set(e, ENOMEM, "out of memory");
+}
+
 int carriage_dialled(struct stream *s, const struct carriage *c, const struct addr *to,
                      struct err *e)
 {
-    (void)s, (void)c, (void)to, (void)e;
+    bool tls = c->tls;
+    if (c->ws)
+        return put(s, ws_client_new(c->ws, to, tls), e);
+    if (c->upgrade)
+        return put(s, upgrade_client_new(c->upgrade, to, tls), e);
+    if (c->forged)
+        return put(s, forged_client_new(c->forged), e);
     return 0;
 }
 
 int carriage_accepted(struct stream *s, const struct carriage *c, struct err *e)
 {
-    (void)s, (void)c, (void)e;
+    if (c->takes_proxy && put(s, proxy_in_new(), e) < 0)
+        return -1;
+    if (c->ws)
+        return put(s, ws_server_new(c->ws), e);
+    if (c->upgrade)
+        return put(s, upgrade_server_new(c->upgrade), e);
+    if (c->forged)
+        return put(s, forged_server_new(c->forged), e);
     return 0;
 }

@@ -43,6 +43,11 @@ void layer_fail(struct layer *l, const struct err *why)
         k->why = *why;
 }
 
+void layer_greet_again(struct layer *l)
+{
+    l->stream->stack->greets = l;
+}
+
 void layer_event(struct layer *l, bool readable, bool writable)
 {
     stack_event(l->stream->stack, readable, writable);
