@@ -232,7 +232,7 @@ const char *side_why(const struct side *s, struct err *e)
 struct tls_conf *conf_new(const struct tls_settings *s, const struct tls_source *sources,
                           size_t count)
 {
-    struct tls_material *m[8];
+    struct tls_material *m[8] = {0};
     struct err e = {0};
     for (size_t i = 0; i < count; i++) {
         m[i] = tls_material_load(&sources[i], &e);
