@@ -67,7 +67,11 @@ void vmess_out_conf_build(struct build *b, const struct node *at, const struct n
                           struct outbound_conf *out);
 void freedom_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);
 void blackhole_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);
-void stream_conf_check(struct build *b, const struct node *at);
+/* How the bytes of an inbound (server) or outbound travel; NULL: plain tcp, or a mistake. */
+struct carriage *stream_conf_build(struct build *b, const struct node *at, bool server);
+/* tlsSettings, which may be NULL, of this owner. only: the one protocol that alpn may name, NULL: any. NULL: a mistake. */
+struct tls_conf *tls_conf_build(struct build *b, const struct node *at, const struct node *owner,
+                                bool server, const char *only);
 
 /* The kept copy of a text, no secret. Never NULL; "" when memory is out, which is remembered. */
 const char *build_text(struct build *b, const char *text);
@@ -88,8 +92,8 @@ extern const struct field log_fields[], policy_fields[], policy_level_fields[],
     policy_system_fields[], inbound_fields[], dokodemo_fields[], vmess_in_fields[],
     vmess_client_fields[], outbound_fields[], freedom_fields[], blackhole_fields[],
     blackhole_response_fields[], vmess_out_fields[], vmess_server_fields[], vmess_user_fields[],
-    mux_fields[], chain_fields[], stream_fields[], tcp_fields[], tcp_header_fields[], api_fields[],
-    reverse_fields[], bridge_fields[], portal_fields[], routing_fields[], rule_fields[],
-    balancer_fields[];
+    mux_fields[], chain_fields[], stream_fields[], tcp_fields[], tcp_header_fields[], tls_fields[],
+    tls_certificate_fields[], api_fields[], reverse_fields[], bridge_fields[], portal_fields[],
+    routing_fields[], rule_fields[], balancer_fields[];
 
 #endif

@@ -94,7 +94,7 @@ void inbound_conf_build(struct build *b, const struct node *at, struct inbound_c
     in->traffic = build_kept_traffic(b, "inbound", in->tag, b->inbound_up, b->inbound_down);
     listen_build(b, keys.listen, &in->listen);
     ports_build(b, at, &keys, in);
-    stream_conf_check(b, keys.stream);
+    in->carriage = stream_conf_build(b, keys.stream, true);
     int kind = NAME_DEFAULT;
     if (keys.protocol)
         kind = value_name(b->report, keys.protocol, protocol_names,

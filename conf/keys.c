@@ -30,6 +30,8 @@ static const struct key_object key_objects[] = {
     {"streamSettings", stream_fields},
     {"streamSettings.tcpSettings", tcp_fields},
     {"streamSettings.tcpSettings.header", tcp_header_fields},
+    {"streamSettings.tlsSettings", tls_fields},
+    {"streamSettings.tlsSettings.certificates[]", tls_certificate_fields},
     {"api", api_fields},
     {"reverse", reverse_fields},
     {"reverse.bridges[]", bridge_fields},

@@ -118,7 +118,7 @@ void outbound_conf_build(struct build *b, const struct node *at, struct outbound
     outbound_conf_init(b, at, keys.tag, out);
     out->traffic = build_kept_traffic(b, "outbound", out->tag, b->outbound_up, b->outbound_down);
     send_through_build(b, keys.send_through, &out->send_through);
-    stream_conf_check(b, keys.stream);
+    out->carriage = stream_conf_build(b, keys.stream, false);
     chain_conf_build(b, keys.proxy, out);
     int kind = protocol_of(b, at, keys.protocol);
     mux_build(b, keys.mux, kind, out);

@@ -2,8 +2,10 @@
 
 #include "conf/compile.h"
 
+enum { SECURITY_NONE, SECURITY_TLS };
+
 struct stream_keys {
-    const struct node *network, *security, *tcp, *raw;
+    const struct node *network, *security, *tcp, *raw, *tls;
 };
 
 struct tcp_keys {
@@ -36,9 +38,9 @@ static const struct field_name network_names[] = {
 };
 
 static const struct field_name security_names[] = {
-    {"none", 0},
-    {"", 0},
-    {"tls", NAME_LATER},
+    {"none", SECURITY_NONE},
+    {"", SECURITY_NONE},
+    {"tls", SECURITY_TLS},
     {"xtls", NAME_LATER},
     {"utls", NAME_LATER},
     {"reality", NAME_LATER},
@@ -109,7 +111,7 @@ const struct field stream_fields[] = {
     FIELD_IGNORED("xhttpSettings"),
     FIELD_IGNORED("splithttpSettings"),
     FIELD_IGNORED("hysteriaSettings"),
-    FIELD_IGNORED("tlsSettings"),
+    FIELD_NODE("tlsSettings", struct stream_keys, tls, "object"),
     FIELD_IGNORED("xtlsSettings"),
     FIELD_IGNORED("utlsSettings"),
     FIELD_IGNORED("realitySettings"),
@@ -150,7 +152,8 @@ static void warn_unused(struct build *b, const struct node *at)
 {
     for (const struct node *n = at->first; n; n = n->next) {
         for (const struct field *f = stream_fields; f->key; f++) {
-            if (f->type != FIELD_TYPE_IGNORED || strcasecmp(f->key, n->key) != 0)
+            bool chosen = f->type != FIELD_TYPE_IGNORED && strcmp(f->key, "tlsSettings") != 0;
+            if (chosen || strcasecmp(f->key, n->key) != 0)
                 continue;
             if (!node_is_empty(n))
                 report_warn_key(b->report, n, "has no effect: network is tcp, security is none");
@@ -158,12 +161,23 @@ static void warn_unused(struct build *b, const struct node *at)
     }
 }
 
-void stream_conf_check(struct build *b, const struct node *at)
+static struct carriage *carriage_build(struct build *b, const struct node *at,
+                                       const struct stream_keys *keys, bool server)
+{
+    struct carriage *c = carriage_new();
+    if (c)
+        c->tls = tls_conf_build(b, keys->tls, at, server, NULL);
+    else
+        b->scratch->failed = true;
+    return c;
+}
+
+struct carriage *stream_conf_build(struct build *b, const struct node *at, bool server)
 {
     struct stream_keys keys;
     int network = 0, security = 0;
     if (!at || !fields_read(b->report, at, stream_fields, &keys))
-        return;
+        return NULL;
     if (keys.network)
         network = value_name(b->report, keys.network, network_names,
                              "Config: unknown transport protocol", "transport");
@@ -172,8 +186,9 @@ void stream_conf_check(struct build *b, const struct node *at)
                               "unknown security, V2Ray would send in the clear", "security");
     tcp_check(b, keys.tcp);
     tcp_check(b, keys.raw);
-    if (network == 0 && security == 0)
+    if (network == 0 && security == SECURITY_NONE)
         warn_unused(b, at);
+    return security == SECURITY_TLS ? carriage_build(b, at, &keys, server) : NULL;
 }
 
 /* Defaults for streams that leave their settings out; only those of tcp can take effect. */
