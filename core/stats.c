@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static const struct stat_info fixed[] = {
 #define STAT(name, kind, help) {#name, help, kind},
@@ -15,38 +16,30 @@ static enum stat_kind stat_kind_of(const char *name)
     return strstr(name, ">>>traffic>>>") ? STAT_COUNTER : STAT_GAUGE;
 }
 
-static int stats_grow(struct stats *s)
+/* Address space, not memory: what is added never moves what is there. */
+static struct stat_info *info_new(void)
 {
-    if (s->count < s->room)
-        return 0;
-    unsigned room = s->count * 2 + 16;
-    struct stat_info *info = realloc(s->info, room * sizeof *info);
-    if (!info)
-        return -1;
-    s->info = info;
-    s->room = room;
-    return 0;
+    void *mem = mmap(NULL, STATS_MAX * sizeof(struct stat_info), PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return mem == MAP_FAILED ? NULL : mem;
 }
 
 static int stats_add(struct stats *s, const char *name)
 {
-    if (s->count >= STATS_MAX || stats_grow(s) < 0)
-        return -1;
-    char *own = strdup(name);
+    char *own = s->count < STATS_MAX ? strdup(name) : NULL;
     if (!own)
         return -1;
     s->info[s->count] = (struct stat_info){.name = own, .kind = stat_kind_of(name)};
-    return (int)s->count++;
+    return (int)s->count++; /* from here on others see it */
 }
 
 int stats_init(struct stats *s, const struct stats *before)
 {
-    *s = (struct stats){.info = malloc(sizeof fixed), .count = STAT_FIXED, .room = STAT_FIXED};
-    if (!s->info) {
-        s->count = s->room = 0;
+    *s = (struct stats){.info = info_new()};
+    if (!s->info)
         return -1;
-    }
     memcpy(s->info, fixed, sizeof fixed);
+    s->count = STAT_FIXED;
     for (unsigned i = STAT_FIXED; before && i < before->count; i++)
         if (stats_add(s, before->info[i].name) < 0) {
             stats_fini(s);
@@ -59,7 +52,8 @@ void stats_fini(struct stats *s)
 {
     for (unsigned i = STAT_FIXED; i < s->count; i++)
         free((char *)s->info[i].name);
-    free(s->info);
+    if (s->info)
+        munmap(s->info, STATS_MAX * sizeof *s->info);
     *s = (struct stats){0};
 }
 

@@ -1,7 +1,8 @@
 /* core/stats.h -- counters. Each has a name and a slot; each loop holds its own value per slot, which it
  * alone writes; readers on any thread add up the loops. Values never decrease, except gauges.
  * The fixed counters are listed in stats.def; conf adds those of tags and users, under V2Ray's names
- * ("inbound>>>TAG>>>traffic>>>uplink"). A registry is built once and then immutable. */
+ * ("inbound>>>TAG>>>traffic>>>uplink").
+ * Thread: one adds to a registry; all may read it meanwhile, for what is there stays where it is. */
 #ifndef V2C_CORE_STATS_H
 #define V2C_CORE_STATS_H
 
@@ -34,7 +35,7 @@ struct stat_info {
 
 struct stats {
     struct stat_info *info; /* STAT_FIXED first, then as added */
-    unsigned count, room;
+    _Atomic unsigned count;
 };
 
 /* With the slots that `before` had, so that they stay where they are; NULL: the fixed ones. -1: out of

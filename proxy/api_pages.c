@@ -1,5 +1,7 @@
 #include "proxy/api_pages.h"
 
+#include "proxy/api_counters.h"
+
 #ifdef HAVE_CONFIG_H
 #include "config.h"
 #endif
@@ -13,46 +15,10 @@
 
 enum { STATUS_RESERVE = 16 * 1024 /* of the status page's cap, so that its end is always there */ };
 
-static int64_t value_of(const struct api_view *v, unsigned slot)
-{
-    return stat_sum(v->counters, v->loops, slot);
-}
-
-/* A counter's name taken apart: KIND>>>TAG>>>traffic>>>DIRECTION. The tag may hold anything. */
-struct traffic_name {
-    const char *kind, *tag, *direction;
-    size_t kind_len, tag_len;
-};
-
-static bool traffic_split(struct traffic_name *t, const char *name)
-{
-    static const char sign[] = ">>>", middle[] = ">>>traffic>>>";
-    const char *tag = strstr(name, sign), *end = NULL;
-    if (!tag)
-        return false;
-    tag += strlen(sign);
-    for (const char *at = tag; (at = strstr(at, middle)); at++)
-        end = at;
-    if (!end)
-        return false;
-    *t = (struct traffic_name){.kind = name,
-                               .tag = tag,
-                               .direction = end + strlen(middle),
-                               .kind_len = (size_t)(tag - name) - strlen(sign),
-                               .tag_len = (size_t)(end - tag)};
-    return strcmp(t->direction, "uplink") == 0 || strcmp(t->direction, "downlink") == 0;
-}
-
-static bool traffic_same(const struct traffic_name *a, const struct traffic_name *b)
-{
-    return a->kind_len == b->kind_len && memcmp(a->kind, b->kind, a->kind_len) == 0 &&
-           a->tag_len == b->tag_len && memcmp(a->tag, b->tag, a->tag_len) == 0;
-}
-
 /* Of an inbound or outbound. Users are no business of a scraper, nor of a visitor. */
 static bool traffic_public(struct traffic_name *t, const char *name)
 {
-    return traffic_split(t, name) && !(t->kind_len == 4 && memcmp(t->kind, "user", 4) == 0);
+    return traffic_split(t, name) && !traffic_is_of(t, "user");
 }
 
 /* --- /stats, /ready --- */
@@ -61,7 +27,7 @@ void api_page_stats(struct page *p, const struct api_view *v, const struct api_m
 {
     for (unsigned i = 0; i < v->stats->count; i++) {
         page_text(p, v->stats->info[i].name);
-        page_format(p, ": %lld\n", (long long)value_of(v, i));
+        page_format(p, ": %lld\n", (long long)api_count(v, i));
     }
     page_format(p, "log_dropped: %llu\n", (unsigned long long)m->log_dropped);
     page_cut_line(p);
@@ -72,7 +38,7 @@ bool api_page_ready(struct page *p, const struct api_view *v)
     bool ready = true;
     for (size_t i = 0; i < v->watch_count; i++) {
         const struct api_watch *w = &v->watches[i];
-        if (value_of(v, (unsigned)w->carriers_slot) > 0)
+        if (api_sum(v, (unsigned)w->carriers_slot) > 0)
             continue;
         page_format(p, "%s ", w->kind);
         page_text(p, w->tag);
@@ -112,7 +78,7 @@ static void metrics_traffic(struct page *p, const struct api_view *v)
         page_label(p, t.kind, t.kind_len);
         page_text(p, "\",tag=\"");
         page_label(p, t.tag, t.tag_len);
-        page_format(p, "\",direction=\"%s\"} %lld\n", t.direction, (long long)value_of(v, i));
+        page_format(p, "\",direction=\"%s\"} %lld\n", t.direction, (long long)api_sum(v, i));
     }
 }
 
@@ -123,13 +89,13 @@ static void metric_watch(struct page *p, const struct api_view *v, const char *n
         return;
     page_format(p, "v2c_%s{kind=\"%s\",tag=\"", name, w->kind);
     page_label(p, w->tag, strlen(w->tag));
-    page_format(p, "\"} %lld\n", (long long)value_of(v, (unsigned)slot));
+    page_format(p, "\"} %lld\n", (long long)api_sum(v, (unsigned)slot));
 }
 
 void api_page_metrics(struct page *p, const struct api_view *v, const struct api_moment *m)
 {
     for (unsigned i = 0; i < STAT_FIXED; i++)
-        metric_fixed(p, &v->stats->info[i], value_of(v, i));
+        metric_fixed(p, &v->stats->info[i], api_sum(v, i));
     metric_head(p, "log_dropped_total", "counter", "log lines lost: disk full, or a slow reader");
     page_format(p, "v2c_log_dropped_total %llu\n", (unsigned long long)m->log_dropped);
     metric_head(p, "start_time_seconds", "gauge", "when the process started, in Unix time");
@@ -194,7 +160,7 @@ static bool came_by_tunnel(const struct api_view *v, const char *inbound_tag)
 static bool all_carried(const struct api_view *v)
 {
     for (size_t i = 0; i < v->watch_count; i++)
-        if (value_of(v, (unsigned)v->watches[i].carriers_slot) <= 0)
+        if (api_sum(v, (unsigned)v->watches[i].carriers_slot) <= 0)
             return false;
     return true;
 }
@@ -231,7 +197,7 @@ static void cell_count(struct page *p, const struct api_view *v, int slot)
     if (slot < 0)
         page_text(p, "<span class=\"soft\">&ndash;</span>");
     else
-        page_count(p, value_of(v, (unsigned)slot));
+        page_count(p, api_sum(v, (unsigned)slot));
     page_text(p, "</td>");
 }
 
@@ -244,7 +210,7 @@ static void status_watches(struct page *p, const struct api_view *v)
                                 : "<tr><td class=\"soft\">none configured</td></tr>\n");
     for (size_t i = 0; i < v->watch_count && status_has_room(p); i++) {
         const struct api_watch *w = &v->watches[i];
-        bool up = value_of(v, (unsigned)w->carriers_slot) > 0;
+        bool up = api_sum(v, (unsigned)w->carriers_slot) > 0;
         page_text(p, "<tr><td>");
         page_html(p, w->tag, strlen(w->tag));
         page_format(p, "</td><td>%s</td><td><span class=\"pill %s\">%s</span></td>", w->kind,
@@ -262,47 +228,35 @@ static void cell_size(struct page *p, const struct api_view *v, int slot)
     if (slot < 0)
         page_text(p, "<span class=\"soft\">&ndash;</span>");
     else
-        page_size(p, value_of(v, (unsigned)slot));
+        page_size(p, api_count(v, (unsigned)slot));
     page_text(p, "</td>");
 }
 
-/* One row for the slots of one tag, which the registry holds side by side; how many they are. */
-static unsigned traffic_row(struct page *p, const struct api_view *v, unsigned slot,
-                            const struct traffic_name *t)
+static void traffic_cells(struct page *p, const struct api_view *v, const struct traffic_row *row)
 {
-    struct traffic_name u;
-    int up = -1, down = -1;
-    unsigned used = 0;
-    for (; used < 2 && slot + used < v->stats->count; used++) {
-        if (!traffic_split(&u, v->stats->info[slot + used].name) || !traffic_same(t, &u))
-            break;
-        *(strcmp(u.direction, "uplink") == 0 ? &up : &down) = (int)(slot + used);
-    }
     page_text(p, "<tr><td>");
-    page_html(p, t->tag, t->tag_len);
+    page_html(p, row->name.tag, row->name.tag_len);
     page_text(p, "</td><td>");
-    page_html(p, t->kind, t->kind_len);
+    page_html(p, row->name.kind, row->name.kind_len);
     page_text(p, "</td>");
-    cell_size(p, v, up);
-    cell_size(p, v, down);
+    cell_size(p, v, row->up);
+    cell_size(p, v, row->down);
     page_text(p, "</tr>\n");
-    return used;
 }
 
 static void status_traffic(struct page *p, const struct api_view *v)
 {
-    struct traffic_name t;
+    struct traffic_row row;
     bool any = false;
-    for (unsigned i = STAT_FIXED, used; i < v->stats->count && status_has_room(p); i += used) {
-        used = 1;
-        if (!traffic_public(&t, v->stats->info[i].name))
+    for (unsigned i = STAT_FIXED; status_has_room(p) && traffic_next(v, &i, &row);) {
+        if (traffic_is_of(&row.name, "user"))
             continue;
         if (!any)
             page_text(p,
                       "<h2>Traffic</h2>\n<div class=\"card\">\n<table>\n<tr><th>Tag</th>"
                       "<th>Kind</th><th class=\"num\">Up</th><th class=\"num\">Down</th></tr>\n");
         any = true;
-        used = traffic_row(p, v, i, &t);
+        traffic_cells(p, v, &row);
     }
     if (any)
         page_text(p, "</table>\n</div>\n");

@@ -160,6 +160,17 @@ static const struct http1_field {
     {"connection", read_connection},
 };
 
+/* The value behind a name of this length, without the blanks around it. */
+static struct http1_span value_of(const uint8_t *data, size_t at, size_t len, size_t name)
+{
+    struct http1_span v = {at + name + 1, len - name - 1};
+    size_t blank = run(is_blank, data + v.at, v.len);
+    v.at += blank, v.len -= blank;
+    while (v.len && is_blank(data[v.at + v.len - 1]))
+        v.len--;
+    return v;
+}
+
 /* A folded line and a space before the colon both fail here: neither is part of a name. */
 static enum step read_field(struct http1_head *h, const uint8_t *data, size_t at, size_t len,
                             struct err *e)
@@ -170,13 +181,9 @@ static enum step read_field(struct http1_head *h, const uint8_t *data, size_t at
         return http1_fail(h, e, 431, "more than 100 header fields");
     if (name == 0 || name == len || p[name] != ':')
         return http1_fail(h, e, 400, "a header line is not \"name: value\"");
-    struct http1_span v = {at + name + 1, len - name - 1};
-    if (run(is_value, data + v.at, v.len) < v.len)
+    if (run(is_value, p + name + 1, len - name - 1) < len - name - 1)
         return http1_fail(h, e, 400, "a control byte in a header field");
-    size_t blank = run(is_blank, data + v.at, v.len);
-    v.at += blank, v.len -= blank;
-    while (v.len && is_blank(data[v.at + v.len - 1]))
-        v.len--;
+    struct http1_span v = value_of(data, at, len, name);
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         if (is_word(p, name, fields[i].name))
             return fields[i].read(h, data, v, e);
@@ -231,4 +238,22 @@ enum step http1_read(struct http1_head *h, const uint8_t *data, size_t len, stru
             break;
     }
     return s;
+}
+
+unsigned http1_field(const struct http1_head *h, const uint8_t *data, const char *name,
+                     struct http1_span *value)
+{
+    unsigned found = 0;
+    const uint8_t *lf;
+    for (size_t at = 0; at < h->len; at = (size_t)(lf - data) + 1) {
+        lf = memchr(data + at, '\n', h->len - at);
+        if (!lf) /* not of a head that was read */
+            break;
+        size_t len = (size_t)(lf - data) - at - 1, n = run(is_token, data + at, len);
+        if (at == 0 || n == len || data[at + n] != ':' || !is_word(data + at, n, name))
+            continue;
+        if (found++ == 0)
+            *value = value_of(data, at, len, n);
+    }
+    return found;
 }

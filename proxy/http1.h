@@ -47,6 +47,9 @@ struct http1_head {
  * To be called again with the same head only after STEP_MORE. */
 enum step http1_read(struct http1_head *h, const uint8_t *data, size_t len, struct err *e);
 
+/* How many fields of a head that was read have this name, whatever its case; the value of the first. */
+unsigned http1_field(const struct http1_head *h, const uint8_t *data, const char *name,
+                     struct http1_span *value);
 /* The bytes at a span equal the text, case and all. */
 bool http1_is(const uint8_t *data, struct http1_span s, const char *text);
 

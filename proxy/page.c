@@ -124,6 +124,21 @@ void page_label(struct page *p, const char *text, size_t len)
     page_escaped(p, text, len, label_escape);
 }
 
+void page_json(struct page *p, const char *text)
+{
+    page_text(p, "\"");
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c < 0x20 || c == 0x7f)
+            page_format(p, "\\u%04x", c);
+        else if (c == '"' || c == '\\')
+            page_format(p, "\\%c", c);
+        else
+            page_bytes(p, text, 1);
+    }
+    page_text(p, "\"");
+}
+
 /* --- numbers for people --- */
 
 void page_count(struct page *p, int64_t n)

@@ -26,6 +26,8 @@ void page_free(struct page *p);
 /* Foreign text inside HTML (also inside a quoted attribute), inside a Prometheus label. */
 void page_html(struct page *p, const char *text, size_t len);
 void page_label(struct page *p, const char *text, size_t len);
+/* Foreign text, which is UTF-8, as a JSON string with its quotes. */
+void page_json(struct page *p, const char *text);
 
 /* "17", "4,096"; "512 B", "1.5 MiB"; "3 d 4 h", "2 min 5 s". */
 void page_count(struct page *p, int64_t n);
