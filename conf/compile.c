@@ -56,10 +56,11 @@ const struct policy *build_policy(struct build *b, int64_t level, int64_t timeou
     return build_keep(b, &own, sizeof own);
 }
 
-static void inbounds_build(struct build *b, const struct node_list *nodes)
+static void inbounds_build(struct build *b, const struct root *root)
 {
+    const struct node_list *nodes = &root->inbounds;
     struct config *c = b->config;
-    c->inbounds = arena_array(c->strings, nodes->count, sizeof *c->inbounds);
+    c->inbounds = arena_array(c->strings, nodes->count + (root->api ? 1 : 0), sizeof *c->inbounds);
     if (!c->inbounds)
         return;
     c->inbound_count = nodes->count;
@@ -150,7 +151,7 @@ static void stats_check(struct build *b, const struct node *at)
 {
     static const struct field none[] = {FIELD_END};
     char nothing;
-    b->stats = at;
+    b->stats = b->config->counts = at;
     fields_read(b->report, at, none, &nothing);
 }
 
@@ -167,7 +168,7 @@ bool compile(struct build *b, const struct root *root)
     fields_read(b->report, root->reverse, reverse_fields, &reverse);
     value_objects(b->report, b->scratch, reverse.bridges, &bridges);
     value_objects(b->report, b->scratch, reverse.portals, &portals);
-    inbounds_build(b, &root->inbounds);
+    inbounds_build(b, root);
     bridges_build(b, &bridges);
     names_seal(&b->inbound_tags);
     names_report_doubles(&b->inbound_tags, b->report, "inbound or bridge with tag");

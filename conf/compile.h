@@ -34,6 +34,8 @@ void process_conf_build(struct build *b, const struct root *root);
 void log_conf_build(struct build *b, const struct node *at);
 void policy_conf_build(struct build *b, const struct node *at);
 void inbound_conf_build(struct build *b, const struct node *at, struct inbound_conf *in);
+/* They cannot both have their ports. */
+bool inbound_conf_clash(const struct inbound_conf *a, const struct inbound_conf *b);
 void inbound_conf_check_ports(struct build *b, const struct node_list *nodes);
 /* What every outbound has: tag, pointer, the policy of level 0, no counters. */
 void outbound_conf_init(struct build *b, const struct node *at, const char *tag,
@@ -63,6 +65,10 @@ void dokodemo_conf_build(struct build *b, const struct node *at, const struct no
                          struct inbound_conf *in);
 void vmess_in_conf_build(struct build *b, const struct node *at, const struct node *owner,
                          struct inbound_conf *in);
+/* One client; also for one that is added to a configuration that runs. */
+void vmess_client_build(struct build *b, const struct node *at, struct vmess_user *u);
+/* The same client by another configuration. */
+void vmess_client_renew(struct build *b, struct vmess_user *u);
 void vmess_out_conf_build(struct build *b, const struct node *at, const struct node *owner,
                           struct outbound_conf *out);
 void freedom_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);

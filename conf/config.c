@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "conf/clients.h"
 #include "conf/compile.h"
 #include "conf/json.h"
 #include "conf/merge.h"
@@ -57,8 +58,10 @@ void config_free(struct config *c)
 {
     if (!c)
         return;
-    for (size_t i = 0; i < c->inbound_count; i++)
+    for (size_t i = 0; i < c->inbound_count; i++) {
         carriage_unref(c->inbounds[i].carriage);
+        clients_free(c->inbounds[i].changed);
+    }
     for (size_t i = 0; i < c->outbound_count; i++)
         carriage_unref(c->outbounds[i].carriage);
     rules_fini(&c->rules);

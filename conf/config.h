@@ -14,6 +14,7 @@
 #include "core/policy.h"
 #include "core/stats.h"
 #include "core/user.h"
+#include "proxy/api.h"
 #include "proxy/blackhole.h"
 #include "proxy/dokodemo.h"
 #include "proxy/freedom.h"
@@ -23,7 +24,7 @@
 #include "routing/rule.h"
 #include "transport/carriage.h"
 
-enum inbound_kind { IN_DOKODEMO, IN_VMESS };
+enum inbound_kind { IN_DOKODEMO, IN_VMESS, IN_API };
 
 struct inbound_conf {
     enum inbound_kind kind;
@@ -35,6 +36,7 @@ struct inbound_conf {
     const struct traffic *traffic; /* slots, -1 unless statsInbound... */
     struct digest digest;          /* the same in two configurations: nothing to change */
     struct carriage *carriage;     /* NULL: plain tcp */
+    struct vmess_in_conf *changed; /* other clients than the configuration's: clients.h; NULL */
     union {
         struct dokodemo_conf dokodemo;
         struct vmess_in_conf vmess;
@@ -82,9 +84,10 @@ struct config {
     struct policy_level *levels; /* sorted; levels not listed have POLICY_DEFAULT */
     size_t level_count;
     const struct policy *default_policy;
-    struct stats stats; /* fixed counters and those of tags and users */
+    struct stats stats; /* fixed counters and those of tags and users, if ... */
+    bool counts;        /* ... these are wanted */
 
-    struct inbound_conf *inbounds;
+    struct inbound_conf *inbounds; /* the configured ones, then IN_API if the api listens itself */
     size_t inbound_count;
     /* The configured outbounds, then one OUT_API (if "api" is there), then the portals. With has_default
      * index 0 is the default outbound; without it flows that no rule routes are refused: a portal or
@@ -97,6 +100,7 @@ struct config {
     size_t bridge_count;
     struct balancers balancers; /* of the rules; the plan gives them their states */
     struct rules rules;
+    const struct api_conf *api; /* NULL: there is none */
 
     struct arena *strings; /* whatever else the pointers above point to */
     struct keep *keep;

@@ -115,7 +115,7 @@ unsigned inbound_networks(const struct inbound_conf *in)
     return in->kind == IN_DOKODEMO ? in->dokodemo.networks : NET_TCP;
 }
 
-static bool ports_clash(const struct inbound_conf *a, const struct inbound_conf *b)
+bool inbound_conf_clash(const struct inbound_conf *a, const struct inbound_conf *b)
 {
     bool same_host = a->listen.type == ADDR_NONE || b->listen.type == ADDR_NONE ||
                      addr_equal(&a->listen, &b->listen);
@@ -130,7 +130,7 @@ void inbound_conf_check_ports(struct build *b, const struct node_list *nodes)
     const struct inbound_conf *in = b->config->inbounds;
     for (size_t i = 1; i < nodes->count; i++) {
         for (size_t j = 0; j < i; j++) {
-            if (!ports_clash(&in[i], &in[j]))
+            if (!inbound_conf_clash(&in[i], &in[j]))
                 continue;
             report_error(b->report, nodes->items[i], "%s listens on the same port",
                          node_pointer(nodes->items[j], pointer));

@@ -1,6 +1,8 @@
 #include "conf/instance.h"
 
+#include "conf/clients.h"
 #include "core/log.h"
+#include "proxy/api_inbound.h"
 #include "proxy/vmess_inbound.h"
 #include "proxy/vmess_outbound.h"
 #include "reverse/bridge.h"
@@ -90,6 +92,9 @@ struct inbound *inbound_make(struct worker *w, const struct generation *g, size_
         in = vmess_inbound_new(l, &w->dispatcher, i->tag, &i->vmess, g->guard, ports, i->policy,
                                i->traffic);
         break;
+    case IN_API:
+        in = api_inbound_new(l, &w->api_way, false, i->policy, i->traffic);
+        break;
     }
     if (in)
         accept_of(in)->carriage = i->carriage;
@@ -115,10 +120,17 @@ void inbound_open(struct worker *w, struct inbound *in, const struct doors *d)
 
 void inbound_adopt(struct inbound *in, const struct inbound_conf *i)
 {
-    if (i->kind == IN_DOKODEMO)
+    switch (i->kind) {
+    case IN_DOKODEMO:
         dokodemo_adopt(in, i->policy, i->traffic);
-    else
-        vmess_inbound_adopt(in, &i->vmess, i->policy, i->traffic);
+        break;
+    case IN_VMESS:
+        vmess_inbound_adopt(in, clients_of(i), i->policy, i->traffic);
+        break;
+    case IN_API:
+        accept_adopt(accept_of(in), i->policy, i->traffic);
+        break;
+    }
     accept_of(in)->carriage = i->carriage;
 }
 

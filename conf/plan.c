@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "conf/clients.h"
+
 bool plan_keeps(const ptrdiff_t *kept, size_t count, size_t old)
 {
     for (size_t i = 0; i < count; i++)
@@ -80,6 +82,17 @@ static bool plan_match(struct plan *p)
     return p->inbounds && p->outbounds && p->bridges;
 }
 
+/* Who goes on keeps the clients that he has, the configuration's or others. */
+static bool plan_clients(struct plan *p)
+{
+    struct config *to = p->to->config;
+    for (size_t i = 0; i < to->inbound_count; i++)
+        if (p->inbounds[i] != PLAN_NEW &&
+            clients_carry(to, &to->inbounds[i], &p->from->config->inbounds[p->inbounds[i]]) < 0)
+            return false;
+    return true;
+}
+
 static bool plan_guard(struct plan *p)
 {
     p->to->guard = p->from ? vmess_guard_ref(p->from->guard) : vmess_guard_new();
@@ -134,7 +147,7 @@ int plan_init(struct plan *p, struct generation *from, struct generation *to, un
     *p = (struct plan){.from = from, .to = to, .loops = loops};
     p->doors = calloc(to->config->inbound_count + 1, sizeof *p->doors);
     if (!p->doors || !plan_match(p) || !plan_portals(p, portals) || !plan_guard(p) ||
-        !plan_balancers(p)) {
+        !plan_balancers(p) || !plan_clients(p)) {
         plan_fini(p);
         return err_set(e, ENOMEM, "out of memory");
     }

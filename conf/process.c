@@ -8,12 +8,21 @@
 #include "conf/reload.h"
 #include "core/log.h"
 
+void process_ask(struct process *p, int (*f)(struct worker *w, void *with), void *with)
+{
+    for (unsigned i = 0; i < p->made; i++)
+        worker_ask(&p->workers[i], f, with);
+    for (unsigned i = 0; i < p->made; i++)
+        worker_answer(&p->workers[i]);
+}
+
 /* --- the end --- */
 
 /* Flows may lead from one loop to another, so all loops end together. */
 static void process_free(struct process *p)
 {
     bool moved = true;
+    control_close(&p->control);
     for (unsigned i = 0; i < p->made; i++)
         worker_clear(&p->workers[i]);
     while (moved) {
@@ -26,6 +35,7 @@ static void process_free(struct process *p)
     portals_fini(&p->portals);
     free(p->workers);
     free(p->shared.counters);
+    counters_free(p->shared.bases, STATS_MAX);
     generation_unref(p->generation);
     *p = (struct process){0};
 }
@@ -37,7 +47,9 @@ static int process_make_workers(struct process *p, struct err *e)
     struct worker_shared *s = &p->shared;
     s->counters = calloc(s->count, sizeof(struct counter *));
     p->workers = calloc(s->count, sizeof *p->workers);
-    if (!s->counters || !p->workers)
+    s->bases = counters_new(STATS_MAX);
+    s->taker = &p->control.taker;
+    if (!s->counters || !p->workers || !s->bases)
         return err_set(e, ENOMEM, "out of memory");
     for (; p->made < s->count; p->made++) {
         if (worker_init(&p->workers[p->made], p->made, s, e) < 0)
@@ -71,6 +83,7 @@ static void process_block_signals(struct process *p)
     sigaddset(&p->signals, SIGTERM);
     sigaddset(&p->signals, SIGHUP);
     sigaddset(&p->signals, SIGUSR1);
+    sigaddset(&p->signals, control_signal());
     pthread_sigmask(SIG_BLOCK, &p->signals, NULL);
 }
 
@@ -83,6 +96,7 @@ int process_start(struct process *p, struct config *c, const struct config_sourc
         return err_set(e, ENOMEM, "out of memory");
     }
     process_block_signals(p);
+    control_init(&p->control);
     p->shared = (struct worker_shared){.count = c->workers, .started = (double)time(NULL)};
     p->shared.budget.limit = c->memory;
     randombytes_buf(&p->shared.instance, sizeof p->shared.instance);
@@ -141,6 +155,8 @@ static bool process_wait(struct process *p)
             process_reload(p);
         else if (caught == SIGUSR1)
             reopen_logs();
+        else if (caught == control_signal())
+            control_serve(p);
         else
             return caught == SIGTERM;
     }
@@ -160,14 +176,6 @@ static int part(struct worker *w, void *with)
     return 0;
 }
 
-static void process_tell(struct process *p, int (*f)(struct worker *w, void *with))
-{
-    for (unsigned i = 0; i < p->made; i++)
-        worker_ask(&p->workers[i], f, NULL);
-    for (unsigned i = 0; i < p->made; i++)
-        worker_answer(&p->workers[i]);
-}
-
 static size_t process_visitors(const struct process *p)
 {
     size_t count = 0;
@@ -177,20 +185,22 @@ static size_t process_visitors(const struct process *p)
 }
 
 /* True: a signal says to end at once. */
-static bool ends_at_once(const sigset_t *signals)
+static bool ends_at_once(struct process *p)
 {
     static const struct timespec look = {.tv_nsec = 50 * 1000 * 1000};
-    int caught = sigtimedwait(signals, NULL, &look);
+    int caught = sigtimedwait(&p->signals, NULL, &look);
     if (caught == SIGUSR1)
         reopen_logs();
+    if (caught == control_signal())
+        control_serve(p);
     return caught == SIGTERM || caught == SIGINT;
 }
 
 /* False: somebody is left, and the time is over, or a signal says to end at once. */
-static bool process_settles(const struct process *p, double end)
+static bool process_settles(struct process *p, double end)
 {
     while (process_visitors(p) > 0)
-        if (loop_steady() >= end || ends_at_once(&p->signals))
+        if (loop_steady() >= end || ends_at_once(p))
             return false;
     return true;
 }
@@ -199,18 +209,19 @@ static bool process_settles(const struct process *p, double end)
 static void process_drain(struct process *p)
 {
     double limit = p->generation->config->drain, end = loop_steady() + limit;
-    process_tell(p, drain);
+    process_ask(p, drain, NULL);
     log_warn("v2c ends: %zu visitors are open and have %g s", process_visitors(p), limit);
     bool settled = process_settles(p, end);
     log_warn("v2c ends now: %zu visitors are cut", process_visitors(p));
     if (!settled)
         return;
-    process_tell(p, part);
+    process_ask(p, part, NULL);
     process_settles(p, end);
 }
 
 int process_run(struct process *p, struct err *e)
 {
+    control_open(&p->control);
     int result = process_run_workers(p, e);
     if (result == 0) {
         malloc_trim(0); /* what reading the configuration took */

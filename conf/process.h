@@ -5,6 +5,7 @@
 
 #include <signal.h>
 
+#include "conf/control.h"
 #include "conf/worker.h"
 
 struct process {
@@ -12,11 +13,14 @@ struct process {
     struct generation *generation; /* that runs */
     struct worker_shared shared;
     struct portals portals;
+    struct control control;
     struct worker *workers;
     unsigned made;    /* workers that are there */
     sigset_t signals; /* that are waited for, and blocked in all threads */
 };
 
+/* Calls f on the loops of all workers, and waits for them. For what runs. */
+void process_ask(struct process *p, int (*f)(struct worker *w, void *with), void *with);
 /* Opens all sockets; nothing runs yet, and signals wait. Takes c, always. source outlives it. -1 and e: nothing is left. */
 int process_start(struct process *p, struct config *c, const struct config_source *source,
                   struct err *e);

@@ -161,16 +161,32 @@ static void account_build(struct build *b, const struct node *at, const struct f
     u->user = build_keep(b, &who, sizeof who);
 }
 
-static void client_build(struct build *b, const struct node *at, struct vmess_user *u)
+/* What the configuration says of his level, and what flows know of him. */
+static void client_keep(struct build *b, struct user *who, struct vmess_user *u)
+{
+    const struct policy_level *level = level_of(b->config, who->level);
+    who->policy = config_policy(b->config, who->level);
+    if (level)
+        who->traffic = build_traffic(b, "user", who->email, level->stats_up, level->stats_down);
+    u->user = build_keep(b, who, sizeof *who);
+}
+
+void vmess_client_build(struct build *b, const struct node *at, struct vmess_user *u)
 {
     struct user who;
     user_build(b, at, vmess_client_fields, u, &who);
-    const struct policy_level *level = level_of(b->config, who.level);
-    who.policy = config_policy(b->config, who.level);
     names_add(&b->emails, b->scratch, who.email, at, 0);
-    if (level)
-        who.traffic = build_traffic(b, "user", who.email, level->stats_up, level->stats_down);
-    u->user = build_keep(b, &who, sizeof who);
+    client_keep(b, &who, u);
+}
+
+void vmess_client_renew(struct build *b, struct vmess_user *u)
+{
+    struct user who;
+    memset(&who, 0, sizeof who);
+    who.email = u->user->email;
+    who.level = u->user->level;
+    who.traffic = (struct traffic){-1, -1};
+    client_keep(b, &who, u);
 }
 
 static void check_emails(struct build *b, const struct node_list *nodes,
@@ -216,7 +232,7 @@ void vmess_in_conf_build(struct build *b, const struct node *at, const struct no
     conf->users = arena_array(b->config->strings, nodes.count, sizeof *conf->users);
     conf->count = conf->users ? nodes.count : 0;
     for (size_t i = 0; i < conf->count; i++)
-        client_build(b, nodes.items[i], &conf->users[i]);
+        vmess_client_build(b, nodes.items[i], &conf->users[i]);
     check_emails(b, &nodes, conf);
     check_ids(b, &nodes, conf);
     if (conf->count == 0)

@@ -27,7 +27,7 @@ int worker_init(struct worker *w, unsigned index, struct worker_shared *shared, 
     }
     w->loop.bufs.budget = &shared->budget;
     w->dispatcher = (struct dispatcher){.loop = &w->loop, .rules = &no_rules, .mux = mux};
-    w->closed = (struct dispatcher){.loop = &w->loop, .rules = &no_rules};
+    w->closed = w->api_way = (struct dispatcher){.loop = &w->loop, .rules = &no_rules};
     retirement_init(&w->retirement, &w->loop);
     sem_init(&w->answered, 0, 0);
     ev_timer_init(&w->count, on_count, 0, COUNT);
@@ -190,6 +190,10 @@ static void change_outbounds(struct worker *w, const struct plan *p)
     w->dispatcher.count = c->outbound_count;
     w->dispatcher.balancers = &c->balancers;
     w->dispatcher.fallback = c->has_default ? w->next.outbounds[0] : NULL;
+    w->api_way.fallback = NULL;
+    for (size_t i = 0; i < c->outbound_count; i++)
+        if (c->outbounds[i].kind == OUT_API)
+            w->api_way.fallback = w->next.outbounds[i];
 }
 
 static void change_inbounds(struct worker *w, const struct plan *p)
@@ -265,10 +269,13 @@ static void change_view(struct worker *w)
 {
     w->view = (struct api_view){.stats = &w->now.generation->config->stats,
                                 .counters = w->shared->counters,
+                                .bases = w->shared->bases,
                                 .loops = w->shared->count,
                                 .watches = w->now.watches,
                                 .watch_count = w->now.watch_count,
-                                .started = w->shared->started};
+                                .started = w->shared->started,
+                                .conf = w->now.generation->config->api,
+                                .taker = w->shared->taker};
 }
 
 /* The new inbounds come before the old ones drain, which thus have already given away their sockets. */
@@ -365,7 +372,7 @@ static void installation_clear(struct installation *i)
 static void worker_clear_instances(struct worker *w)
 {
     struct outbound *mux = w->dispatcher.mux;
-    w->dispatcher = w->closed;
+    w->dispatcher = w->api_way = w->closed;
     retirement_fini(&w->retirement);
     if (w->now.generation)
         installation_clear(&w->now);

@@ -27,7 +27,9 @@ struct worker_shared { /* between the workers of a process */
     unsigned count;
     struct budget budget;
     struct counter **counters; /* one array for each */
+    struct counter *bases;     /* by slot: what it was when somebody set it to 0 */
     double started;            /* wall clock */
+    struct errand_taker *taker;
     uint64_t instance;         /* random: by which portals know what belongs to this process */
 };
 
@@ -38,6 +40,7 @@ struct worker {
     struct api_view view;
     struct dispatcher dispatcher;
     struct dispatcher closed; /* of inbounds whose tag is gone: refuses all */
+    struct dispatcher api_way; /* of the api's own socket: the api takes all */
     struct installation now, next;
     struct retirement retirement;
 

@@ -218,6 +218,16 @@ uint64_t log_dropped(void)
     return atomic_load_explicit(&dropped, memory_order_relaxed);
 }
 
+void log_set_level(enum log_level level)
+{
+    atomic_store_explicit(&threshold, (int)level, memory_order_relaxed);
+}
+
+enum log_level log_level(void)
+{
+    return (enum log_level)atomic_load_explicit(&threshold, memory_order_relaxed);
+}
+
 bool log_on(enum log_level level)
 {
     return level != LOG_NONE &&

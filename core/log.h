@@ -32,6 +32,9 @@ void log_close(void);          /* as before the first log_open(); once no other 
 uint64_t log_dropped(void);
 
 bool log_on(enum log_level level);
+/* Until the next log_open(). Lines of a log that goes nowhere stay unwritten. */
+void log_set_level(enum log_level level);
+enum log_level log_level(void);
 void log_line(enum log_level level, uint32_t flow, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

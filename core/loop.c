@@ -141,11 +141,17 @@ static uint8_t *scratch_new(void)
     return mem == MAP_FAILED ? NULL : mem;
 }
 
-static struct counter *counters_new(unsigned slots)
+struct counter *counters_new(unsigned slots)
 {
     void *mem = mmap(NULL, slots * sizeof(struct counter), PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return mem == MAP_FAILED ? NULL : mem;
+}
+
+void counters_free(struct counter *counters, unsigned slots)
+{
+    if (counters)
+        munmap(counters, slots * sizeof *counters);
 }
 
 enum { MEMORY_TRIES = 1000 };
@@ -189,8 +195,7 @@ void loop_fini(struct loop *l)
     buf_pool_shrink(&l->bufs, 0);
     if (l->scratch)
         munmap(l->scratch, LOOP_SCRATCH);
-    if (l->counters)
-        munmap(l->counters, l->slots * sizeof *l->counters);
+    counters_free(l->counters, l->slots);
     pthread_mutex_destroy(&l->inbox_lock);
     *l = (struct loop){0};
 }

@@ -82,6 +82,9 @@ bool loop_finish(struct loop *l);
 void loop_adopt(struct loop *l, struct straggler *n);
 void loop_disown(struct straggler *n);
 void loop_drop_stragglers(struct loop *l);
+/* Memory for one counter for each slot: address space until they count. NULL: there is none. */
+struct counter *counters_new(unsigned slots);
+void counters_free(struct counter *counters, unsigned slots);
 /* From any thread: the task runs on the loop, later. The task must stay valid until then;
  * posted again before, it runs once. */
 void loop_post(struct loop *l, struct task *t);

@@ -78,6 +78,7 @@ static struct meta accepted_meta(const struct accepted *a)
                          .source = a->from,
                          .target = a->inbound->target,
                          .inbound_tag = a->inbound->in.tag,
+                         .user = a->inbound->user,
                          .outbound_tag = ""};
 }
 

@@ -25,6 +25,7 @@ struct accept_inbound {
     /* Gives the flow of who has greeted its second end. NULL: the dispatcher does. */
     void (*route)(struct accept_inbound *a, const struct codec *c, struct flow *f);
     struct addr target;
+    const struct user *user;   /* whom everybody is who can come here; NULL: nobody knows */
     struct carriage *carriage; /* NULL: plain tcp */
     struct list greeting;      /* who has not authenticated, the oldest first */
     unsigned greeting_count;

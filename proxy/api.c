@@ -9,15 +9,16 @@
 #include "proxy/api_pages.h"
 
 enum {
-    HEAD_FIRST = 4096,         /* bytes; what needs more gets all that a head, or a request, may take */
-    BODY_MAX = 64 * 1024,      /* bytes */
+    HEAD_FIRST = 4096,    /* bytes; what needs more gets all that a head, or a request, may take */
+    BODY_MAX = 64 * 1024, /* bytes */
     REQUEST_MAX = HTTP1_HEAD_MAX + BODY_MAX,
     ANSWERS_A_TURN = 16,       /* of pipelined requests; then the loop looks at other flows */
     SWALLOW_MAX = 1024 * 1024, /* bytes read and dropped behind a refused request */
     ENDS_MAX = 16,             /* connections; the next one takes the place of the quietest */
 };
 
-static const double DEADLINE = 5; /* seconds without a whole request, or without taking from an answer */
+static const double DEADLINE =
+    5; /* seconds without a whole request, or without taking from an answer */
 
 const struct user api_owner = {.email = "", .traffic = {-1, -1}};
 const char api_listen_tag[] = "api.listen";
@@ -122,7 +123,7 @@ static void answer_error(struct answer *w, int status, const char *why)
     w->status = status;
     w->type = json_type;
     page_text(&w->body, "{\"error\": ");
-    page_json(&w->body, why);
+    page_json(&w->body, why, strlen(why));
     page_text(&w->body, "}\n");
 }
 
@@ -242,10 +243,8 @@ static void answer_path(struct answer *w, struct api_end *a)
 {
     static const char v1[] = "/v1/";
     const struct meta *m = &a->end.flow->meta;
-    const struct api_guarded g = {.head = &a->head,
-                                  .data = a->in,
-                                  .conf = a->view->conf,
-                                  .owner = m->user == &api_owner};
+    const struct api_guarded g = {
+        .head = &a->head, .data = a->in, .conf = a->view->conf, .owner = m->user == &api_owner};
     struct http1_span path = api_path(a->in, a->head.target);
     const char *why;
     if (path.len > strlen(v1) && memcmp(a->in + path.at, v1, strlen(v1)) == 0) {

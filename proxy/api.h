@@ -14,8 +14,8 @@
 #include "core/user.h"
 #include "proxy/errand.h"
 
-struct api_conf {      /* of the configuration; immutable */
-    const char *token; /* "": there is none; secret */
+struct api_conf {             /* of the configuration; immutable */
+    const char *token;        /* "": there is none; secret */
     const char *const *hosts; /* names by which it may be reached */
     size_t host_count;
 };
@@ -30,7 +30,8 @@ struct api_watch {    /* something that /ready and the status page look at */
 struct api_view { /* what all instances show; outlives them and their flows */
     const struct stats *stats;
     struct counter *const *counters; /* one array per loop */
-    const struct counter *bases;     /* by slot: what was counted when somebody set it to 0; NULL: nobody may */
+    const struct counter
+        *bases; /* by slot: what was counted when somebody set it to 0; NULL: nobody may */
     unsigned loops;
     const struct api_watch *watches;
     size_t watch_count;
@@ -43,6 +44,7 @@ struct api_view { /* what all instances show; outlives them and their flows */
  * that is the api's. Compared by their addresses. */
 extern const struct user api_owner;
 extern const char api_listen_tag[];
+extern const char api_version[]; /* the program's */
 
 /* NULL: out of memory. */
 struct outbound *api_new(struct loop *l, const char *tag, const struct api_view *view);

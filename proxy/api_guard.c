@@ -134,8 +134,8 @@ static int guard_change(const struct api_guarded *g, const char **why)
 
 int api_guard(const struct api_guarded *g, bool open, const char **why)
 {
-    bool reads = http1_is(g->data, g->head->method, "GET") ||
-                 http1_is(g->data, g->head->method, "HEAD");
+    bool reads =
+        http1_is(g->data, g->head->method, "GET") || http1_is(g->data, g->head->method, "HEAD");
     int refused = api_guard_host(g, why);
     if (refused)
         return refused;

@@ -13,6 +13,8 @@
 #define VERSION_TEXT "unknown"
 #endif
 
+const char api_version[] = VERSION_TEXT;
+
 enum { STATUS_RESERVE = 16 * 1024 /* of the status page's cap, so that its end is always there */ };
 
 /* Of an inbound or outbound. Users are no business of a scraper, nor of a visitor. */

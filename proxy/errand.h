@@ -22,7 +22,7 @@ struct errand {
     uint8_t *body; /* JSON, not terminated; owned; NULL: none */
     size_t body_len;
 
-    int status; /* the answer: of HTTP, ... */
+    int status;       /* the answer: of HTTP, ... */
     struct page page; /* ... and JSON text */
 };
 

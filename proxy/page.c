@@ -124,19 +124,49 @@ void page_label(struct page *p, const char *text, size_t len)
     page_escaped(p, text, len, label_escape);
 }
 
-void page_json(struct page *p, const char *text)
+void page_json(struct page *p, const char *text, size_t len)
 {
     page_text(p, "\"");
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
         if (c < 0x20 || c == 0x7f)
             page_format(p, "\\u%04x", c);
         else if (c == '"' || c == '\\')
             page_format(p, "\\%c", c);
         else
-            page_bytes(p, text, 1);
+            page_bytes(p, text + i, 1);
     }
     page_text(p, "\"");
+}
+
+void page_item(struct page *p)
+{
+    if (p->len && !strchr("{[", p->text[p->len - 1]))
+        page_text(p, ", ");
+}
+
+void page_member(struct page *p, const char *name)
+{
+    page_item(p);
+    page_format(p, "\"%s\": ", name);
+}
+
+void page_member_text(struct page *p, const char *name, const char *value)
+{
+    page_member(p, name);
+    page_json(p, value, strlen(value));
+}
+
+void page_member_number(struct page *p, const char *name, int64_t value)
+{
+    page_member(p, name);
+    page_format(p, "%lld", (long long)value);
+}
+
+void page_member_bool(struct page *p, const char *name, bool value)
+{
+    page_member(p, name);
+    page_text(p, value ? "true" : "false");
 }
 
 /* --- numbers for people --- */

@@ -27,7 +27,13 @@ void page_free(struct page *p);
 void page_html(struct page *p, const char *text, size_t len);
 void page_label(struct page *p, const char *text, size_t len);
 /* Foreign text, which is UTF-8, as a JSON string with its quotes. */
-void page_json(struct page *p, const char *text);
+void page_json(struct page *p, const char *text, size_t len);
+/* What divides it from its neighbour before it, if there is one; for a member of an object its name, too. */
+void page_item(struct page *p);
+void page_member(struct page *p, const char *name);
+void page_member_text(struct page *p, const char *name, const char *value);
+void page_member_number(struct page *p, const char *name, int64_t value);
+void page_member_bool(struct page *p, const char *name, bool value);
 
 /* "17", "4,096"; "512 B", "1.5 MiB"; "3 d 4 h", "2 min 5 s". */
 void page_count(struct page *p, int64_t n);

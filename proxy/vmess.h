@@ -4,6 +4,8 @@
 #ifndef V2C_PROXY_VMESS_H
 #define V2C_PROXY_VMESS_H
 
+#include <stddef.h>
+
 #include "core/addr.h"
 #include "core/user.h"
 #include "proxy/codec.h"
@@ -51,10 +53,14 @@ struct vmess_out_conf {
  * all loops have in common. now() is wall-clock seconds, given so that tests can set it. */
 struct vmess_server;
 struct vmess_guard;
+struct vmess_table;
 struct vmess_server *vmess_server_new(const struct vmess_in_conf *conf, struct vmess_guard *guard,
                                       int64_t (*now)(void));
 /* The same clients in another configuration, in the same order: the former one may go. */
 void vmess_server_adopt(struct vmess_server *s, const struct vmess_in_conf *conf);
+/* Other clients: see vmess_table_follow(). Takes the table. Who is just greeting goes on. */
+void vmess_server_follow(struct vmess_server *s, const struct vmess_in_conf *conf,
+                         struct vmess_table *table, ptrdiff_t removed);
 void vmess_server_free(struct vmess_server *s);
 
 /* NULL: out of memory. */

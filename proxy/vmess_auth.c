@@ -90,6 +90,38 @@ void vmess_table_adopt(struct vmess_table *t, const struct vmess_user *from,
         t->entries[i].user = to + (t->entries[i].user - from);
 }
 
+struct vmess_table *vmess_table_next(const struct vmess_user *users, size_t count, bool added)
+{
+    struct vmess_table *t = calloc(1, sizeof *t + count * sizeof t->entries[0]);
+    if (!t || !added)
+        return t;
+    struct entry *entry = &t->entries[t->count++];
+    entry->user = &users[count - 1];
+    entry->cipher = block_cipher(entry->user->auth_key, false);
+    if (entry->cipher)
+        return t;
+    vmess_table_free(t);
+    return NULL;
+}
+
+void vmess_table_follow(struct vmess_table *t, struct vmess_table *former,
+                        const struct vmess_user *from, const struct vmess_user *to,
+                        ptrdiff_t removed)
+{
+    for (size_t i = 0; i < former->count; i++) {
+        struct entry *entry = &former->entries[i];
+        ptrdiff_t index = entry->user - from;
+        if (index == removed) {
+            EVP_CIPHER_CTX_free(entry->cipher);
+            continue;
+        }
+        bool moves = removed >= 0 && index > removed;
+        t->entries[t->count].user = to + index - moves;
+        t->entries[t->count++].cipher = entry->cipher;
+    }
+    free(former);
+}
+
 /* The time is tested before the CRC: it refuses nearly all junk and costs nothing. */
 static bool entry_matches(const struct entry *entry, const uint8_t id[AUTH_ID], int64_t now,
                           int64_t *stamp)

@@ -69,3 +69,10 @@ void vmess_inbound_adopt(struct inbound *in, const struct vmess_in_conf *conf,
     accept_adopt(&v->accept, policy, traffic);
     vmess_server_adopt(v->server, conf);
 }
+
+void vmess_inbound_follow(struct inbound *in, const struct vmess_in_conf *conf,
+                          struct vmess_table *table, ptrdiff_t removed)
+{
+    vmess_server_follow(container_of(in, struct vmess_inbound, accept.in)->server, conf, table,
+                        removed);
+}

@@ -15,5 +15,8 @@ struct inbound *vmess_inbound_new(struct loop *l, struct dispatcher *d, const ch
 /* The settings of another configuration that says the same: the former one may go. */
 void vmess_inbound_adopt(struct inbound *in, const struct vmess_in_conf *conf,
                          const struct policy *policy, const struct traffic *traffic);
+/* Other clients: see vmess_server_follow(). Takes the table. */
+void vmess_inbound_follow(struct inbound *in, const struct vmess_in_conf *conf,
+                          struct vmess_table *table, ptrdiff_t removed);
 
 #endif

@@ -25,8 +25,8 @@ struct vmess_server {
 struct vmess_accept {
     struct vmess_session session;
     struct vmess_server *server;
-    size_t user;         /* index in the configuration, once ... */
-    bool known;          /* ... the auth id is */
+    struct vmess_user user; /* a copy, for the list may change meanwhile; once ... */
+    bool known;             /* ... the auth id is */
     int64_t stamp;       /* the time in it */
     uint16_t header_len; /* 0 until known */
     bool replay;
@@ -64,9 +64,12 @@ void vmess_server_adopt(struct vmess_server *s, const struct vmess_in_conf *conf
     s->conf = conf;
 }
 
-static const struct vmess_user *accept_user(const struct vmess_accept *a)
+void vmess_server_follow(struct vmess_server *s, const struct vmess_in_conf *conf,
+                         struct vmess_table *table, ptrdiff_t removed)
 {
-    return &a->server->conf->users[a->user];
+    vmess_table_follow(table, s->table, s->conf->users, conf->users, removed);
+    s->table = table;
+    s->conf = conf;
 }
 
 static int refuse_replay(struct vmess_accept *a, struct err *e)
@@ -85,7 +88,7 @@ static int find_user(struct vmess_accept *a, const uint8_t *id, struct err *e)
         return err_set(e, EACCES, "unknown user, or clocks differ by more than %d s", AUTH_WINDOW);
     if (vmess_guard_has(s->guard, GUARD_AUTH_ID, id, now))
         return refuse_replay(a, e);
-    a->user = (size_t)(user - s->conf->users);
+    a->user = *user;
     a->known = true;
     return 0;
 }
@@ -93,7 +96,7 @@ static int find_user(struct vmess_accept *a, const uint8_t *id, struct err *e)
 static int find_length(struct vmess_accept *a, const uint8_t *front, struct err *e)
 {
     uint16_t len;
-    if (!vmess_request_open_length(front, accept_user(a)->cmd_key, &len))
+    if (!vmess_request_open_length(front, a->user.cmd_key, &len))
         return err_set(e, EACCES, "header length does not open");
     if (len < REQUEST_MIN || len > REQUEST_MAX)
         return err_set(e, EACCES, "header length %u not in %d..%d", len, REQUEST_MIN, REQUEST_MAX);
@@ -106,7 +109,7 @@ static int open_header(struct vmess_accept *a, const uint8_t *wire, uint8_t *pla
 {
     struct vmess_server *s = a->server;
     int64_t now = s->now();
-    if (!vmess_request_open(plain, wire, accept_user(a)->cmd_key, a->header_len))
+    if (!vmess_request_open(plain, wire, a->user.cmd_key, a->header_len))
         return err_set(e, EACCES, "header does not open");
     switch (vmess_guard_add(s->guard, GUARD_AUTH_ID, wire, a->stamp + AUTH_WINDOW, now)) {
     case GUARD_SEEN: /* by a connection that began later and was faster */
@@ -146,7 +149,7 @@ static int check_session(struct vmess_accept *a, struct err *e)
     const struct vmess_request *r = &a->session.request;
     uint8_t triple[48], digest[SEEN_KEY];
     int64_t now = s->now();
-    memcpy(triple, accept_user(a)->id, 16);
+    memcpy(triple, a->user.id, 16);
     memcpy(triple + 16, r->key, 16);
     memcpy(triple + 32, r->iv, 16);
     crypto_generichash(digest, sizeof digest, triple, sizeof triple, vmess_guard_hash_key(s->guard),
@@ -181,7 +184,7 @@ static void tell_meta(const struct vmess_accept *a, struct meta *m)
     m->target = r->target;
     if (r->command == VMESS_MUX)
         m->target = (struct addr){.type = ADDR_NAME, .name = "v1.mux.cool"};
-    m->user = accept_user(a)->user;
+    m->user = a->user.user;
 }
 
 /* Whatever is wrong with a header, the connection ends alike: who probes, even with a good id, learns

@@ -1,0 +1,43 @@
+#include "reverse/view.h"
+
+#include "reverse/carrier.h"
+#include "reverse/way.h"
+
+static struct link_view view_of(const char *tag, const struct mux *m)
+{
+    return (struct link_view){.tag = tag,
+                              .flow = m->end.flow,
+                              .streams = m->sessions,
+                              .lag = m->lag,
+                              .v2c = m->is_v2c,
+                              .silent = m->silent};
+}
+
+void bridge_look(const struct inbound *in, link_seen *seen, void *with)
+{
+    const struct bridge *b = container_of(in, struct bridge, in);
+    for (size_t y = 0; y < b->way_count; y++) {
+        const struct list *links = &b->ways[y].links;
+        for (struct list_item *i = list_first(links); i; i = list_next(links, i)) {
+            const struct link *k = link_at(i);
+            struct link_view v = view_of(b->conf->tag, &k->mux);
+            v.bridge = b->instance;
+            v.up = k->up;
+            v.draining = k->draining;
+            seen(with, &v);
+        }
+    }
+}
+
+void portal_look_at(const struct outbound *out, link_seen *seen, void *with)
+{
+    const struct portal *p = container_of(out, struct portal, out);
+    for (struct list_item *i = list_first(&p->carriers); i; i = list_next(&p->carriers, i)) {
+        const struct carrier *c = container_of(i, struct carrier, item);
+        struct link_view v = view_of(p->conf->tag, &c->mux);
+        v.bridge = c->mux.hello.instance;
+        v.up = true;
+        v.draining = c->draining;
+        seen(with, &v);
+    }
+}

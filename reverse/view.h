@@ -1,0 +1,27 @@
+/* reverse/view.h -- a bridge's links and a portal's carriers, for somebody who looks at them.
+ * Thread: the loop of what is looked at. Ownership: a view is valid within the call. */
+#ifndef V2C_REVERSE_VIEW_H
+#define V2C_REVERSE_VIEW_H
+
+#include "core/flow.h"
+#include "core/inbound.h"
+#include "core/outbound.h"
+
+struct link_view {
+    const char *tag;
+    const struct flow *flow;
+    uint64_t bridge; /* the same for all links of one bridge; 0: an old one, which does not say */
+    unsigned streams;
+    double lag; /* seconds that its last answer to a ping took; 0: none came yet */
+    bool up;    /* both sides have spoken, or it came to us */
+    bool v2c;   /* the peer is */
+    bool silent, draining;
+};
+
+typedef void link_seen(void *with, const struct link_view *v);
+
+/* in: a bridge; out: a portal. */
+void bridge_look(const struct inbound *in, link_seen *seen, void *with);
+void portal_look_at(const struct outbound *out, link_seen *seen, void *with);
+
+#endif
