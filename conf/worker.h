@@ -30,7 +30,7 @@ struct worker_shared { /* between the workers of a process */
     struct counter *bases;     /* by slot: what it was when somebody set it to 0 */
     double started;            /* wall clock */
     struct errand_taker *taker;
-    uint64_t instance;         /* random: by which portals know what belongs to this process */
+    uint64_t instance; /* random: by which portals know what belongs to this process */
 };
 
 struct worker {
@@ -39,7 +39,7 @@ struct worker {
     struct worker_shared *shared;
     struct api_view view;
     struct dispatcher dispatcher;
-    struct dispatcher closed; /* of inbounds whose tag is gone: refuses all */
+    struct dispatcher closed;  /* of inbounds whose tag is gone: refuses all */
     struct dispatcher api_way; /* of the api's own socket: the api takes all */
     struct installation now, next;
     struct retirement retirement;

@@ -27,8 +27,8 @@ struct vmess_accept {
     struct vmess_server *server;
     struct vmess_user user; /* a copy, for the list may change meanwhile; once ... */
     bool known;             /* ... the auth id is */
-    int64_t stamp;       /* the time in it */
-    uint16_t header_len; /* 0 until known */
+    int64_t stamp;          /* the time in it */
+    uint16_t header_len;    /* 0 until known */
     bool replay;
 };
 

@@ -29,9 +29,23 @@ struct rig {
     struct outbound *api;
     struct policy policy;
     struct client client;
+    struct api_conf conf;
+    struct errand_taker taker;
+    struct errand *taken; /* the last one */
+    bool refuses;
 };
 
 enum { SLOTS = 20000 };
+
+#define TOKEN "0123456789abcdef0123456789abcdef"
+
+static bool rig_take(struct errand_taker *t, struct errand *e)
+{
+    struct rig *r = container_of(t, struct rig, taker);
+    if (!r->refuses)
+        r->taken = e;
+    return !r->refuses;
+}
 
 static void client_leave(struct client *c)
 {
@@ -64,7 +78,13 @@ static int rig_open(void **state)
     if (!r || stats_init(&r->stats, NULL) < 0 || loop_init(&r->loop, 0, SLOTS, &e) < 0)
         return -1;
     r->counters[0] = r->loop.counters;
-    r->view = (struct api_view){.stats = &r->stats, .counters = r->counters, .loops = 1};
+    r->conf = (struct api_conf){.token = TOKEN};
+    r->taker.take = rig_take;
+    r->view = (struct api_view){.stats = &r->stats,
+                                .counters = r->counters,
+                                .loops = 1,
+                                .conf = &r->conf,
+                                .taker = &r->taker};
     r->policy = POLICY_DEFAULT;
     r->api = api_new(&r->loop, "api", &r->view);
     *state = r;
@@ -364,8 +384,8 @@ static void api_refuses_what_is_not_http_or_too_much_and_closes(void **state)
         {"GET / HTTP/1.1\r\n\r\n", 400},
         {"GET / HTTP/1.1\n\n", 400},
         {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
-        {"POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nhello", 413},
-        {"GET / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n", 413},
+        {"POST / HTTP/1.1\r\n" HOST "Content-Length: 65537\r\n\r\nhello", 413},
+        {"GET / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n", 411},
         {"GET / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip\r\n\r\n", 501},
         {large, 431},
     };
@@ -460,6 +480,112 @@ static void api_flows_outlive_the_outbound(void **state)
 
 #define API_TEST(test) cmocka_unit_test_setup_teardown(test, rig_open, rig_close)
 
+/* --- errands --- */
+
+#define CHANGE(path, body)                                                                         \
+    "POST " path " HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer " TOKEN                    \
+    "\r\nContent-Type: application/json\r\nContent-Length: " body
+
+static void rig_answer_errand(struct rig *r, int status, const char *text)
+{
+    struct errand *e = r->taken;
+    r->taken = NULL;
+    e->status = status;
+    page_text(&e->page, text);
+    loop_post(&r->loop, &e->task);
+    rig_turn(r);
+}
+
+static void api_sends_an_errand_and_answers_when_it_comes_back(void **state)
+{
+    struct rig *r = *state;
+    static const char request[] = CHANGE("/v1/a%20b/c?d=e", "2\r\n\r\n{}") GET("/live");
+    for (size_t cut = 0; cut < strlen(request); cut++) {
+        rig_flow(r, NET_TCP);
+        rig_put(r, request, cut);
+        rig_put(r, request + cut, strlen(request) - cut);
+        assert_int_equal(r->client.len, 0); /* what is pipelined waits */
+        assert_non_null(r->taken);
+        assert_int_equal(r->taken->verb, ERRAND_POST);
+        assert_int_equal(r->taken->target.piece_count, 3);
+        assert_string_equal(r->taken->target.pieces[1], "a b");
+        assert_string_equal(api_option(&r->taken->target, "d"), "e");
+        assert_int_equal(r->taken->body_len, 2);
+        assert_memory_equal(r->taken->body, "{}", 2);
+        rig_answer_errand(r, 409, "{\"error\": \"no\"}");
+        struct answer a = answer_at(r->client.text, true);
+        assert_int_equal(a.status, 409);
+        assert_memory_equal(a.body, "{\"error\": \"no\"}", a.length);
+        assert_memory_equal(answer_at(r->client.text + a.len, true).body, "live\n", 5);
+        client_leave(&r->client);
+        rig_turn(r);
+    }
+}
+
+static void an_errand_whose_asker_has_left_is_freed(void **state)
+{
+    struct rig *r = *state;
+    rig_flow(r, NET_TCP);
+    rig_say(r, CHANGE("/v1/x", "2\r\n\r\n{}"));
+    assert_non_null(r->taken);
+    client_leave(&r->client);
+    rig_turn(r);
+    assert_int_equal(rig_flows(r), 0);
+    rig_answer_errand(r, 200, "{}");
+}
+
+static void nobody_who_takes_errands_is_503(void **state)
+{
+    struct rig *r = *state;
+    r->refuses = true;
+    assert_int_equal(rig_ask(r, GET("/v1/status")).status, 421);
+    client_leave(&r->client);
+    rig_turn(r);
+    assert_int_equal(rig_ask(r, CHANGE("/v1/x", "2\r\n\r\n{}")).status, 503);
+}
+
+static void api_lets_nobody_change_anything_without_the_token(void **state)
+{
+    struct rig *r = *state;
+    static const char *const requests[] = {
+        "POST /v1/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n",
+        "DELETE /v1/x HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        "GET /v1/flows HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+    };
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        struct answer a = rig_ask(r, requests[i]);
+        assert_int_equal(a.status, 401);
+        assert_has(a.head, "\r\nWWW-Authenticate: Bearer\r\n");
+        assert_has(a.body, "{\"error\": ");
+        assert_null(r->taken);
+        client_leave(&r->client);
+        rig_turn(r);
+    }
+}
+
+/* --- bounds --- */
+
+static void the_quietest_connection_goes_for_the_seventeenth(void **state)
+{
+    struct rig *r = *state;
+    static struct client others[16];
+    const struct meta m = {.net = NET_TCP, .inbound_tag = "home"};
+    for (int i = 0; i < 16; i++) {
+        others[i].reading = true;
+        struct flow *f = flow_new(&r->loop, &others[i].end, &client_ops, &m, &r->policy);
+        r->api->ops->open(r->api, f);
+    }
+    rig_turn(r);
+    assert_true(end_write(&others[0].end, GET("/live"), strlen(GET("/live"))));
+    rig_turn(r);
+    assert_int_equal(rig_ask(r, GET("/live")).status, 200);
+    assert_false(others[0].left); /* it has asked; the next one never did */
+    assert_true(others[1].left);
+    for (int i = 0; i < 16; i++)
+        if (!others[i].left)
+            client_leave(&others[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -479,6 +605,11 @@ int main(void)
         API_TEST(api_waits_for_a_slow_reader_and_loses_nothing),
         API_TEST(api_ends_with_a_client_that_leaves_midway),
         API_TEST(api_flows_outlive_the_outbound),
+        API_TEST(api_sends_an_errand_and_answers_when_it_comes_back),
+        API_TEST(an_errand_whose_asker_has_left_is_freed),
+        API_TEST(nobody_who_takes_errands_is_503),
+        API_TEST(api_lets_nobody_change_anything_without_the_token),
+        API_TEST(the_quietest_connection_goes_for_the_seventeenth),
     };
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
 }

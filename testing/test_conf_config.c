@@ -316,7 +316,8 @@ static void outbounds_stand_before_the_api_before_portals(void **state)
     struct run r;
     struct config *c = run_good(
         &r, "{\"reverse\":{\"portals\":[{\"tag\":\"p\",\"domain\":\"a.b\",\"controlDomain\":\"c\","
-            "\"users\":[\"u@v\"]}]},\"api\":{\"tag\":\"api\",\"services\":[\"X\"]},\"inbounds\":["
+            "\"users\":[\"u@v\"]}]},\"api\":{\"tag\":\"api\",\"services\":[\"StatsService\"]},"
+            "\"inbounds\":["
             "{\"tag\":\"i\",\"port\":1,\"protocol\":\"vmess\",\"settings\":{\"clients\":["
             "{\"id\":\"" ID "\",\"email\":\"u@v\"}]}}],\"outbounds\":[{\"protocol\":\"blackhole\","
             "\"settings\":{\"response\":{\"type\":\"HTTP\"}},\"tag\":\"b\"},"
