@@ -1,6 +1,7 @@
 #include "routing/domain.h"
 
 #include <sodium.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +17,11 @@ enum { ENTRY_HEAD = 2, SLOTS_MIN = 16, ARENA_MIN = 256 };
 
 struct offsets {
     uint32_t *items;
-    size_t count;
+    size_t count, room;
 };
 
 struct domain_set {
+    atomic_uint others; /* references beyond the first */
     uint8_t key[crypto_shorthash_KEYBYTES]; /* visitors cannot know which names collide */
     char *arena;
     uint32_t arena_len, arena_room;
@@ -31,6 +33,8 @@ struct domain_set {
     struct offsets substrings, dotless;
     struct regex **regexes;
     size_t regex_count;
+    struct domain_set **parts; /* lists that are included */
+    size_t part_count;
 };
 
 struct domain_set *domain_set_new(void)
@@ -43,8 +47,11 @@ struct domain_set *domain_set_new(void)
 
 void domain_set_free(struct domain_set *s)
 {
-    if (!s)
+    if (!s || atomic_fetch_sub(&s->others, 1) > 0)
         return;
+    for (size_t i = 0; i < s->part_count; i++)
+        domain_set_free(s->parts[i]);
+    free(s->parts);
     for (size_t i = 0; i < s->regex_count; i++)
         regex_free(s->regexes[i]);
     free(s->regexes);
@@ -178,10 +185,14 @@ static int add_substring(struct domain_set *s, struct offsets *list, const char 
     size_t len = strlen(text);
     if (arena_reserve(s, len + 1, e) < 0)
         return -1;
-    uint32_t *items = realloc(list->items, (list->count + 1) * sizeof *items);
-    if (!items)
-        return out_of_memory(e);
-    list->items = items;
+    if (list->count == list->room) {
+        size_t room = list->room ? 2 * list->room : 1;
+        uint32_t *items = realloc(list->items, room * sizeof *items);
+        if (!items)
+            return out_of_memory(e);
+        list->items = items;
+        list->room = room;
+    }
     list->items[list->count++] = s->arena_len;
     for (size_t i = 0; i <= len; i++) {
         char c = text[i];
@@ -203,68 +214,69 @@ static int add_regex(struct domain_set *s, const char *pattern, struct err *e)
     return 0;
 }
 
-static int add_plain(struct domain_set *s, const char *text, struct err *e)
+static int fail_empty(const char *what, struct err *e)
 {
-    return add_substring(s, &s->substrings, text, e);
+    return err_set(e, EINVAL, "empty %s type of rule: %s:", what, what);
 }
 
-static int add_keyword(struct domain_set *s, const char *text, struct err *e)
+int domain_set_add_as(struct domain_set *s, enum domain_kind kind, const char *text, struct err *e)
 {
-    if (!*text)
-        return err_set(e, EINVAL, "empty keyword type of rule: keyword:");
-    return add_substring(s, &s->substrings, text, e);
+    switch (kind) {
+    case DOMAIN_PLAIN:
+        return add_substring(s, &s->substrings, text, e);
+    case DOMAIN_REGEXP:
+        return *text ? add_regex(s, text, e) : fail_empty("regexp", e);
+    case DOMAIN_SUB:
+        return add_entry(s, KIND_DOMAIN, text, e);
+    case DOMAIN_FULL:
+        return add_entry(s, KIND_FULL, text, e);
+    case DOMAIN_DOTLESS:
+        if (strchr(text, '.'))
+            return err_set(e, EINVAL, "substr in dotless rule should not contain a dot: %.100s",
+                           text);
+        return add_substring(s, &s->dotless, text, e);
+    }
+    return err_set(e, EINVAL, "unknown kind %d of a domain", (int)kind);
 }
 
-static int add_domain(struct domain_set *s, const char *text, struct err *e)
+/* geosite: and ext: name lists in files, which conf reads; as plain text they would never match, silently. */
+static int refuse_lists(const char *text, struct err *e)
 {
-    return add_entry(s, KIND_DOMAIN, text, e);
+    static const char *const lists[] = {"geosite:", "ext:", "ext-domain:"};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        if (!strncmp(text, lists[i], strlen(lists[i])))
+            return err_set(e, ENOTSUP, "%s lists are not possible here", lists[i]);
+    return 0;
 }
-
-static int add_full(struct domain_set *s, const char *text, struct err *e)
-{
-    return add_entry(s, KIND_FULL, text, e);
-}
-
-static int add_regexp(struct domain_set *s, const char *text, struct err *e)
-{
-    if (!*text)
-        return err_set(e, EINVAL, "empty regexp type of rule: regexp:");
-    return add_regex(s, text, e);
-}
-
-static int add_dotless(struct domain_set *s, const char *text, struct err *e)
-{
-    if (strchr(text, '.'))
-        return err_set(e, EINVAL, "substr in dotless rule should not contain a dot: %.100s", text);
-    return add_substring(s, &s->dotless, text, e);
-}
-
-/* geosite: and ext: name files with lists; as plain text they would never match, silently. */
-static const struct form {
-    const char *prefix;
-    int (*add)(struct domain_set *s, const char *text, struct err *e);
-} forms[] = {
-    {"keyword:", add_keyword},
-    {"domain:", add_domain},
-    {"full:", add_full},
-    {"regexp:", add_regexp},
-    {"dotless:", add_dotless},
-    {"geosite:", NULL},
-    {"ext:", NULL},
-    {"ext-domain:", NULL},
-};
 
 int domain_set_add(struct domain_set *s, const char *text, struct err *e)
 {
+    static const struct {
+        const char *prefix;
+        enum domain_kind kind;
+    } forms[] = {
+        {"keyword:", DOMAIN_PLAIN}, {"domain:", DOMAIN_SUB},      {"full:", DOMAIN_FULL},
+        {"regexp:", DOMAIN_REGEXP}, {"dotless:", DOMAIN_DOTLESS},
+    };
+    if (!strcmp(text, "keyword:"))
+        return fail_empty("keyword", e);
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         size_t len = strlen(forms[i].prefix);
-        if (strncmp(text, forms[i].prefix, len) != 0)
-            continue;
-        if (!forms[i].add)
-            return err_set(e, ENOTSUP, "v2c has no %s lists yet", forms[i].prefix);
-        return forms[i].add(s, text + len, e);
+        if (!strncmp(text, forms[i].prefix, len))
+            return domain_set_add_as(s, forms[i].kind, text + len, e);
     }
-    return add_plain(s, text, e);
+    return refuse_lists(text, e) < 0 ? -1 : domain_set_add_as(s, DOMAIN_PLAIN, text, e);
+}
+
+int domain_set_include(struct domain_set *s, struct domain_set *list, struct err *e)
+{
+    struct domain_set **parts = realloc(s->parts, (s->part_count + 1) * sizeof(struct domain_set *));
+    if (!parts)
+        return out_of_memory(e);
+    atomic_fetch_add(&list->others, 1);
+    s->parts = parts;
+    s->parts[s->part_count++] = list;
+    return 0;
 }
 
 static int kinds_of(const struct domain_set *s, const char *text, size_t len)
@@ -308,5 +320,40 @@ bool domain_set_match(const struct domain_set *s, const char *name)
     for (size_t i = 0; i < s->regex_count; i++)
         if (regex_match(s->regexes[i], name, len))
             return true;
+    for (size_t i = 0; i < s->part_count; i++)
+        if (domain_set_match(s->parts[i], name))
+            return true;
     return false;
+}
+
+static size_t count_all(const struct domain_set *s)
+{
+    size_t count = s->used + s->substrings.count + s->dotless.count;
+    for (size_t i = 0; i < s->part_count; i++)
+        count += count_all(s->parts[i]);
+    return count;
+}
+
+bool domain_set_each(const struct domain_set *s, size_t most,
+                     void (*visit)(void *to, enum domain_kind kind, const char *text, size_t len),
+                     void *to)
+{
+    if (s->regex_count || count_all(s) > most)
+        return false;
+    for (size_t i = 0; i < s->slot_count; i++) {
+        const char *entry = s->arena + s->slots[i];
+        if (s->tags[i])
+            visit(to, entry[0] & KIND_DOMAIN ? DOMAIN_SUB : DOMAIN_FULL, entry + ENTRY_HEAD,
+                  (uint8_t)entry[1]);
+    }
+    for (size_t i = 0; i < s->substrings.count; i++)
+        visit(to, DOMAIN_PLAIN, s->arena + s->substrings.items[i],
+              strlen(s->arena + s->substrings.items[i]));
+    for (size_t i = 0; i < s->dotless.count; i++)
+        visit(to, DOMAIN_DOTLESS, s->arena + s->dotless.items[i],
+              strlen(s->arena + s->dotless.items[i]));
+    for (size_t i = 0; i < s->part_count; i++)
+        if (!domain_set_each(s->parts[i], most, visit, to))
+            return false;
+    return true;
 }

@@ -10,6 +10,7 @@ enum {
      * where a pattern makes ever more of them. */
     WORKSPACE = 2048,
     MATCH_LIMIT = 1000, /* start positions tried; a name has at most 255 */
+    TEXT_MAX = 4096,    /* each of them may walk to the end */
     DEPTH_LIMIT = 16,   /* nothing that recurses passes the syntax check */
     HEAP_LIMIT = 64,    /* KiB */
     REPEAT_MAX = 1000,  /* RE2's own bound */
@@ -256,11 +257,11 @@ static int check_syntax(const char *pattern, struct err *e)
     return 0;
 }
 
-static int compile(struct regex *r, const char *pattern, struct err *e)
+static int compile(struct regex *r, const char *pattern, uint32_t options, struct err *e)
 {
     /* Captures are of no use here, and named ones do no harm. */
-    const uint32_t options = PCRE2_CASELESS | PCRE2_DOLLAR_ENDONLY | PCRE2_NO_AUTO_CAPTURE |
-                             PCRE2_NEVER_BACKSLASH_C | PCRE2_NEVER_UTF | PCRE2_NEVER_UCP;
+    options |= PCRE2_DOLLAR_ENDONLY | PCRE2_NO_AUTO_CAPTURE | PCRE2_NEVER_BACKSLASH_C |
+               PCRE2_NEVER_UTF | PCRE2_NEVER_UCP;
     int code;
     PCRE2_SIZE at;
     PCRE2_UCHAR why[128];
@@ -277,7 +278,7 @@ static int compile(struct regex *r, const char *pattern, struct err *e)
     return err_set(e, EINVAL, "error parsing regexp: %s: `%.16s`", (char *)why, pattern + at);
 }
 
-struct regex *regex_new(const char *pattern, struct err *e)
+static struct regex *make(const char *pattern, uint32_t options, struct err *e)
 {
     if (check_syntax(pattern, e) < 0)
         return NULL;
@@ -286,21 +287,34 @@ struct regex *regex_new(const char *pattern, struct err *e)
         err_set(e, ENOMEM, "out of memory");
         return NULL;
     }
-    if (compile(r, pattern, e) < 0) {
+    if (compile(r, pattern, options, e) < 0) {
         regex_free(r);
         return NULL;
     }
     return r;
 }
 
+struct regex *regex_new(const char *pattern, struct err *e)
+{
+    return make(pattern, PCRE2_CASELESS, e);
+}
+
+struct regex *regex_new_exact(const char *pattern, struct err *e)
+{
+    return make(pattern, 0, e);
+}
+
 bool regex_match(const struct regex *r, const char *text, size_t len)
 {
     int workspace[WORKSPACE];
+    const uint32_t options = PCRE2_DFA_SHORTEST | (len > TEXT_MAX ? PCRE2_NOTEOL : 0);
+    if (len > TEXT_MAX)
+        len = TEXT_MAX;
     pcre2_match_data *data = pcre2_match_data_create(1, NULL);
     if (!data)
         return false;
-    int found = pcre2_dfa_match(r->code, (PCRE2_SPTR)text, len, 0, PCRE2_DFA_SHORTEST, data,
-                                r->limits, workspace, WORKSPACE);
+    int found = pcre2_dfa_match(r->code, (PCRE2_SPTR)text, len, 0, options, data, r->limits,
+                                workspace, WORKSPACE);
     pcre2_match_data_free(data);
     return found >= 0;
 }

@@ -14,8 +14,12 @@
 
 struct regex;
 
-struct regex *regex_new(const char *pattern, struct err *e); /* NULL and e */
-/* Unanchored and blind to case; bytes, not characters, beyond ASCII. */
+/* Blind to case, for names. NULL and e. */
+struct regex *regex_new(const char *pattern, struct err *e);
+/* The case counts. */
+struct regex *regex_new_exact(const char *pattern, struct err *e);
+/* Unanchored; bytes, not characters, beyond ASCII. A match must begin within the first 1000 bytes, and no more than
+ * 4096 are looked at. */
 bool regex_match(const struct regex *r, const char *text, size_t len);
 void regex_free(struct regex *r);
 
