@@ -8,6 +8,8 @@
 #include "conf/names.h"
 #include "conf/root.h"
 
+struct geo_cache;
+
 struct build {
     struct config *config;
     struct report *report;
@@ -19,6 +21,7 @@ struct build {
     struct bridge_conf *bridges;                               /* until they are whole */
     struct names inbound_tags;                                 /* of inbounds and bridges */
     struct names emails;                                       /* of all VMess clients */
+    struct geo_cache *geo;                                     /* list files read so far */
     struct names balancer_tags;                                /* index: in config->balancers */
     struct names outbound_tags; /* of outbounds, the api and portals; index: in config->outbounds */
 };
@@ -50,6 +53,12 @@ void bridge_conf_build(struct build *b, const struct node *at, struct bridge_con
 /* Once the outbounds are known: those that its links take. */
 void bridge_portals_build(struct build *b, const struct node *at, struct bridge_conf *bridge);
 void routing_conf_build(struct build *b, const struct node *at);
+/* False: the rule can never match, or is wrong, and is left out. */
+bool rule_conf_build(struct build *b, const struct node *at, struct rule *out);
+/* Domain conditions and networks, as rules, dns and sniffing write them, with lists in files. Makes the set, or adds to it,
+ * and seals it. False: absent or empty, and *set is as it was; or memory is out, which is remembered. */
+bool domain_set_build(struct build *b, const struct node *at, struct domain_set **set);
+bool cidr_set_build(struct build *b, const struct node *at, struct cidr_set **set);
 /* Once the outbounds are known. */
 void balancers_conf_build(struct build *b, const struct node *at);
 /* The one that a rule names; NULL: reported. */

@@ -7,6 +7,7 @@
 
 #include "conf/clients.h"
 #include "conf/compile.h"
+#include "conf/geo_conf.h"
 #include "conf/json.h"
 #include "conf/merge.h"
 
@@ -193,6 +194,7 @@ static struct config *load_compile(struct load *l)
         .lint = l->lint,
     };
     bool enough = c && (!l->root.at || compile(&b, &l->root));
+    geo_cache_free(b.geo);
     if (!enough || l->scratch->failed)
         report_error_file(&l->report, "config", 0, "out of memory");
     if (l->report.errors == 0)

@@ -21,7 +21,7 @@ struct offsets {
 };
 
 struct domain_set {
-    atomic_uint others; /* references beyond the first */
+    atomic_uint others;                     /* references beyond the first */
     uint8_t key[crypto_shorthash_KEYBYTES]; /* visitors cannot know which names collide */
     char *arena;
     uint32_t arena_len, arena_room;
@@ -270,7 +270,8 @@ int domain_set_add(struct domain_set *s, const char *text, struct err *e)
 
 int domain_set_include(struct domain_set *s, struct domain_set *list, struct err *e)
 {
-    struct domain_set **parts = realloc(s->parts, (s->part_count + 1) * sizeof(struct domain_set *));
+    struct domain_set **parts =
+        realloc(s->parts, (s->part_count + 1) * sizeof(struct domain_set *));
     if (!parts)
         return out_of_memory(e);
     atomic_fetch_add(&list->others, 1);

@@ -190,8 +190,7 @@ static int dir_read_list(struct geo_dir *dir, struct walk *w, uint64_t len)
             walk_skip(w, &f);
             continue;
         }
-        if (walk_bytes(w, &f, NAME_MAX_LEN, &name) < 0 ||
-            dir_add(dir, name, place, w->e) < 0)
+        if (walk_bytes(w, &f, NAME_MAX_LEN, &name) < 0 || dir_add(dir, name, place, w->e) < 0)
             return -1;
         break;
     }
@@ -278,7 +277,8 @@ static bool entry_field(struct cursor *c, struct field *f, struct cursor *bytes)
     if (!read_field(c, f))
         return false;
     *bytes = *c;
-    return f->wire == WIRE_NUMBER || (f->value <= cur_left(c) && cur_sub(c, (size_t)f->value, bytes));
+    return f->wire == WIRE_NUMBER ||
+           (f->value <= cur_left(c) && cur_sub(c, (size_t)f->value, bytes));
 }
 
 static int read_network(struct cursor c, struct walk *w, void *to)

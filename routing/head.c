@@ -43,11 +43,12 @@ static struct head_text trim(struct head_text t)
 /* "/x" of "/x?y", of "http://host/x?y"; nothing of "http://host". */
 static struct head_text path_of(struct head_text target)
 {
-    const char *end = target.text + target.len, *scheme = memmem(target.text, target.len, "://", 3);
-    if (target.len && *target.text != '/' && scheme)
-        target = between(up_to(between(scheme + 3, end), '/'), end);
     struct head_text path = between(target.text, up_to(target, '?'));
-    return between(path.text, up_to(path, '#'));
+    path = between(path.text, up_to(path, '#'));
+    const char *end = path.text + path.len, *scheme = memmem(path.text, path.len, "://", 3);
+    if (!scheme || *path.text == '/')
+        return path;
+    return between(up_to(between(scheme + 3, end), '/'), end);
 }
 
 static bool request_attr(struct head_text line, struct head_text name, struct head_text *value)

@@ -120,7 +120,8 @@ static void list_range(struct making *m, enum dimension dimension, uint64_t firs
 {
     for (;;) {
         unsigned size = zeros_below(first, bits);
-        while (size > 0 && (size == 64 ? first > 0 || ~last : last - first < ((uint64_t)1 << size) - 1))
+        while (size > 0 &&
+               (size == 64 ? first > 0 || ~last : last - first < ((uint64_t)1 << size) - 1))
             size--;
         uint64_t block = size == 64 ? 0 : first >> size;
         list_rule(m, dimension, bits - size, &block, sizeof block);
@@ -258,7 +259,8 @@ static bool choose(struct making *m, size_t rules)
     crowds_count(m, crowds);
     for (size_t i = 0; i < m->count; i++) {
         const struct entry *e = &m->entries[i];
-        bool twice = kept && m->entries[kept - 1].key == e->key && m->entries[kept - 1].rule == e->rule;
+        bool twice =
+            kept && m->entries[kept - 1].key == e->key && m->entries[kept - 1].rule == e->rule;
         if (!twice && condition_of(e->dimension) == best_of(crowds[e->rule]))
             m->entries[kept++] = *e;
     }

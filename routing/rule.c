@@ -181,8 +181,7 @@ unsigned rules_lack(const struct rules *rs, const struct query *q, unsigned unkn
     return found;
 }
 
-size_t rule_explain(const struct rule *r, const struct query *q,
-                    struct rule_finding to[COND_COUNT])
+size_t rule_explain(const struct rule *r, const struct query *q, struct rule_finding to[COND_COUNT])
 {
     size_t count = 0;
     for (size_t i = 0; i < COND_COUNT; i++) {

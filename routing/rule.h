@@ -46,7 +46,7 @@ struct rule {
     size_t outbound;                     /* index into the config's outbounds */
     const struct balancer *balancer;     /* chooses the outbound instead; NULL: none */
     const char *tag;                     /* ruleTag; NULL: none */
-    const char *texts[COND_COUNT];       /* what the configuration says, cut when long; NULL: unknown */
+    const char *texts[COND_COUNT]; /* what the configuration says, cut when long; NULL: unknown */
 };
 
 struct rule_index;

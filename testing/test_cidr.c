@@ -138,9 +138,87 @@ static void cidr_refuses_bad_text_and_says_what_it_wants(void **state)
 static void cidr_refuses_lists_in_files(void **state)
 {
     (void)state;
-    assert_refused("geoip:private", ENOTSUP, "v2c has no geoip: lists yet", "");
-    assert_refused("ext:file:cn", ENOTSUP, "v2c has no ext: lists yet", "");
-    assert_refused("ext-ip:file:cn", ENOTSUP, "v2c has no ext-ip: lists yet", "");
+    assert_refused("geoip:private", ENOTSUP, "geoip: lists are not possible here", "");
+    assert_refused("ext:file:cn", ENOTSUP, "ext: lists are not possible here", "");
+    assert_refused("ext-ip:file:cn", ENOTSUP, "ext-ip: lists are not possible here", "");
+}
+
+static void cidr_an_exclamation_mark_means_all_but(void **state)
+{
+    (void)state;
+    assert_matches(set_of(LIST("!10.0.0.0/8")),
+                   LIST("9.255.255.255", "11.0.0.0", "0.0.0.0", "255.255.255.255", "::", "ff::1"),
+                   LIST("10.0.0.0", "10.255.255.255", "a.com"));
+    assert_matches(set_of(LIST("!::/1")), LIST("8000::", "ffff::", "1.2.3.4"),
+                   LIST("::", "7fff::"));
+    assert_matches(set_of(LIST("!0.0.0.0/0", "10.0.0.1")), LIST("::1", "10.0.0.1"),
+                   LIST("0.0.0.0", "10.0.0.2", "255.255.255.255"));
+    assert_matches(set_of(LIST("!10.0.0.0/8", "!11.0.0.0/8")), LIST("10.0.0.1", "11.0.0.1"),
+                   NOTHING);
+    assert_refused("!!10.0.0.0/8", EINVAL, "invalid IP", "");
+    assert_refused("!", EINVAL, "invalid IP", "");
+}
+
+/* Whatever is in a set, "all but" turns every answer round. */
+static void cidr_the_rest_is_what_is_not_there(void **state)
+{
+    (void)state;
+    struct err e;
+    struct cidr_set *s = set_of(LIST("0.0.0.0/30", "128.0.0.0/1", "10.1.0.0/16", "::/128", "8::/13",
+                                     "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"));
+    struct cidr_set *rest = cidr_set_new();
+    assert_int_equal(cidr_set_add_rest(rest, s, &e), 0);
+    assert_int_equal(cidr_set_seal(rest), 0);
+    static const char *const ips[] = {"0.0.0.0",
+                                      "0.0.0.3",
+                                      "0.0.0.4",
+                                      "10.0.255.255",
+                                      "10.1.0.0",
+                                      "10.1.255.255",
+                                      "10.2.0.0",
+                                      "127.255.255.255",
+                                      "128.0.0.0",
+                                      "255.255.255.255",
+                                      "::",
+                                      "::1",
+                                      "7:ffff::",
+                                      "8::",
+                                      "f:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+                                      "10::",
+                                      "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe",
+                                      "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"};
+    for (size_t i = 0; i < sizeof ips / sizeof *ips; i++)
+        assert_int_equal(has(s, ips[i]), !has(rest, ips[i]));
+    cidr_set_free(s);
+    cidr_set_free(rest);
+}
+
+static void cidr_an_included_list_outlives_its_maker(void **state)
+{
+    (void)state;
+    struct err e;
+    struct cidr_set *list = set_of(LIST("10.0.0.0/8")), *one = set_of(LIST("1.1.1.1")),
+                    *two = set_of(LIST("2.2.2.2"));
+    assert_int_equal(cidr_set_include(one, list, &e), 0);
+    assert_int_equal(cidr_set_include(two, list, &e), 0);
+    cidr_set_free(list);
+    assert_matches(one, LIST("1.1.1.1", "10.0.0.1"), LIST("2.2.2.2"));
+    assert_matches(two, LIST("2.2.2.2", "10.0.0.1"), LIST("1.1.1.1"));
+}
+
+static void cidr_bytes_of_files_are_checked(void **state)
+{
+    (void)state;
+    static const uint8_t ip[16] = {10, 1, 2, 3}, mapped[16] = {[10] = 0xff, 0xff, 10, 1, 2, 3};
+    struct err e;
+    struct cidr_set *s = cidr_set_new();
+    assert_int_equal(cidr_set_add_bytes(s, ip, 4, 33, &e), -1);
+    assert_int_equal(cidr_set_add_bytes(s, ip, 16, 129, &e), -1);
+    assert_int_equal(cidr_set_add_bytes(s, ip, 5, 8, &e), -1);
+    assert_int_equal(cidr_set_add_bytes(s, ip, 0, 0, &e), -1);
+    assert_int_equal(cidr_set_add_bytes(s, mapped, 16, 104, &e), 0);
+    assert_int_equal(cidr_set_seal(s), 0);
+    assert_matches(s, LIST("10.255.0.1"), LIST("11.0.0.0", "::a01:203"));
 }
 
 static void cidr_empty_set_matches_nothing(void **state)
@@ -165,6 +243,10 @@ int main(void)
         cmocka_unit_test(cidr_refuses_bad_text_and_says_what_it_wants),
         cmocka_unit_test(cidr_refuses_lists_in_files),
         cmocka_unit_test(cidr_empty_set_matches_nothing),
+        cmocka_unit_test(cidr_an_exclamation_mark_means_all_but),
+        cmocka_unit_test(cidr_the_rest_is_what_is_not_there),
+        cmocka_unit_test(cidr_an_included_list_outlives_its_maker),
+        cmocka_unit_test(cidr_bytes_of_files_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

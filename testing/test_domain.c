@@ -124,9 +124,9 @@ static void domain_refuses_what_it_cannot_keep(void **state)
     assert_refused(longer, EINVAL, "256 bytes");
     assert_refused("dotless:a.b", EINVAL, "substr in dotless rule should not contain a dot");
     assert_refused("regexp:(?=a)", EINVAL, "look-ahead");
-    assert_refused("geosite:cn", ENOTSUP, "v2c has no geosite: lists yet");
-    assert_refused("ext:file.dat:cn", ENOTSUP, "v2c has no ext: lists yet");
-    assert_refused("ext-domain:file.dat:cn", ENOTSUP, "v2c has no ext-domain: lists yet");
+    assert_refused("geosite:cn", ENOTSUP, "geosite: lists are not possible here");
+    assert_refused("ext:file.dat:cn", ENOTSUP, "ext: lists are not possible here");
+    assert_refused("ext-domain:file.dat:cn", ENOTSUP, "ext-domain: lists are not possible here");
 }
 
 static void domain_longest_names_match_too(void **state)
@@ -174,6 +174,49 @@ static void domain_empty_set_matches_nothing(void **state)
     domain_set_free(NULL);
 }
 
+static void domain_an_included_list_outlives_its_maker(void **state)
+{
+    (void)state;
+    struct err e;
+    struct domain_set *list = SET("domain:list.example", "keyword:word");
+    struct domain_set *one = SET("full:own.example", "full:other.example");
+    struct domain_set *two = SET("full:two.example", "full:zwei.example");
+    assert_int_equal(domain_set_include(one, list, &e), 0);
+    assert_int_equal(domain_set_include(two, list, &e), 0);
+    domain_set_free(list);
+    assert_true(domain_set_match(one, "own.example"));
+    assert_true(domain_set_match(one, "www.list.example"));
+    assert_false(domain_set_match(one, "two.example"));
+    domain_set_free(one);
+    assert_true(domain_set_match(two, "a-word-b"));
+    assert_false(domain_set_match(two, "own.example"));
+    domain_set_free(two);
+}
+
+static void count_one(void *to, enum domain_kind kind, const char *text, size_t len)
+{
+    assert_true(kind <= DOMAIN_DOTLESS && strlen(text) >= len);
+    ++*(size_t *)to;
+}
+
+static void domain_visits_all_or_says_no(void **state)
+{
+    (void)state;
+    struct err e;
+    size_t count = 0;
+    struct domain_set *list = SET("full:a.b", "dotless:x"), *s = SET("a", "domain:c.d");
+    assert_int_equal(domain_set_include(s, list, &e), 0);
+    assert_true(domain_set_each(s, 4, count_one, &count));
+    assert_int_equal(count, 4);
+    count = 0;
+    assert_false(domain_set_each(s, 3, count_one, &count));
+    assert_int_equal(count, 0);
+    assert_int_equal(domain_set_add(list, "regexp:x", &e), 0);
+    assert_false(domain_set_each(s, 9, count_one, &count));
+    domain_set_free(list);
+    domain_set_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +233,8 @@ int main(void)
         cmocka_unit_test(domain_longest_names_match_too),
         cmocka_unit_test(domain_many_conditions_are_all_found),
         cmocka_unit_test(domain_empty_set_matches_nothing),
+        cmocka_unit_test(domain_an_included_list_outlives_its_maker),
+        cmocka_unit_test(domain_visits_all_or_says_no),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -222,6 +223,159 @@ static void rule_needs_every_present_field(void **state)
     rule_fini(&r);
 }
 
+static struct regex **patterns_of(const char *pattern)
+{
+    struct err e;
+    struct regex **patterns = malloc(sizeof(struct regex *));
+    assert_non_null(patterns);
+    patterns[0] = regex_new_exact(pattern, &e);
+    assert_non_null(patterns[0]);
+    return patterns;
+}
+
+static void rule_users_may_be_patterns(void **state)
+{
+    (void)state;
+    static const struct user alice = {.email = "alice@x"}, upper = {.email = "ALICE@x"},
+                             listed = {.email = "b"}, nameless = {.email = ""};
+    struct rule r = {.users = list_of("b", "c"), .user_patterns = patterns_of("^(alice@.*)?$")};
+    r.user_pattern_count = 1;
+    struct meta m = flow_to("example.com", 80);
+    m.user = &alice;
+    assert_rule(&r, &m, true);
+    m.user = &listed;
+    assert_rule(&r, &m, true);
+    m.user = &upper;
+    assert_rule(&r, &m, false);
+    m.user = &nameless;
+    assert_rule(&r, &m, false);
+    m.user = NULL;
+    assert_rule(&r, &m, false);
+    rule_fini(&r);
+}
+
+static void rule_long_lists_are_searched_too(void **state)
+{
+    (void)state;
+    enum { MANY = 1000 };
+    struct rule rule = {.inbound_tags = {calloc(MANY, sizeof(char *)), MANY}};
+    struct rules rs = {calloc(1, sizeof rule), 1, NULL};
+    char text[16];
+    for (int i = 0; i < MANY; i++) {
+        snprintf(text, sizeof text, "tag%d", (i * 37) % MANY);
+        rule.inbound_tags.items[i] = strdup(text);
+    }
+    rs.items[0] = rule;
+    assert_true(rules_seal(&rs));
+    struct meta m = flow_to("example.com", 80);
+    for (int i = 0; i < MANY; i++) {
+        snprintf(text, sizeof text, "tag%d", i);
+        m.inbound_tag = text;
+        assert_rule(&rs.items[0], &m, true);
+    }
+    m.inbound_tag = "tag1000";
+    assert_rule(&rs.items[0], &m, false);
+    m.inbound_tag = "";
+    assert_rule(&rs.items[0], &m, false);
+    rules_fini(&rs);
+}
+
+static void rule_protocols_are_prefixes_of_what_was_sniffed(void **state)
+{
+    (void)state;
+    struct rule r = {.protocols = list_of("http", "tls")};
+    struct meta m = flow_to("example.com", 80);
+    struct query q = {.meta = &m};
+    assert_false(rule_match(&r, &q));
+    q.protocol = "http1";
+    assert_true(rule_match(&r, &q));
+    q.protocol = "tls";
+    assert_true(rule_match(&r, &q));
+    q.protocol = "htt";
+    assert_false(rule_match(&r, &q));
+    q.protocol = "quic";
+    assert_false(rule_match(&r, &q));
+    rule_fini(&r);
+}
+
+static void rule_attrs_need_a_request(void **state)
+{
+    (void)state;
+    struct err e;
+    struct rule r = {.attrs = attrs_new("attrs[':method'] != 'POST'", &e)};
+    struct meta m = flow_to("example.com", 80);
+    struct query q = {.meta = &m};
+    assert_false(rule_match(&r, &q));
+    q.head = "GET / HTTP/1.1\r\n\r\n";
+    q.head_len = strlen(q.head);
+    assert_true(rule_match(&r, &q));
+    q.head = "POST / HTTP/1.1\r\n\r\n";
+    assert_false(rule_match(&r, &q));
+    rule_fini(&r);
+}
+
+static void rule_ips_may_be_those_of_the_name(void **state)
+{
+    (void)state;
+    struct rule r = {.ips = cidrs_of("192.0.2.0/24")};
+    struct meta m = flow_to("example.com", 80);
+    struct addr ips[] = {addr_of("198.51.100.1", 0), addr_of("192.0.2.7", 0)};
+    struct query q = {.meta = &m, .name = "example.com", .ips = ips, .ip_count = 1};
+    assert_false(rule_match(&r, &q));
+    q.ip_count = 2;
+    assert_true(rule_match(&r, &q));
+    rule_fini(&r);
+}
+
+static void rule_explains_each_condition(void **state)
+{
+    (void)state;
+    struct rule r = {
+        .domains = domains_of("full:a.com"), .ports = ports_of("80"), .networks = NET_UDP};
+    struct meta m = flow_to("b.com", 80);
+    char name[ADDR_NAME_MAX + 1];
+    struct rule_finding f[COND_COUNT];
+    struct query q = query_of(&m, name);
+    r.texts[COND_DOMAIN] = "full:a.com";
+    assert_int_equal(rule_explain(&r, &q, f), 3);
+    assert_string_equal(f[0].key, "network");
+    assert_false(f[0].matched);
+    assert_string_equal(f[1].key, "port");
+    assert_string_equal(f[1].text, "");
+    assert_true(f[1].matched);
+    assert_string_equal(f[2].key, "domain");
+    assert_string_equal(f[2].text, "full:a.com");
+    assert_false(f[2].matched);
+    rule_fini(&r);
+}
+
+/* Not known yet: what must be found out before the choice is made? */
+static void rules_lack_only_what_decides(void **state)
+{
+    (void)state;
+    struct rules rs = {calloc(4, sizeof(struct rule)), 4, NULL};
+    rs.items[0] = (struct rule){.domains = domains_of("full:a.com"), .networks = NET_UDP};
+    rs.items[1] = (struct rule){.protocols = list_of("tls", "quic"), .ports = ports_of("443")};
+    rs.items[2] = (struct rule){.inbound_tags = list_of("door", "x")};
+    rs.items[3] = (struct rule){.ips = cidrs_of("192.0.2.1")};
+    const unsigned all = FACT_NAME | FACT_PROTOCOL | FACT_HEAD | FACT_IPS;
+    struct meta m = flow_to("b.com", 80);
+    struct query q = {.meta = &m};
+    assert_int_equal(rules_lack(&rs, &q, all), 0);
+    m.target.port = 443;
+    assert_int_equal(rules_lack(&rs, &q, all), FACT_PROTOCOL);
+    assert_int_equal(rules_lack(&rs, &q, FACT_NAME), 0);
+    m.net = NET_UDP;
+    assert_int_equal(rules_lack(&rs, &q, all), FACT_NAME | FACT_PROTOCOL);
+    m.inbound_tag = "other";
+    assert_int_equal(rules_lack(&rs, &q, all), FACT_NAME | FACT_PROTOCOL | FACT_IPS);
+    m.net = NET_TCP;
+    m.target.port = 80;
+    assert_int_equal(rules_lack(&rs, &q, all), FACT_IPS);
+    assert_int_equal(rules_lack(&rs, &q, 0), 0);
+    rules_fini(&rs);
+}
+
 static const struct rule *rules_say(const struct rules *rs, const struct meta *m)
 {
     char name[ADDR_NAME_MAX + 1];
@@ -232,7 +386,7 @@ static const struct rule *rules_say(const struct rules *rs, const struct meta *m
 static void rules_first_match_decides(void **state)
 {
     (void)state;
-    struct rules rs = {calloc(3, sizeof(struct rule)), 3};
+    struct rules rs = {calloc(3, sizeof(struct rule)), 3, NULL};
     rs.items[0] = (struct rule){.domains = domains_of("full:a.com"), .outbound = 7};
     rs.items[1] = (struct rule){.domains = domains_of("domain:a.com"), .outbound = 8};
     rs.items[2] = (struct rule){.networks = NET_UDP, .outbound = 9};
@@ -261,6 +415,13 @@ int main(void)
         cmocka_unit_test(rule_networks_are_a_mask),
         cmocka_unit_test(rule_ports_are_the_targets_and_source_ports_the_sources),
         cmocka_unit_test(rule_needs_every_present_field),
+        cmocka_unit_test(rule_users_may_be_patterns),
+        cmocka_unit_test(rule_long_lists_are_searched_too),
+        cmocka_unit_test(rule_protocols_are_prefixes_of_what_was_sniffed),
+        cmocka_unit_test(rule_attrs_need_a_request),
+        cmocka_unit_test(rule_ips_may_be_those_of_the_name),
+        cmocka_unit_test(rule_explains_each_condition),
+        cmocka_unit_test(rules_lack_only_what_decides),
         cmocka_unit_test(rules_first_match_decides),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
