@@ -20,7 +20,7 @@ static struct message *domains_file(void)
     message_domain(cn, 1, "^r[0-9]+\\.example$", "cn");
     message_domain(cn, 0, "WORD", "");
     message_value(ads, 9, 77); /* from a later version */
-    message_domain(ads, 2, "doubleclick.example", "");
+    message_domain(ads, 2, "tracker.example", "");
     message_text(ads, 9, "unknown");
     message_text(ads, 1, "ADS");
     message_bytes(m, 1, cn->bytes, cn->len);
@@ -90,8 +90,8 @@ static void geo_reads_the_wanted_list_only(void **state)
     assert_domains(
         "cn", "", 6,
         LIST("x.baidu.example", "www.qq.example", "ads.example", "r12.example", "a.sword.b"),
-        LIST("qq.example", "rx.example", "doubleclick.example"));
-    assert_domains("Ads", "", 1, LIST("doubleclick.example"), LIST("baidu.example"));
+        LIST("qq.example", "rx.example", "tracker.example"));
+    assert_domains("Ads", "", 1, LIST("tracker.example"), LIST("baidu.example"));
 }
 
 static void geo_attributes_must_all_be_there(void **state)
