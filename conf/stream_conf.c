@@ -96,7 +96,7 @@ static const struct field sockopt_fields[] = {
 /* The settings of transports and of security that are not chosen: see warn_unused(). */
 const struct field stream_fields[] = {
     FIELD_NODE("network", struct stream_keys, network, "tcp|raw"),
-    FIELD_NODE("security", struct stream_keys, security, "none"),
+    FIELD_NODE("security", struct stream_keys, security, "none|tls"),
     FIELD_NODE("tcpSettings", struct stream_keys, tcp, "object"),
     FIELD_NODE("rawSettings", struct stream_keys, raw, "object"),
     FIELD_OBJECT("sockopt", sockopt_fields),

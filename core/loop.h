@@ -52,7 +52,7 @@ struct loop {
     struct list stragglers;
     struct splice_pool *splices; /* proxy/splice.c, made with the first bulk */
     struct ares_state *ares;     /* transport/resolve.c, made at the first look-up */
-    double next_shake;           /* transport/tls.c: when the next stranger may shake hands, loop_steady() */
+    double next_shake; /* transport/tls.c: when the next stranger may shake hands, loop_steady() */
 
     struct list ready;
     ev_prepare before_poll;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 #include <openssl/evp.h>
@@ -88,6 +89,7 @@ void cert_write(const char *path, const char *text)
     snprintf(fresh, sizeof fresh, "%s.new", path);
     FILE *f = fopen(fresh, "we");
     assert_non_null(f);
+    assert_int_equal(fchmod(fileno(f), 0600), 0);
     assert_true(fputs(text, f) >= 0);
     assert_int_equal(fclose(f), 0);
     assert_int_equal(rename(fresh, path), 0);

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "testing/certs.h"
 #include "testing/conf_rig.h"
 
 /* testing/configs/expected.tsv: a line for each message of each file. */
@@ -15,10 +16,43 @@ struct expected {
     char file[128], outcome[16], pointer[256], message[512];
 };
 
-static const char *source_dir(void)
+/* Where certificates with relative paths are found: the current folder. */
+struct place {
+    char source[1024], here[32];
+};
+
+static const char *source_dir(void **state)
 {
+    return ((struct place *)*state)->source;
+}
+
+static int place_make(void **state)
+{
+    static struct place p = {.here = "/tmp/v2c-cases-XXXXXX"};
+    struct cert c;
     const char *dir = getenv("srcdir");
-    return dir ? dir : ".";
+    char *whole = realpath(dir ? dir : ".", NULL);
+    assert_non_null(whole);
+    snprintf(p.source, sizeof p.source, "%s", whole);
+    free(whole);
+    assert_non_null(mkdtemp(p.here));
+    assert_int_equal(chdir(p.here), 0);
+    assert_int_equal(mkdir("certs", 0700), 0);
+    cert_make(&c, &(struct cert_for){.names = "DNS:portal.example"});
+    cert_write("certs/portal_cert.pem", c.pem);
+    cert_write("certs/portal_key.pem", c.key);
+    cert_free(&c);
+    *state = &p;
+    return 0;
+}
+
+static int place_leave(void **state)
+{
+    struct place *p = *state;
+    unlink("certs/portal_cert.pem");
+    unlink("certs/portal_key.pem");
+    rmdir("certs");
+    return chdir("/") < 0 || rmdir(p->here) < 0 ? -1 : 0;
 }
 
 static bool read_expected(FILE *table, struct expected *e)
@@ -67,12 +101,11 @@ static unsigned check_count(const struct run *r, const char *file, unsigned erro
 
 static void every_config_loads_or_fails_as_the_table_says(void **state)
 {
-    (void)state;
     struct expected e;
     struct run r = {0};
-    char path[1024], last[128] = "";
+    char path[1200], last[128] = "";
     unsigned bad = 0, errors = 0, lines = 0;
-    snprintf(path, sizeof path, "%s/testing/configs/expected.tsv", source_dir());
+    snprintf(path, sizeof path, "%s/testing/configs/expected.tsv", source_dir(state));
     FILE *table = fopen(path, "r");
     assert_non_null(table);
     setenv("V2C_PORT", "33000", 1);
@@ -83,7 +116,7 @@ static void every_config_loads_or_fails_as_the_table_says(void **state)
             if (*last)
                 bad += check_count(&r, last, errors);
             run_free(&r);
-            snprintf(path, sizeof path, "%s/testing/configs/%s", source_dir(), e.file);
+            snprintf(path, sizeof path, "%s/testing/configs/%s", source_dir(state), e.file);
             r = run_file(path);
             memcpy(last, e.file, sizeof last);
             errors = 0;
@@ -100,9 +133,8 @@ static void every_config_loads_or_fails_as_the_table_says(void **state)
 
 static void a_directory_is_merged_in_the_order_of_names(void **state)
 {
-    (void)state;
-    char dir[1024];
-    snprintf(dir, sizeof dir, "%s/testing/configs/confdir", source_dir());
+    char dir[1100];
+    snprintf(dir, sizeof dir, "%s/testing/configs/confdir", source_dir(state));
     struct run r = run_source(&(struct config_source){.dir = dir});
     assert_non_null(r.config);
     assert_int_equal(r.config->inbound_count, 2);
@@ -123,5 +155,5 @@ int main(void)
         cmocka_unit_test(every_config_loads_or_fails_as_the_table_says),
         cmocka_unit_test(a_directory_is_merged_in_the_order_of_names),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, place_make, place_leave);
 }

@@ -25,7 +25,7 @@ struct side {
     bool full;                  /* the next write finds no room */
     unsigned reads, writes;
 
-    const uint8_t *send; /* the user's */
+    const uint8_t *send;             /* the user's */
     size_t send_len, send_at, offer; /* offer: bytes of one iovec */
     uint8_t *got;
     size_t got_len, ask; /* bytes of one read */

@@ -5,12 +5,9 @@
 #include "transport/forged.h"
 #include "transport/proxy_in.h"
 #include "transport/stream.h"
-<<<<<<< HEAD
+#include "transport/tls.h"
 #include "transport/upgrade.h"
 #include "transport/ws.h"
-=======
-#include "transport/tls.h"
->>>>>>> 6270075 (wip2)
 
 struct carriage *carriage_new(void)
 {
@@ -40,55 +37,47 @@ bool carriage_is_plain(const struct carriage *c)
     return !c || (!c->tls && !c->ws && !c->upgrade && !c->forged && !c->takes_proxy);
 }
 
-<<<<<<< HEAD
-/* Takes l, which is NULL when memory is out. */
-static int put(struct stream *s, struct layer *l, struct err *e)
-{
-    if (l && stream_put_layer(s, l) == 0)
-        return 0;
-    return err_set(e, ENOMEM, "out of memory");
-=======
 /* Takes l; NULL: it could not be made, and e says why. */
 static int put(struct stream *s, struct layer *l, struct err *e)
 {
     if (!l)
         return -1;
     return stream_put_layer(s, l) < 0 ? err_set(e, ENOMEM, "out of memory") : 0;
->>>>>>> 6270075 (wip2)
+}
+
+/* The same for layers that can only fail for want of memory. */
+static int put_simple(struct stream *s, struct layer *l, struct err *e)
+{
+    err_set(e, ENOMEM, "out of memory");
+    return put(s, l, e);
 }
 
 int carriage_dialled(struct stream *s, const struct carriage *c, const struct addr *to,
                      struct err *e)
 {
-<<<<<<< HEAD
     bool tls = c->tls;
-    if (c->ws)
-        return put(s, ws_client_new(c->ws, to, tls), e);
-    if (c->upgrade)
-        return put(s, upgrade_client_new(c->upgrade, to, tls), e);
-    if (c->forged)
-        return put(s, forged_client_new(c->forged), e);
-=======
-    if (c && c->tls && put(s, tls_dial(c->tls, to, e), e) < 0)
+    if (tls && put(s, tls_dial(c->tls, to, e), e) < 0)
         return -1;
->>>>>>> 6270075 (wip2)
+    if (c->ws)
+        return put_simple(s, ws_client_new(c->ws, to, tls), e);
+    if (c->upgrade)
+        return put_simple(s, upgrade_client_new(c->upgrade, to, tls), e);
+    if (c->forged)
+        return put_simple(s, forged_client_new(c->forged), e);
     return 0;
 }
 
 int carriage_accepted(struct stream *s, const struct carriage *c, struct err *e)
 {
-<<<<<<< HEAD
-    if (c->takes_proxy && put(s, proxy_in_new(), e) < 0)
+    if (c->takes_proxy && put_simple(s, proxy_in_new(), e) < 0)
+        return -1;
+    if (c->tls && put(s, tls_accept(c->tls, e), e) < 0)
         return -1;
     if (c->ws)
-        return put(s, ws_server_new(c->ws), e);
+        return put_simple(s, ws_server_new(c->ws), e);
     if (c->upgrade)
-        return put(s, upgrade_server_new(c->upgrade), e);
+        return put_simple(s, upgrade_server_new(c->upgrade), e);
     if (c->forged)
-        return put(s, forged_server_new(c->forged), e);
-=======
-    if (c && c->tls && put(s, tls_accept(c->tls, e), e) < 0)
-        return -1;
->>>>>>> 6270075 (wip2)
+        return put_simple(s, forged_server_new(c->forged), e);
     return 0;
 }

@@ -6,10 +6,10 @@
 #include "transport/tls_inside.h"
 
 enum {
-    RECORD = 16 * 1024,      /* bytes of one record */
-    BATCH = 64 * 1024,       /* bytes that are encrypted before they are written together */
-    OUT_MAX = 512 * 1024,    /* bytes below which OpenSSL may answer a peer that does not read */
-    WRITE_BUFS = 32,         /* bufs of one write */
+    RECORD = 16 * 1024,   /* bytes of one record */
+    BATCH = 64 * 1024,    /* bytes that are encrypted before they are written together */
+    OUT_MAX = 512 * 1024, /* bytes below which OpenSSL may answer a peer that does not read */
+    WRITE_BUFS = 32,      /* bufs of one write */
     SHAKES = 500,         /* handshakes of strangers a second, on one loop */
     SHAKES_AT_ONCE = 100, /* ... after a rest */
 };
@@ -495,8 +495,7 @@ struct layer *tls_dial(const struct tls_conf *c, const struct addr *to, struct e
     if (!t)
         return NULL;
     SSL_set_connect_state(t->ssl);
-    if (peer_of(&c->shared->set, to, &t->shaking->to, e) == 0 &&
-        expect(t, &t->shaking->to, e) == 0)
+    if (peer_of(&c->shared->set, to, &t->shaking->to, e) == 0 && expect(t, &t->shaking->to, e) == 0)
         return &t->layer;
     tls_free(&t->layer, false);
     return NULL;

@@ -44,7 +44,7 @@ bool tls_material_exposed(const struct tls_material *m);
 
 struct tls_settings {
     bool server;
-    char name[TLS_NAME_MAX];    /* client: who the server must be; "": as the destination is called */
+    char name[TLS_NAME_MAX]; /* client: who the server must be; "": as the destination is called */
     uint8_t alpn[TLS_ALPN_MAX]; /* each with its length in front, the best first */
     size_t alpn_len;
     /* The chain must lead to a known authority; for a client also the name must be right. A server that verifies
@@ -52,13 +52,15 @@ struct tls_settings {
     bool verifies;
     bool system_roots; /* what the system trusts is known, too */
     bool tickets;
-    bool known_names;                        /* server: refuses a client that asks for a name of none of our certificates */
-    int min_version, max_version;            /* OpenSSL's numbers; 0: 1.2, the highest */
-    char suites[TLS_CIPHERS_MAX];            /* of TLS 1.3, OpenSSL's form; "": the usual ones */
-    char ciphers[TLS_CIPHERS_MAX];           /* of TLS 1.2 */
-    const uint8_t (*chain_pins)[TLS_PIN];    /* one must be tls_chain_pin() of what the peer shows */
+    bool
+        known_names; /* server: refuses a client that asks for a name of none of our certificates */
+    int min_version, max_version;         /* OpenSSL's numbers; 0: 1.2, the highest */
+    char suites[TLS_CIPHERS_MAX];         /* of TLS 1.3, OpenSSL's form; "": the usual ones */
+    char ciphers[TLS_CIPHERS_MAX];        /* of TLS 1.2 */
+    const uint8_t (*chain_pins)[TLS_PIN]; /* one must be tls_chain_pin() of what the peer shows */
     size_t chain_pin_count;
-    const uint8_t (*cert_pins)[TLS_PIN]; /* one must be the SHA-256 of the peer's certificate, which then needs no authority,
+    const uint8_t (*cert_pins)
+        [TLS_PIN]; /* one must be the SHA-256 of the peer's certificate, which then needs no authority,
                                             or of an authority in its chain, which then is the only one */
     size_t cert_pin_count;
 };

@@ -72,8 +72,8 @@ static int use_ours(SSL_CTX *context, struct tls_material *const *material, size
 static int try_ours(struct tls_material *const *material, size_t count, struct err *e)
 {
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());
-    int result = context ? use_ours(context, material, count, e)
-                         : err_set(e, ENOMEM, "out of memory");
+    int result =
+        context ? use_ours(context, material, count, e) : err_set(e, ENOMEM, "out of memory");
     SSL_CTX_free(context);
     return result;
 }

@@ -93,7 +93,8 @@ static STACK_OF(X509) * certs_read(const struct text *t, struct err *e)
     STACK_OF(X509) *certs = sk_X509_new_null();
     BIO *bio = text_bio(t);
     X509 *x = NULL;
-    while (certs && bio && sk_X509_num(certs) < CERTS && (x = PEM_read_bio_X509(bio, NULL, NULL, NULL)))
+    while (certs && bio && sk_X509_num(certs) < CERTS &&
+           (x = PEM_read_bio_X509(bio, NULL, NULL, NULL)))
         if (!sk_X509_push(certs, x))
             X509_free(x);
     unsigned long last = ERR_peek_last_error();
@@ -102,8 +103,9 @@ static STACK_OF(X509) * certs_read(const struct text *t, struct err *e)
     BIO_free(bio);
     if (certs && whole && sk_X509_num(certs) > 0)
         return certs;
-    err_set(e, EINVAL, certs && whole ? "holds no certificate (-----BEGIN CERTIFICATE-----)"
-                                      : "holds a certificate that is broken");
+    err_set(e, EINVAL,
+            certs && whole ? "holds no certificate (-----BEGIN CERTIFICATE-----)"
+                           : "holds a certificate that is broken");
     sk_X509_pop_free(certs, X509_free);
     return NULL;
 }
@@ -117,8 +119,9 @@ static EVP_PKEY *key_read(const struct text *t, struct err *e)
     ERR_clear_error();
     BIO_free(bio);
     if (asked)
-        err_set(e, EINVAL, "is encrypted, and nobody is there to say the passphrase: write it without one "
-                           "(openssl pkey -in KEY -out NEW)");
+        err_set(e, EINVAL,
+                "is encrypted, and nobody is there to say the passphrase: write it without one "
+                "(openssl pkey -in KEY -out NEW)");
     else if (none)
         err_set(e, EINVAL, "holds no private key (-----BEGIN PRIVATE KEY-----)");
     else if (!key)

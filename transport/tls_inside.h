@@ -39,10 +39,10 @@ struct tls_shared {
 
     pthread_mutex_t lock;
     struct tls_loaded *now;
-    double looked, warned;        /* loop_steady() */
-    uint64_t refused;             /* stamps of files that were no good */
-    unsigned refusals;            /* in a row */
-    bool told_insecure;           /* the log knows that nobody is verified */
+    double looked, warned; /* loop_steady() */
+    uint64_t refused;      /* stamps of files that were no good */
+    unsigned refusals;     /* in a row */
+    bool told_insecure;    /* the log knows that nobody is verified */
     struct log_limit complained;
 };
 
@@ -76,7 +76,8 @@ struct tls {
 
 /* --- tls_files.c --- */
 struct tls_material *tls_material_ref(struct tls_material *m);
-struct tls_material *tls_material_again(const struct tls_material *m, struct err *e); /* from its files */
+struct tls_material *tls_material_again(const struct tls_material *m,
+                                        struct err *e);    /* from its files */
 uint64_t tls_material_stamp(const struct tls_material *m); /* of the files as they are now */
 const char *tls_material_name(const struct tls_material *m);
 bool tls_material_covers(const struct tls_material *m, const char *name);

@@ -2,10 +2,10 @@
 
 #include "transport/tls_inside.h"
 
-static const double LOOK = 3;                     /* seconds between looks at the files, at a handshake */
-static const double DAY = 24 * 60 * 60;           /* seconds between warnings */
-static const double TICKETS = 8 * 60 * 60;        /* seconds that one key of tickets is good for */
-static const double WARN = 14;                    /* days before a certificate expires */
+static const double LOOK = 3;              /* seconds between looks at the files, at a handshake */
+static const double DAY = 24 * 60 * 60;    /* seconds between warnings */
+static const double TICKETS = 8 * 60 * 60; /* seconds that one key of tickets is good for */
+static const double WARN = 14;             /* days before a certificate expires */
 
 enum { REFUSALS = 2 }; /* of two files one is written first: only if it stays so is it a mistake */
 

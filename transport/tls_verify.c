@@ -69,12 +69,14 @@ static void tell_unknown(struct tls_shaking *k, bool server)
 {
     if (server)
         err_set(&k->why, EACCES,
-                "tls: the client's certificate is of an unknown authority: one of the certificates with "
+                "tls: the client's certificate is of an unknown authority: one of the certificates "
+                "with "
                 "usage verify must vouch for it");
     else
-        err_set(&k->why, EACCES,
-                "tls: the server's certificate is of an unknown authority: give it, or the certificate "
-                "itself, as a certificate with usage verify, or pin it");
+        err_set(
+            &k->why, EACCES,
+            "tls: the server's certificate is of an unknown authority: give it, or the certificate "
+            "itself, as a certificate with usage verify, or pin it");
 }
 
 /* What X509_verify_cert() says, for who must do something about it. */
