@@ -109,7 +109,7 @@ static void every_config_loads_or_fails_as_the_table_says(void **state)
     FILE *table = fopen(path, "r");
     assert_non_null(table);
     setenv("V2C_PORT", "33000", 1);
-    snprintf(path, sizeof path, "%s/testing/configs/geo", source_dir());
+    snprintf(path, sizeof path, "%s/testing/configs/geo", source_dir(state));
     setenv("V2RAY_LOCATION_ASSET", path, 1);
     for (; read_expected(table, &e); lines++) {
         if (strcmp(e.file, last) != 0) {
