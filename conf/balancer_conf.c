@@ -119,6 +119,29 @@ static void fallback_build(struct build *b, const struct node *at, struct balanc
         report_error(b->report, at, "no outbound, portal or api has the tag \"%.64s\"", at->text);
 }
 
+static bool is_observed(const struct config *c, size_t outbound)
+{
+    for (size_t i = 0; i < c->observatory.count; i++)
+        if (c->observatory.items[i].outbound == outbound)
+            return true;
+    return false;
+}
+
+/* They are only used when none that is observed answers. */
+static void check_observed(struct build *b, const struct node *at, const struct balancer *out)
+{
+    const struct config *c = b->config;
+    if (out->strategy != BALANCE_LEAST_PING || b->partial)
+        return;
+    if (c->observatory.count == 0 && out->count > 0)
+        report_warn(b->report, at, "leastPing without an observatory chooses at random");
+    for (size_t i = 0; c->observatory.count > 0 && i < out->count; i++)
+        if (!is_observed(c, out->outbounds[i]))
+            report_warn(b->report, at,
+                        "the observatory does not observe \"%.64s\": leastPing takes it last",
+                        c->outbounds[out->outbounds[i]].tag);
+}
+
 static void balancer_build(struct build *b, const struct node *at, struct balancer *out)
 {
     struct balancer_keys keys;
@@ -129,6 +152,7 @@ static void balancer_build(struct build *b, const struct node *at, struct balanc
     out->strategy = (enum balance_strategy)keys.strategy;
     candidates_build(b, at, &keys, out);
     fallback_build(b, keys.fallback, out);
+    check_observed(b, at, out);
 }
 
 void balancers_conf_build(struct build *b, const struct node *at)

@@ -178,6 +178,7 @@ bool compile(struct build *b, const struct root *root)
     names_report_doubles(&b->outbound_tags, b->report, "outbound, portal or api with tag");
     chain_conf_check(b, &root->outbounds);
     bridges_finish(b, &bridges);
+    observatory_conf_build(b, root->observatory);
     routing_conf_build(b, root->routing);
     if (root->inbounds.count == 0 && bridges.count == 0 && b->report->errors == 0)
         report_warn(b->report, root->at, "nothing to do: neither inbounds nor bridges");

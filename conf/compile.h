@@ -59,7 +59,8 @@ bool rule_conf_build(struct build *b, const struct node *at, struct rule *out);
  * and seals it. False: absent or empty, and *set is as it was; or memory is out, which is remembered. */
 bool domain_set_build(struct build *b, const struct node *at, struct domain_set **set);
 bool cidr_set_build(struct build *b, const struct node *at, struct cidr_set **set);
-/* Once the outbounds are known. */
+/* Once the outbounds are known; the observatory first. */
+void observatory_conf_build(struct build *b, const struct node *at);
 void balancers_conf_build(struct build *b, const struct node *at);
 /* The one that a rule names; NULL: reported. */
 const struct balancer *balancer_named(struct build *b, const struct node *at);
@@ -109,6 +110,6 @@ extern const struct field log_fields[], policy_fields[], policy_level_fields[],
     blackhole_response_fields[], vmess_out_fields[], vmess_server_fields[], vmess_user_fields[],
     mux_fields[], chain_fields[], stream_fields[], tcp_fields[], tcp_header_fields[], tls_fields[],
     tls_certificate_fields[], api_fields[], reverse_fields[], bridge_fields[], portal_fields[],
-    routing_fields[], rule_fields[], balancer_fields[];
+    routing_fields[], rule_fields[], balancer_fields[], observatory_fields[];
 
 #endif

@@ -18,6 +18,7 @@
 #include "proxy/blackhole.h"
 #include "proxy/dokodemo.h"
 #include "proxy/freedom.h"
+#include "proxy/prober.h"
 #include "proxy/vmess.h"
 #include "reverse/reverse.h"
 #include "routing/balance.h"
@@ -98,7 +99,8 @@ struct config {
     const struct bridge_conf *bridges;
     struct digest *bridge_digests;
     size_t bridge_count;
-    struct balancers balancers; /* of the rules; the plan gives them their states */
+    struct prober_conf observatory; /* count 0: none; the plan gives its items their health */
+    struct balancers balancers;     /* of the rules; the plan gives them their states */
     struct rules rules;
     const struct api_conf *api; /* NULL: there is none */
 

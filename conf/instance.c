@@ -41,10 +41,20 @@ struct outbound *outbound_make(struct worker *w, const struct generation *g, siz
     return out;
 }
 
-void outbound_settle(struct worker *w, struct outbound *out, const struct outbound_conf *o)
+static struct health *health_of(const struct config *c, size_t i)
 {
+    for (size_t n = 0; n < c->observatory.count; n++)
+        if (c->observatory.items[n].outbound == i)
+            return c->observatory.items[n].health;
+    return NULL;
+}
+
+void outbound_settle(struct worker *w, struct outbound *out, const struct config *c, size_t i)
+{
+    const struct outbound_conf *o = &c->outbounds[i];
     struct outbound *dials = o->mux ? muxed_inner(out) : out;
     out->policy = o->policy;
+    out->health = health_of(c, i);
     dials->policy = o->policy;
     dials->carriage = o->carriage;
     dials->via = o->via;

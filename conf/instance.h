@@ -10,7 +10,7 @@ struct outbound *outbound_make(struct worker *w, const struct generation *g, siz
 /* The settings of another configuration that says the same. */
 void outbound_adopt(struct outbound *out, const struct config *c, const struct outbound_conf *o);
 /* What it has of its configuration besides its protocol's settings: new ones, too. */
-void outbound_settle(struct worker *w, struct outbound *out, const struct outbound_conf *o);
+void outbound_settle(struct worker *w, struct outbound *out, const struct config *c, size_t i);
 
 /* Not listening. NULL: out of memory. */
 struct inbound *inbound_make(struct worker *w, const struct generation *g, size_t n);

@@ -39,6 +39,7 @@ static const struct key_object key_objects[] = {
     {"routing", routing_fields},
     {"routing.rules[]", rule_fields},
     {"routing.balancers[]", balancer_fields},
+    {"observatory", observatory_fields},
 };
 
 static const char *name_of(const struct field *f)

@@ -71,6 +71,7 @@ void merge_roots(struct report *r, struct arena *a, struct root *all, const stru
     take(&all->api, later->api);
     take(&all->dns, later->dns);
     take(&all->transport, later->transport);
+    take(&all->observatory, later->observatory);
     take(&all->workers, later->workers);
     take(&all->memory, later->memory);
     take(&all->drain, later->drain);

@@ -114,6 +114,30 @@ static bool plan_balancers(struct plan *p)
     return true;
 }
 
+static struct health *health_before(const struct config *from, const char *tag)
+{
+    const struct prober_conf *o = &from->observatory;
+    for (size_t i = 0; i < o->count; i++)
+        if (from->outbounds[o->items[i].outbound].tag == tag)
+            return o->items[i].health;
+    return NULL;
+}
+
+/* What was observed counts until it is observed again. */
+static bool plan_health(struct plan *p)
+{
+    struct config *to = p->to->config;
+    for (size_t i = 0; i < to->observatory.count; i++) {
+        struct observed *o = &to->observatory.items[i];
+        const char *tag = to->outbounds[o->outbound].tag;
+        struct health *before = p->from ? health_before(p->from->config, tag) : NULL;
+        o->health = before ? health_ref(before) : health_new();
+        if (!o->health)
+            return false;
+    }
+    return true;
+}
+
 static int plan_open(struct plan *p, size_t i, struct err *e)
 {
     const struct config *from = p->from ? p->from->config : NULL, *to = p->to->config;
@@ -147,7 +171,7 @@ int plan_init(struct plan *p, struct generation *from, struct generation *to, un
     *p = (struct plan){.from = from, .to = to, .loops = loops};
     p->doors = calloc(to->config->inbound_count + 1, sizeof *p->doors);
     if (!p->doors || !plan_match(p) || !plan_portals(p, portals) || !plan_guard(p) ||
-        !plan_balancers(p) || !plan_clients(p)) {
+        !plan_balancers(p) || !plan_health(p) || !plan_clients(p)) {
         plan_fini(p);
         return err_set(e, ENOMEM, "out of memory");
     }

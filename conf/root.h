@@ -6,7 +6,8 @@
 #include "conf/value.h"
 
 struct root {
-    const struct node *log, *routing, *reverse, *policy, *stats, *api, *dns, *transport;
+    const struct node *log, *routing, *reverse, *policy, *stats, *api, *dns, *transport,
+        *observatory;
     const struct node *workers, *memory, *drain;
     const struct node *inbound_array, *outbound_array;
     /* the names of before V2Ray 4: see legacy.h */

@@ -147,6 +147,16 @@ static int prepare_inbounds(struct worker *w, const struct plan *p, struct err *
     return 0;
 }
 
+/* One worker observes for all. */
+static int prepare_prober(struct worker *w, const struct plan *p, struct err *e)
+{
+    const struct config *c = p->to->config;
+    if (w->loop.index > 0 || c->observatory.count == 0)
+        return 0;
+    w->next.prober = prober_new(&w->loop, &c->observatory, w->next.outbounds, config_policy(c, 0));
+    return w->next.prober ? 0 : err_set(e, ENOMEM, "observatory: out of memory");
+}
+
 int worker_prepare(struct worker *w, const struct plan *p, struct err *e)
 {
     if (installation_init(&w->next, p->to) < 0) {
@@ -154,7 +164,8 @@ int worker_prepare(struct worker *w, const struct plan *p, struct err *e)
         return err_set(e, ENOMEM, "out of memory");
     }
     installation_watch(&w->next);
-    if (prepare_outbounds(w, p, e) == 0 && prepare_inbounds(w, p, e) == 0)
+    if (prepare_outbounds(w, p, e) == 0 && prepare_inbounds(w, p, e) == 0 &&
+        prepare_prober(w, p, e) == 0)
         return 0;
     worker_abandon(w, p);
     return -1;
@@ -172,6 +183,7 @@ void worker_abandon(struct worker *w, const struct plan *p)
     for (size_t n = 0; n < c->outbound_count; n++)
         if (i->outbounds[n] && p->outbounds[n] == PLAN_NEW)
             i->outbounds[n]->ops->free(i->outbounds[n]);
+    prober_free(i->prober);
     generation_unref(i->generation);
     installation_free_lists(i);
 }
@@ -183,7 +195,7 @@ static void change_outbounds(struct worker *w, const struct plan *p)
         struct outbound *out = w->next.outbounds[i];
         if (p->outbounds[i] != PLAN_NEW)
             outbound_adopt(out, c, &c->outbounds[i]);
-        outbound_settle(w, out, &c->outbounds[i]);
+        outbound_settle(w, out, c, i);
     }
     w->dispatcher.rules = &c->rules;
     w->dispatcher.outbounds = w->next.outbounds;
@@ -278,6 +290,13 @@ static void change_view(struct worker *w)
                                 .taker = w->shared->taker};
 }
 
+static void change_prober(struct worker *w)
+{
+    prober_free(w->now.prober);
+    if (w->next.prober)
+        prober_start(w->next.prober);
+}
+
 /* The new inbounds come before the old ones drain, which thus have already given away their sockets. */
 void worker_change(struct worker *w, const struct plan *p)
 {
@@ -286,6 +305,7 @@ void worker_change(struct worker *w, const struct plan *p)
         drain_old(w, p);
     change_outbounds(w, p);
     change_bridges(w, p);
+    change_prober(w);
     retirement_renew(&w->retirement, p->to->config, &w->closed);
     if (p->from)
         end_old(w, p);
@@ -343,6 +363,8 @@ void worker_drain(struct worker *w)
 {
     const struct config *c = w->now.generation->config;
     w->drained = loop_steady();
+    prober_free(w->now.prober);
+    w->now.prober = NULL;
     for (size_t i = 0; i < c->inbound_count; i++)
         drain_inbound(w->now.inbounds[i]);
     for (size_t i = 0; i < c->bridge_count; i++)
@@ -358,6 +380,7 @@ void worker_drain(struct worker *w)
 static void installation_clear(struct installation *i)
 {
     const struct config *c = i->generation->config;
+    prober_free(i->prober);
     for (size_t n = 0; n < c->inbound_count; n++)
         i->inbounds[n]->ops->free(i->inbounds[n]);
     for (size_t n = 0; n < c->bridge_count; n++)

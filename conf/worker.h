@@ -19,6 +19,7 @@ struct installation { /* what there is of one configuration */
     struct outbound **outbounds; /* as the rules number them */
     struct inbound **inbounds;   /* the configured ones */
     struct inbound **bridges;    /* NULL: it lives on other workers only */
+    struct prober *prober;       /* NULL: nothing is observed, or another worker does it */
     struct api_watch *watches;
     size_t watch_count;
 };
