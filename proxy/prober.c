@@ -183,7 +183,8 @@ static void probe_start(struct prober *p, const struct observed *item)
     b->limit.data = b;
     ev_timer_start(p->loop->ev, &b->limit);
     b->stream.connecting = true;
-    bool layered = carriage_dialled(&b->stream, p->conf->carriage, &p->conf->target, &why) == 0;
+    const struct carriage *tls = p->conf->carriage;
+    bool layered = !tls || carriage_dialled(&b->stream, tls, &p->conf->target, &why) == 0;
     dispatch_through(p->outbounds[item->outbound], f);
     if (layered)
         stream_want(&b->stream, true, true);

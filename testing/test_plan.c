@@ -267,9 +267,34 @@ static void a_generation_goes_with_its_last_share(void **state)
     generation_unref(NULL);
 }
 
+/* Who is overridden and what was observed goes on under the same tag. */
+static void balancers_and_health_are_passed_on_by_tag(void **state)
+{
+    (void)state;
+#define WATCHED(first, balancer)                                                                   \
+    "{\"outbounds\":[" first "{\"tag\":\"x-1\",\"protocol\":\"freedom\"}],"                        \
+    "\"observatory\":{\"subjectSelector\":[\"x\"],\"probeURL\":\"http://a.example/\"},"            \
+    "\"routing\":{\"balancers\":[{\"tag\":\"" balancer "\",\"selector\":[\"x\"]}]}}"
+    struct pair p;
+    assert_int_equal(pair_open(&p, WATCHED("", "b"),
+                               WATCHED("{\"tag\":\"x-0\",\"protocol\":\"blackhole\"},", "b"), 1),
+                     0);
+    const struct config *from = p.from->config, *to = p.to->config;
+    assert_ptr_equal(to->balancers.items[0].state, from->balancers.items[0].state);
+    assert_int_equal(to->observatory.count, 2);
+    assert_ptr_equal(to->observatory.items[1].health, from->observatory.items[0].health);
+    assert_ptr_not_equal(to->observatory.items[0].health, from->observatory.items[0].health);
+    pair_close(&p);
+    assert_int_equal(pair_open(&p, WATCHED("", "b"), WATCHED("", "c"), 1), 0);
+    assert_ptr_not_equal(p.to->config->balancers.items[0].state,
+                         p.from->config->balancers.items[0].state);
+    pair_close(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(balancers_and_health_are_passed_on_by_tag),
         cmocka_unit_test(what_says_the_same_is_kept),
         cmocka_unit_test(what_flows_point_to_is_the_same_in_both),
         cmocka_unit_test(every_setting_makes_a_difference),
