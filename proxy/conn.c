@@ -583,23 +583,21 @@ static void conn_watch(struct conn *c)
     stream_want(&c->stream, !c->rx_ended && !c->paused, c->blocked || c->stream.connecting);
 }
 
+/* Either the connection never came to be, or it broke. */
+static void conn_broke(struct conn *c, struct err *why)
+{
+    if (c->stream.connecting && c->unreached)
+        c->unreached(c, why);
+    conn_fail(c, why);
+}
+
 static void on_connect_timeout(struct ev_loop *ev, ev_timer *w, int events)
 {
     (void)ev, (void)events;
     struct conn *c = w->data;
     struct err why;
     err_set(&why, ETIMEDOUT, "no answer within %g s", CONNECT);
-    if (c->retry && c->retry(c, &why))
-        return;
-    conn_fail(c, &why);
-}
-
-/* Either the connection never came to be and there may be another address, or it broke. */
-static void conn_broke(struct conn *c, struct err *why)
-{
-    if (c->stream.connecting && c->retry && c->retry(c, why))
-        return;
-    conn_fail(c, why);
+    conn_broke(c, &why);
 }
 
 static void on_agree_timeout(struct ev_loop *ev, ev_timer *w, int events)

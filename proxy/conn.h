@@ -20,9 +20,8 @@ struct conn {
     struct splice *rx, *tx; /* kernel pipes between two plain conns: proxy/splice.h; NULL: none */
     const struct traffic *traffic; /* NULL: not counted */
     void (*release)(struct conn *c);
-    /* The socket did not connect. True: another attempt was started. False: *why says to where. NULL:
-     * never asked. */
-    bool (*retry)(struct conn *c, struct err *why);
+    /* The socket did not connect: says to where in *why. NULL: never dialled. */
+    void (*unreached)(struct conn *c, struct err *why);
     struct straggler straggler; /* while lingering */
     size_t lingered;            /* bytes read and dropped since */
     size_t unacknowledged;      /* when we last looked, while lingering */

@@ -24,17 +24,11 @@ static void request_release(struct conn *c)
     free(r);
 }
 
-static bool request_retry(struct conn *c, struct err *why)
+static void request_unreached(struct conn *c, struct err *why)
 {
-    struct request *r = container_of(c, struct request, conn);
+    const struct request *r = container_of(c, struct request, conn);
     char text[ADDR_TEXT_MAX];
     err_wrap(why, "connect %s", addr_text(&r->dial.tried, text));
-    if (r->dial.next >= r->dial.rest_count)
-        return false;
-    stream_reset(&c->stream);
-    c->blocked = false;
-    dial_again(&r->dial, why);
-    return true;
 }
 
 /* The stream has a socket, or what stands for it. */
@@ -131,7 +125,7 @@ static struct request *request_new(struct outbound *out, const struct request_to
         return NULL;
     }
     conn_init(&r->conn, out->loop, codec, to->traffic, request_release);
-    r->conn.retry = request_retry;
+    r->conn.unreached = request_unreached;
     r->carrier = to->carrier;
     r->dial = (struct dial){.loop = out->loop,
                             .socktype = SOCK_STREAM,

@@ -208,40 +208,133 @@ static void a_name_is_dialled_at_its_port(void **state)
     names_close(&s);
 }
 
-/* Each address of the answer gets its turn, then the last reason is told. */
-static void dialling_again_takes_the_next_address(void **state)
+static int listen_at(struct addr *at)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = addr_to_sockaddr(at, &ss);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&ss, len), 0);
+    assert_int_equal(listen(fd, 0), 0);
+    at->port = rig_addr_of(fd).port;
+    return fd;
+}
+
+/* Fills the queue of a listening socket: who comes then has no answer. */
+static void stuff(const struct addr *at, int fds[3])
+{
+    struct sockaddr_storage ss;
+    socklen_t len = addr_to_sockaddr(at, &ss);
+    for (int i = 0; i < 3; i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        connect(fds[i], (struct sockaddr *)&ss, len);
+    }
+}
+
+static uint8_t peer_of(int fd)
+{
+    struct sockaddr_storage ss;
+    struct addr peer;
+    socklen_t len = sizeof ss;
+    assert_int_equal(getpeername(fd, (struct sockaddr *)&ss, &len), 0);
+    addr_from_sockaddr(&peer, (struct sockaddr *)&ss);
+    return peer.ip[3];
+}
+
+/* Of two addresses one never answers, whichever it is. */
+static void a_silent_address_costs_a_quarter_of_a_second(void **state)
+{
+    (void)state;
+    for (uint8_t silent = 1; silent <= 2; silent++) {
+        struct names s;
+        struct dialled d;
+        struct addr at = rig_addr("127.0.0.1", 0), to;
+        int fds[3];
+        names_open(&s);
+        at.ip[3] = silent;
+        int full = listen_at(&at);
+        stuff(&at, fds);
+        at.ip[3] = (uint8_t)(3 - silent);
+        int good = listen_at(&at);
+        to = rig_addr("two.example", at.port);
+        dialled_init(&d, &s.rig, SOCK_STREAM);
+        ev_tstamp before = ev_time();
+        dial_start(&d.dial, &to, DIAL_IPV4);
+        RIG_UNTIL(&s.rig, (names_answer(&s, 2), d.calls));
+        assert_true(d.fd >= 0);
+        assert_int_equal(peer_of(d.fd), 3 - silent);
+        assert_int_equal(d.dial.tried.ip[3], 3 - silent);
+        assert_true(ev_time() - before < 5);
+        for (int i = 0; i < 3; i++)
+            close(fds[i]);
+        close(d.fd);
+        close(full);
+        close(good);
+        dial_stop(&d.dial);
+        names_close(&s);
+    }
+}
+
+static void when_all_addresses_refuse_the_last_reason_is_told(void **state)
 {
     (void)state;
     struct names s;
     struct dialled d;
     struct addr at, to;
-    struct err why;
-    bool seen[5] = {false};
     names_open(&s);
     close(rig_listen(&at, 1));
     to = rig_addr("four.example", at.port);
-    dialled_init(&d, &s.rig, SOCK_DGRAM); /* such a socket connects at once, and tells where */
+    dialled_init(&d, &s.rig, SOCK_STREAM);
     dial_start(&d.dial, &to, DIAL_IPV4);
     RIG_UNTIL(&s.rig, (names_answer(&s, 4), d.calls));
-    for (unsigned i = 1; i <= 4; i++) {
-        struct sockaddr_storage ss;
-        struct addr peer;
-        socklen_t len = sizeof ss;
-        assert_int_equal(d.calls, i);
-        assert_int_equal(getpeername(d.fd, (struct sockaddr *)&ss, &len), 0);
-        addr_from_sockaddr(&peer, (struct sockaddr *)&ss);
-        assert_in_range(peer.ip[3], 1, 4);
-        assert_false(seen[peer.ip[3]]);
-        seen[peer.ip[3]] = true;
-        assert_int_equal(peer.port, at.port);
-        close(d.fd);
-        err_set(&why, ECONNREFUSED, "refused %u", i);
-        dial_again(&d.dial, &why);
-    }
-    assert_int_equal(d.calls, 5);
+    assert_int_equal(d.calls, 1);
     assert_int_equal(d.fd, -1);
     assert_int_equal(d.why.code, ECONNREFUSED);
-    assert_non_null(strstr(d.why.text, "refused 4"));
+    assert_non_null(strstr(d.why.text, "connect 127.0.0."));
+    dial_stop(&d.dial);
+    names_close(&s);
+}
+
+static void a_race_can_be_stopped(void **state)
+{
+    (void)state;
+    struct names s;
+    struct dialled d;
+    struct addr at = rig_addr("127.0.0.1", 0), to;
+    int fds[2][3];
+    names_open(&s);
+    int full = listen_at(&at);
+    stuff(&at, fds[0]);
+    at.ip[3] = 2;
+    int other = listen_at(&at);
+    stuff(&at, fds[1]);
+    to = rig_addr("two.example", at.port);
+    dialled_init(&d, &s.rig, SOCK_STREAM);
+    dial_start(&d.dial, &to, DIAL_IPV4);
+    RIG_UNTIL(&s.rig, (names_answer(&s, 2), d.dial.race));
+    dial_stop(&d.dial);
+    rig_turn(&s.rig);
+    assert_int_equal(d.calls, 0);
+    for (int i = 0; i < 6; i++)
+        close(fds[i / 3][i % 3]);
+    close(full);
+    close(other);
+    names_close(&s);
+}
+
+/* Datagrams do not race: their socket is there at once, and tells where. */
+static void datagrams_go_to_the_first_address(void **state)
+{
+    (void)state;
+    struct names s;
+    struct dialled d;
+    struct addr to = rig_addr("four.example", 9);
+    names_open(&s);
+    dialled_init(&d, &s.rig, SOCK_DGRAM);
+    dial_start(&d.dial, &to, DIAL_IPV4);
+    RIG_UNTIL(&s.rig, (names_answer(&s, 4), d.calls));
+    assert_int_equal(d.calls, 1);
+    assert_in_range(peer_of(d.fd), 1, 4);
+    close(d.fd);
     dial_stop(&d.dial);
     names_close(&s);
 }
@@ -317,7 +410,10 @@ int main(void)
         cmocka_unit_test(a_loop_that_ends_tells_nobody),
         cmocka_unit_test(an_ip_address_is_dialled_at_once),
         cmocka_unit_test(a_name_is_dialled_at_its_port),
-        cmocka_unit_test(dialling_again_takes_the_next_address),
+        cmocka_unit_test(a_silent_address_costs_a_quarter_of_a_second),
+        cmocka_unit_test(when_all_addresses_refuse_the_last_reason_is_told),
+        cmocka_unit_test(a_race_can_be_stopped),
+        cmocka_unit_test(datagrams_go_to_the_first_address),
         cmocka_unit_test(a_name_that_is_not_found_fails),
         cmocka_unit_test(a_stopped_dial_calls_nobody),
         cmocka_unit_test(the_socket_is_bound_to_the_configured_source),

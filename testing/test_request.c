@@ -102,8 +102,8 @@ static void the_next_address_of_a_name_is_tried(void **state)
         assert_int_equal(listen(listening, 8), 0);
         to.port = rig_addr_of(listening).port;
         trip_start(&t, &to, toy_new(true, true, &t.freed));
-        RIG_UNTIL(rig_of(&t),
-                  (names_answer(&t.names, 4), (peer = accept(listening, NULL, NULL)) >= 0));
+        RIG_UNTIL(rig_of(&t), (names_answer(&t.names, 4),
+                               (peer = accept4(listening, NULL, NULL, SOCK_NONBLOCK)) >= 0));
         uint8_t wire[16];
         rig_hear(rig_of(&t), peer, "T\13toy.example");
         rig_expect(rig_of(&t), peer, wire, toy_piece(wire, "early", 5));

@@ -1,9 +1,9 @@
 #include "transport/dial.h"
 
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "core/loop.h"
+#include "transport/race.h"
 #include "transport/resolve.h"
 #include "transport/stream.h"
 
@@ -42,32 +42,46 @@ static int dial_connect(struct dial *d, const struct addr *to, struct err *e)
     return -1;
 }
 
-static void dial_next(struct dial *d, struct err *why)
+static int on_race_connect(void *owner, const struct addr *to, struct err *e)
 {
-    while (d->next < d->rest_count) {
-        int fd = dial_connect(d, &d->rest[d->next++], why);
-        if (fd >= 0) {
-            d->done(d->owner, fd, NULL);
-            return;
-        }
-    }
-    d->done(d->owner, -1, why);
+    return dial_connect(owner, to, e);
+}
+
+static void on_race_done(void *owner, int fd, const struct addr *to, const struct err *why)
+{
+    struct dial *d = owner;
+    if (to)
+        d->tried = *to;
+    d->done(d->owner, fd, why);
+}
+
+static const struct race_ops race_ops = {.connect = on_race_connect, .done = on_race_done};
+
+/* Datagrams have nothing that could connect: the first address that has a way there. */
+static void dial_first(struct dial *d, const struct addr *addrs, size_t count)
+{
+    struct err why = {0};
+    int fd = -1;
+    for (size_t i = 0; i < count && fd < 0; i++)
+        fd = dial_connect(d, &addrs[i], &why);
+    d->done(d->owner, fd, &why);
 }
 
 static void on_resolved(void *owner, const struct resolve_answer *a)
 {
     struct dial *d = owner;
-    struct err why = a->why;
+    struct addr addrs[RESOLVE_MAX];
     d->query = NULL;
-    d->rest = a->count ? malloc(a->count * sizeof *d->rest) : NULL;
-    if (a->count && !d->rest)
-        err_set(&why, ENOMEM, "out of memory");
-    for (size_t i = 0; d->rest && i < a->count; i++) {
-        d->rest[i] = a->addrs[i];
-        d->rest[i].port = d->port;
-        d->rest_count = i + 1;
+    for (size_t i = 0; i < a->count; i++) {
+        addrs[i] = a->addrs[i];
+        addrs[i].port = d->port;
     }
-    dial_next(d, &why);
+    if (!a->count)
+        d->done(d->owner, -1, &a->why);
+    else if (a->count > 1 && d->socktype == SOCK_STREAM)
+        race_start(&d->race, d->loop, addrs, a->count, &race_ops, d);
+    else
+        dial_first(d, addrs, a->count);
 }
 
 void dial_start(struct dial *d, const struct addr *to, enum dial_family family)
@@ -86,18 +100,10 @@ void dial_start(struct dial *d, const struct addr *to, enum dial_family family)
     d->done(d->owner, -1, &why);
 }
 
-void dial_again(struct dial *d, const struct err *why)
-{
-    struct err last = *why;
-    dial_next(d, &last);
-}
-
 void dial_stop(struct dial *d)
 {
     if (d->query)
         resolve_cancel(d->query);
     d->query = NULL;
-    free(d->rest);
-    d->rest = NULL;
-    d->rest_count = d->next = 0;
+    race_stop(&d->race);
 }

@@ -1,7 +1,7 @@
 /* transport/dial.h -- from an address to a connecting socket: look up, choose the family, connect.
  * Thread: its loop. Ownership: embedded in its user, who calls dial_stop() before he goes.
- * Errors: given to done(). connect(2) itself may still be under way when done() gets the socket; when it
- * then fails, dial_again() tries the next address of the name. */
+ * Errors: given to done(). With one address to dial, connect(2) may still be under way when done() gets the socket. Of
+ * several, the first one that connects is given (transport/race.h). */
 #ifndef V2C_TRANSPORT_DIAL_H
 #define V2C_TRANSPORT_DIAL_H
 
@@ -12,6 +12,7 @@
 enum dial_family { DIAL_AS_IS, DIAL_ANY, DIAL_IPV4, DIAL_IPV6 };
 
 struct loop;
+struct race;
 struct resolve_query;
 
 /* fd >= 0: non-blocking, close-on-exec, prepared; taken by the callee. -1: see why. */
@@ -25,15 +26,12 @@ struct dial {
     dial_done *done;
     void *owner;
     struct resolve_query *query;
-    struct addr *rest; /* addresses not tried yet; owned */
-    size_t rest_count, next;
+    struct race *race; /* between several addresses; owned */
     struct addr tried; /* the last one, for messages */
 };
 
 /* Set loop, socktype, from, done and owner before. done() may be called before this returns. */
 void dial_start(struct dial *d, const struct addr *to, enum dial_family family);
-/* The socket did not connect, for this reason: done() gets the next one, or the reason. */
-void dial_again(struct dial *d, const struct err *why);
 void dial_stop(struct dial *d);
 
 #endif

@@ -49,11 +49,13 @@ struct dns_host {
 struct dns_conf {
     const struct dns_server *servers;
     size_t server_count; /* 0: DNS_SYSTEM */
-    const struct dns_host *names; /* entries with a name, sorted by it; equal ones beside each other */
+    const struct dns_host
+        *names; /* entries with a name, sorted by it; equal ones beside each other */
     size_t name_count;
     const struct dns_host *patterns; /* the others */
     size_t pattern_count;
-    const char **own; /* sorted: the hosts of outbounds and DoH servers, which no DoH server by the rules is asked for */
+    const char **
+        own; /* sorted: the hosts of outbounds and DoH servers, which no DoH server by the rules is asked for */
     size_t own_count;
     unsigned families;
     bool caches;

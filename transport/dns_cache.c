@@ -17,7 +17,8 @@ struct entry {
 static struct list *list_of(struct dns_cache *c, const char *name)
 {
     uint64_t hash;
-    static_assert(sizeof hash == crypto_shorthash_BYTES && sizeof c->key == crypto_shorthash_KEYBYTES,
+    static_assert(sizeof hash == crypto_shorthash_BYTES &&
+                      sizeof c->key == crypto_shorthash_KEYBYTES,
                   "SipHash-2-4");
     crypto_shorthash((uint8_t *)&hash, (const uint8_t *)name, strlen(name), c->key);
     return &c->lists[hash % DNS_CACHE_LISTS];

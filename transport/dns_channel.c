@@ -109,8 +109,7 @@ static bool channel_init(struct dns_channel *c, const struct addr *at, bool tcp,
     return ares_init_options(&c->ares, &options, mask) == ARES_SUCCESS;
 }
 
-struct dns_channel *dns_channel_new(struct loop *l, const struct addr *at, bool tcp,
-                                    double timeout)
+struct dns_channel *dns_channel_new(struct loop *l, const struct addr *at, bool tcp, double timeout)
 {
     struct dns_channel *c = calloc(1, sizeof *c);
     if (!c)
@@ -222,8 +221,8 @@ static void on_addresses(void *data, int status, int timeouts, struct ares_addri
         ares_freeaddrinfo(found);
 }
 
-void dns_channel_look_up(struct dns_channel *c, const char *name, unsigned families,
-                         dns_tell *tell, void *owner)
+void dns_channel_look_up(struct dns_channel *c, const char *name, unsigned families, dns_tell *tell,
+                         void *owner)
 {
     struct ares_addrinfo_hints hints = {.ai_family = families == DNS_A      ? AF_INET
                                                      : families == DNS_AAAA ? AF_INET6

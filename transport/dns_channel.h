@@ -31,7 +31,7 @@ typedef void dns_tell(void *owner, const struct dns_told *t);
 void dns_channel_ask(struct dns_channel *c, const uint8_t *question, size_t len, dns_tell *tell,
                      void *owner);
 /* Of the system. */
-void dns_channel_look_up(struct dns_channel *c, const char *name, unsigned families,
-                         dns_tell *tell, void *owner);
+void dns_channel_look_up(struct dns_channel *c, const char *name, unsigned families, dns_tell *tell,
+                         void *owner);
 
 #endif

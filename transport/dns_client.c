@@ -148,7 +148,8 @@ static void part_send(struct dns_part *p, bool tcp)
     struct dns_channel *channel = channel_of(p->client, tcp);
     struct err why;
     uint16_t id;
-    if (!channel || dns_question_init(&p->question, p->ask->name, p->question.family, !tcp, &why) < 0) {
+    if (!channel ||
+        dns_question_init(&p->question, p->ask->name, p->question.family, !tcp, &why) < 0) {
         if (!channel)
             err_set(&why, ENOMEM, "out of memory");
         part_fail(p, &why);

@@ -14,9 +14,10 @@ struct dns_part;
 struct dns_ask {
     const char *name; /* normal form; stays until the end */
     unsigned families;
-    void (*news)(struct dns_ask *a); /* something came; never before dns_client_ask() returns, may cancel */
-    unsigned open;                   /* answers that have not come yet; 0: this is the end */
-    bool failed;                     /* one of them was no answer, see why */
+    void (*news)(
+        struct dns_ask *a); /* something came; never before dns_client_ask() returns, may cancel */
+    unsigned open;          /* answers that have not come yet; 0: this is the end */
+    bool failed;            /* one of them was no answer, see why */
     struct err why;
     struct dns_records records;
     struct dns_part *parts[2];

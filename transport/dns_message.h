@@ -41,9 +41,9 @@ void dns_question_write(const struct dns_question *q, uint16_t id, const struct 
                         struct writer *w);
 
 enum dns_said {
-    DNS_SAID,     /* records, or that there are none */
-    DNS_FAILED,   /* SERVFAIL and the like, or not valid: e says */
-    DNS_RECASED,  /* letters came back in another case: from a server that folds it, or forged */
+    DNS_SAID,    /* records, or that there are none */
+    DNS_FAILED,  /* SERVFAIL and the like, or not valid: e says */
+    DNS_RECASED, /* letters came back in another case: from a server that folds it, or forged */
 };
 
 /* The answer to q in a whole message; the id is the caller's affair. Adds to `out`, and lowers its ttl. */

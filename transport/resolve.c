@@ -408,8 +408,8 @@ static bool query_wait(struct resolver *r, struct resolve_query *q, const char *
     return true;
 }
 
-static bool query_begin(struct resolver *r, struct resolve_query *q,
-                        char name[ADDR_NAME_MAX + 1], unsigned families)
+static bool query_begin(struct resolver *r, struct resolve_query *q, char name[ADDR_NAME_MAX + 1],
+                        unsigned families)
 {
     struct dns_records records;
     struct err why;
