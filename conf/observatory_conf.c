@@ -141,6 +141,16 @@ static bool host_parse(const struct url *u, struct addr *target)
     return port.from == port.to && port.from > 0 && addr_parse_host(target, u->host, len, &e) == 0;
 }
 
+/* As any client that trusts what the system trusts. */
+static void tls_build(struct build *b, const struct node *at, struct prober_conf *out)
+{
+    out->carriage = carriage_new();
+    if (out->carriage)
+        out->carriage->tls = tls_conf_build(b, NULL, at, false, "http/1.1");
+    else
+        b->scratch->failed = true;
+}
+
 static void url_build(struct build *b, const struct node *at, const char *text,
                       struct prober_conf *out)
 {
@@ -158,7 +168,7 @@ static void url_build(struct build *b, const struct node *at, const char *text,
                      "Connection: close\r\n\r\n",
                      *u.path == '/' ? "" : "/", (int)strcspn(u.path, "#"), u.path, u.host);
     if (u.https)
-        report_error(b->report, at, "v2c has no https probes yet");
+        tls_build(b, at, out);
 }
 
 /* --- whom --- */

@@ -56,6 +56,20 @@ static void urls_have_ports_and_addresses(void **state)
     run_free(&r);
 }
 
+static void https_is_the_default(void **state)
+{
+    (void)state;
+    struct run r;
+    const struct prober_conf *o = &run_good(&r, CONFIG("\"subjectSelector\":\"p\""))->observatory;
+    assert_string_equal(o->target.name, "api.v2fly.org");
+    assert_int_equal(o->target.port, 443);
+    assert_true(o->carriage && o->carriage->tls);
+    run_free(&r);
+    o = &run_good(&r, URL("http://a.example/"))->observatory;
+    assert_null(o->carriage);
+    run_free(&r);
+}
+
 static void what_is_no_url_is_refused(void **state)
 {
     (void)state;
@@ -136,6 +150,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_observes_what_is_selected),
         cmocka_unit_test(urls_have_ports_and_addresses),
+        cmocka_unit_test(https_is_the_default),
         cmocka_unit_test(what_is_no_url_is_refused),
         cmocka_unit_test(intervals_are_written_as_in_go),
         cmocka_unit_test(an_observatory_without_subjects_is_warned_about),

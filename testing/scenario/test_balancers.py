@@ -1,13 +1,18 @@
 """Balancers: over portals, whose bridges come and go, and over outbounds that an observatory watches."""
 import collections
 import contextlib
+import datetime
+import ssl
 import time
 import uuid
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from configs import LOG, dokodemo, rule, vmess_in, vmess_out
-from origins import labelled
+from origins import Server, labelled
 from rig import KINDS, connect, free_port, free_ports, http_get, read_to_end, wait_for
 
 pytestmark = [pytest.mark.quick, pytest.mark.workers]
@@ -208,3 +213,54 @@ def test_what_the_observatory_finds_dead_gets_nothing(run, servers, strategy, mu
     programs["two"].kill()
     client.wait_log('outbound "exit-two" is dead: ')
     assert answers(door) == {"one": 24}
+
+
+def self_signed(directory, name):
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    cert = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), False)
+        .add_extension(x509.BasicConstraints(True, None), True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    (directory / "cert.pem").write_bytes(cert.public_bytes(pem))
+    (directory / "key.pem").write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+
+
+@pytest.fixture
+def https(tmp_path):
+    """Any page of https://probe.test/; its certificate is signed by itself."""
+    self_signed(tmp_path, "probe.test")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+
+    def serve(_, s):
+        with context.wrap_socket(s, server_side=True) as t:
+            t.recv(4096)
+            t.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    server = Server(serve)
+    yield server
+    server.close()
+
+
+@pytest.mark.v2c
+@pytest.mark.parametrize("trusted", [False, True])
+def test_a_page_by_https_is_believed_when_its_certificate_is(run, https, tmp_path, monkeypatch, trusted):
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    config = {
+        "log": LOG,
+        "inbounds": [dokodemo("door", free_port(), 80)],
+        "outbounds": [freedom("exit", https.port)],
+        "observatory": {"subjectSelector": ["exit"], "probeURL": "https://probe.test/"},
+    }
+    client = run("v2c", config)
+    client.wait_log('outbound "exit" is alive' if trusted else 'outbound "exit" is dead: .*certificate')
