@@ -282,6 +282,12 @@ void end_reseat(struct end *e, struct end *to, const struct end_ops *ops)
     end_wake(to);
 }
 
+void end_vacate(struct end *e)
+{
+    loop_unready(&e->task);
+    e->flow->ends[e->side] = NULL;
+}
+
 /* --- bytes --- */
 
 static bool pipe_full(const struct flow *f, const struct pipe *p)
@@ -384,6 +390,11 @@ void end_untake(struct end *e, struct buf *b)
 void end_untake_all(struct end *e, struct bufq *q)
 {
     bufq_unget_all(&pipe_in(e)->q, q);
+}
+
+const struct buf *end_peek(const struct end *e)
+{
+    return pipe_in(e)->q.head;
 }
 
 size_t end_waiting(const struct end *e)

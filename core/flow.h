@@ -100,6 +100,8 @@ void end_passed(struct end *e, size_t len);
 struct buf *end_take(struct end *e);           /* caller frees; NULL when empty */
 void end_untake(struct end *e, struct buf *b); /* gives the rest of a taken buf back; takes b */
 void end_untake_all(struct end *e, struct bufq *q); /* the same for all of a queue of bytes */
+/* The first of what waits for us, and behind it, by `next`, the others; nothing is taken. NULL: empty. */
+const struct buf *end_peek(const struct end *e);
 size_t end_waiting(const struct end *e);            /* bytes that end_take() has for us */
 size_t end_unread(const struct end *e);             /* bytes we put that the peer has not taken */
 uint64_t end_total(const struct end *e);            /* bytes we ever put */
@@ -123,6 +125,9 @@ void end_leave(struct end *e, const struct err *why); /* why NULL or code 0: end
 void end_wake(struct end *e);                         /* queues our own wake() */
 /* Gives this seat to another end, with all that waits in the pipes; e is then out of the flow. */
 void end_reseat(struct end *e, struct end *to, const struct end_ops *ops);
+/* Side 1: gives the seat up as if nobody had sat there, with all that waits in the pipes: flow_join() or
+ * flow_refuse() follows. */
+void end_vacate(struct end *e);
 
 static inline struct loop *end_loop(const struct end *e)
 {

@@ -4,11 +4,23 @@
 #include <strings.h>
 
 #include "core/log.h"
+#include "routing/seat.h"
 
 bool asks_for_mux(const struct meta *m)
 {
-    return m->user && m->net == NET_TCP && m->target.type == ADDR_NAME &&
+    return m->user && !m->guessed && m->net == NET_TCP && m->target.type == ADDR_NAME &&
            strcasecmp(m->target.name, MUX_NAME) == 0;
+}
+
+static void dispatch_open(struct flow *f, struct outbound *out)
+{
+    f->meta.outbound_tag = out->tag;
+    f->meta.head = NULL; /* it was the rules' only, and is gone soon */
+    f->meta.head_len = 0;
+    log_access(&f->meta, out->tag, NULL);
+    log_debug(f->id, "to outbound \"%s\"%s", out->tag, f->meta.by_rule ? "" : " (default)");
+    flow_limit(f, out->policy);
+    out->ops->open(out, f);
 }
 
 static void dispatch_refuse(struct flow *f, const char *reason)
@@ -35,11 +47,8 @@ static struct outbound *dispatch_balance(struct dispatcher *d, struct flow *f,
 }
 
 /* NULL: and the flow is refused. */
-static struct outbound *dispatch_choose(struct dispatcher *d, struct flow *f)
+static struct outbound *dispatch_choose(struct dispatcher *d, struct flow *f, const struct rule *r)
 {
-    char name[ADDR_NAME_MAX + 1];
-    struct query q = query_of(&f->meta, name);
-    const struct rule *r = rules_match(d->rules, &q);
     f->meta.by_rule = r != NULL;
     if (r && r->balancer)
         return dispatch_balance(d, f, r->balancer);
@@ -48,20 +57,25 @@ static struct outbound *dispatch_choose(struct dispatcher *d, struct flow *f)
     return r ? d->outbounds[r->outbound] : d->fallback;
 }
 
-static void dispatch_open(struct flow *f, struct outbound *out)
+void dispatch_by(struct dispatcher *d, struct flow *f, const struct rule *r)
 {
-    f->meta.outbound_tag = out->tag;
-    log_access(&f->meta, out->tag, NULL);
-    log_debug(f->id, "to outbound \"%s\"%s", out->tag, f->meta.by_rule ? "" : " (default)");
-    flow_limit(f, out->policy);
-    out->ops->open(out, f);
+    struct outbound *out = dispatch_choose(d, f, r);
+    if (out)
+        dispatch_open(f, out);
 }
 
 void dispatch(struct dispatcher *d, struct flow *f)
 {
-    struct outbound *out = asks_for_mux(&f->meta) ? d->mux : dispatch_choose(d, f);
-    if (out)
-        dispatch_open(f, out);
+    char name[ADDR_NAME_MAX + 1];
+    if (asks_for_mux(&f->meta) && d->mux) {
+        dispatch_open(f, d->mux);
+        return;
+    }
+    struct query q = query_of(&f->meta, name);
+    if (seat_wanted(d, f, &q))
+        seat_take(d, f);
+    else
+        dispatch_by(d, f, rules_match(d->rules, &q));
 }
 
 void dispatch_to(struct dispatcher *d, struct flow *f, size_t outbound)
