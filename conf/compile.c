@@ -180,6 +180,7 @@ bool compile(struct build *b, const struct root *root)
     bridges_finish(b, &bridges);
     observatory_conf_build(b, root->observatory);
     routing_conf_build(b, root->routing);
+    reserved_build(b);
     if (root->inbounds.count == 0 && bridges.count == 0 && b->report->errors == 0)
         report_warn(b->report, root->at, "nothing to do: neither inbounds nor bridges");
     if (b->lint && b->report->errors == 0)

@@ -88,6 +88,12 @@ struct carriage *stream_conf_build(struct build *b, const struct node *at, bool 
 /* tlsSettings, which may be NULL, of this owner. only: the one protocol that alpn may name, NULL: any. NULL: a mistake. */
 struct tls_conf *tls_conf_build(struct build *b, const struct node *at, const struct node *owner,
                                 bool server, const char *only);
+/* What is looked for in first bytes, kept; NULL: nothing. at: "sniffing"; old: "domainOverride"; either may be
+ * NULL. fixed: what the first bytes of strangers would change unless routeOnly holds; NULL: nothing fixed. */
+const struct sniff_conf *sniffing_conf_build(struct build *b, const struct node *at,
+                                             const struct node *old, const char *fixed);
+/* Once portals and bridges are known: names that mean something to this process. */
+void reserved_build(struct build *b);
 
 /* The kept copy of a text, no secret. Never NULL; "" when memory is out, which is remembered. */
 const char *build_text(struct build *b, const char *text);
@@ -109,7 +115,7 @@ extern const struct field log_fields[], policy_fields[], policy_level_fields[],
     vmess_client_fields[], outbound_fields[], freedom_fields[], blackhole_fields[],
     blackhole_response_fields[], vmess_out_fields[], vmess_server_fields[], vmess_user_fields[],
     mux_fields[], chain_fields[], stream_fields[], tcp_fields[], tcp_header_fields[], tls_fields[],
-    tls_certificate_fields[], api_fields[], reverse_fields[], bridge_fields[], portal_fields[],
-    routing_fields[], rule_fields[], balancer_fields[], observatory_fields[];
+    tls_certificate_fields[], api_fields[], sniffing_fields[], reverse_fields[], bridge_fields[],
+    portal_fields[], routing_fields[], rule_fields[], balancer_fields[], observatory_fields[];
 
 #endif

@@ -22,6 +22,7 @@
 #include "proxy/vmess.h"
 #include "reverse/reverse.h"
 #include "routing/balance.h"
+#include "routing/dispatch.h"
 #include "routing/rule.h"
 #include "transport/carriage.h"
 
@@ -33,11 +34,12 @@ struct inbound_conf {
     const char *pointer; /* JSON pointer of the object, for start errors */
     struct addr listen;  /* type ADDR_NONE: any address, dual stack */
     struct port_range ports;
-    const struct policy *policy;   /* of userLevel; for vmess of level 0 (handshake only) */
-    const struct traffic *traffic; /* slots, -1 unless statsInbound... */
-    struct digest digest;          /* the same in two configurations: nothing to change */
-    struct carriage *carriage;     /* NULL: plain tcp */
-    struct vmess_in_conf *changed; /* other clients than the configuration's: clients.h; NULL */
+    const struct policy *policy;       /* of userLevel; for vmess of level 0 (handshake only) */
+    const struct traffic *traffic;     /* slots, -1 unless statsInbound... */
+    struct digest digest;              /* the same in two configurations: nothing to change */
+    struct carriage *carriage;         /* NULL: plain tcp */
+    struct vmess_in_conf *changed;     /* other clients than the configuration's: clients.h; NULL */
+    const struct sniff_conf *sniffing; /* NULL: nothing is sniffed */
     union {
         struct dokodemo_conf dokodemo;
         struct vmess_in_conf vmess;
@@ -103,6 +105,8 @@ struct config {
     struct balancers balancers;     /* of the rules; the plan gives them their states */
     struct rules rules;
     const struct api_conf *api; /* NULL: there is none */
+    enum domain_strategy strategy;
+    struct string_list reserved; /* names that mean something to this process: struct dispatcher */
 
     struct arena *strings; /* whatever else the pointers above point to */
     struct keep *keep;

@@ -6,6 +6,7 @@
 struct inbound_keys {
     const char *tag;
     const struct node *protocol, *listen, *port, *settings, *stream;
+    const struct node *sniffing, *domain_override;
 };
 
 static const struct field_name protocol_names[] = {
@@ -14,16 +15,6 @@ static const struct field_name protocol_names[] = {
     {"shadowsocks", NAME_LATER},    {"trojan", NAME_LATER},    {"vless", NAME_LATER},
     {"mtproto", NAME_LATER},        {"tun", NAME_LATER},       {"wireguard", NAME_LATER},
     {"hysteria", NAME_LATER},       {"hysteria2", NAME_LATER}, {NULL, 0},
-};
-
-static const struct field sniffing_fields[] = {
-    FIELD_LATER_WHAT("enabled", "sniffing"),
-    FIELD_IGNORED("destOverride"),
-    FIELD_IGNORED("metadataOnly"),
-    FIELD_IGNORED("routeOnly"),
-    FIELD_IGNORED("domainsExcluded"),
-    FIELD_IGNORED("ipsExcluded"),
-    FIELD_END,
 };
 
 static const struct field allocate_fields[] = {
@@ -40,9 +31,9 @@ const struct field inbound_fields[] = {
     FIELD_NODE("port", struct inbound_keys, port, "port|range|env"),
     FIELD_NODE("settings", struct inbound_keys, settings, "object"),
     FIELD_NODE("streamSettings", struct inbound_keys, stream, "object"),
-    FIELD_OBJECT("sniffing", sniffing_fields),
+    FIELD_NODE("sniffing", struct inbound_keys, sniffing, "object"),
+    FIELD_NODE("domainOverride", struct inbound_keys, domain_override, "words"),
     FIELD_OBJECT("allocate", allocate_fields),
-    FIELD_LATER_WHAT("domainOverride", "sniffing"),
     FIELD_END,
 };
 
@@ -103,6 +94,8 @@ void inbound_conf_build(struct build *b, const struct node *at, struct inbound_c
         report_error(b->report, at,
                      "failed to load inbound detour config: unknown config id: \"protocol\" is "
                      "missing");
+    in->sniffing = sniffing_conf_build(b, keys.sniffing, keys.domain_override,
+                                       kind == IN_DOKODEMO ? "the target" : NULL);
     in->kind = kind == IN_VMESS ? IN_VMESS : IN_DOKODEMO;
     if (kind == IN_DOKODEMO)
         dokodemo_conf_build(b, keys.settings, at, in);

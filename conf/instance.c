@@ -88,6 +88,13 @@ void outbound_adopt(struct outbound *out, const struct config *c, const struct o
     outbound_adopt_one(o->mux ? muxed_inner(out) : out, o);
 }
 
+/* What all kinds have. */
+static void inbound_dress(struct inbound *in, const struct inbound_conf *i)
+{
+    accept_of(in)->carriage = i->carriage;
+    accept_of(in)->sniffing = i->sniffing;
+}
+
 struct inbound *inbound_make(struct worker *w, const struct generation *g, size_t n)
 {
     const struct inbound_conf *i = &g->config->inbounds[n];
@@ -107,7 +114,7 @@ struct inbound *inbound_make(struct worker *w, const struct generation *g, size_
         break;
     }
     if (in)
-        accept_of(in)->carriage = i->carriage;
+        inbound_dress(in, i);
     return in;
 }
 
@@ -141,7 +148,7 @@ void inbound_adopt(struct inbound *in, const struct inbound_conf *i)
         accept_adopt(accept_of(in), i->policy, i->traffic);
         break;
     }
-    accept_of(in)->carriage = i->carriage;
+    inbound_dress(in, i);
 }
 
 struct inbound *bridge_make(struct worker *w, const struct config *c, size_t i)

@@ -16,11 +16,19 @@ struct kept {
     const void *bytes;
 };
 
+struct kept_object {
+    struct kept_object *next;
+    const char *name;
+    void *object;
+    void (*drop)(void *object);
+};
+
 struct keep {
     _Atomic unsigned shares;
     struct arena *arena;
     struct kept **buckets;
     size_t bucket_count, count;
+    struct kept_object *objects;
 };
 
 struct keep *keep_new(void)
@@ -48,6 +56,8 @@ void keep_unref(struct keep *k)
 {
     if (!k || atomic_fetch_sub_explicit(&k->shares, 1, memory_order_acq_rel) > 1)
         return;
+    for (struct kept_object *o = k->objects; o; o = o->next)
+        o->drop(o->object);
     arena_free(k->arena);
     free(k->buckets);
     free(k);
@@ -113,6 +123,25 @@ const void *keep_bytes(struct keep *k, const void *bytes, size_t len)
 const char *keep_text(struct keep *k, const char *text)
 {
     return keep_bytes(k, text, strlen(text) + 1);
+}
+
+const void *keep_object(const struct keep *k, const char *name)
+{
+    for (const struct kept_object *o = k->objects; o; o = o->next)
+        if (strcmp(o->name, name) == 0)
+            return o->object;
+    return NULL;
+}
+
+bool keep_add_object(struct keep *k, const char *name, void *object, void (*drop)(void *object))
+{
+    struct kept_object *o = arena_alloc(k->arena, sizeof *o);
+    const char *kept = keep_text(k, name);
+    if (!o || !kept)
+        return false;
+    *o = (struct kept_object){.next = k->objects, .name = kept, .object = object, .drop = drop};
+    k->objects = o;
+    return true;
 }
 
 bool keep_failed(const struct keep *k)

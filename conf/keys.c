@@ -27,6 +27,7 @@ static const struct key_object key_objects[] = {
     {"outbounds[].settings(vmess)", vmess_out_fields},
     {"outbounds[].settings(vmess).vnext[]", vmess_server_fields},
     {"outbounds[].settings(vmess).vnext[].users[]", vmess_user_fields},
+    {"sniffing", sniffing_fields},
     {"streamSettings", stream_fields},
     {"streamSettings.tcpSettings", tcp_fields},
     {"streamSettings.tcpSettings.header", tcp_header_fields},

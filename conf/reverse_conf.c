@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "conf/compile.h"
+#include "reverse/control.h"
 
 struct portal_keys {
     const char *tag, *domain, *control_domain;
@@ -77,7 +78,7 @@ void portal_conf_build(struct build *b, const struct node *at, struct outbound_c
 struct bridge_keys {
     const char *tag, *domain;
     int64_t connections;
-    const struct node *portals;
+    const struct node *portals, *sniffing;
 };
 
 const struct field bridge_fields[] = {
@@ -85,6 +86,7 @@ const struct field bridge_fields[] = {
     FIELD_TEXT("domain", struct bridge_keys, domain, ""),
     FIELD_NUMBER("connections", struct bridge_keys, connections, 1, 64, 2),
     FIELD_NODE("portals", struct bridge_keys, portals, "tags"),
+    FIELD_NODE("sniffing", struct bridge_keys, sniffing, "object"),
     FIELD_END,
 };
 
@@ -102,6 +104,7 @@ void bridge_conf_build(struct build *b, const struct node *at, struct bridge_con
     bridge->connections = (unsigned)keys.connections;
     bridge->traffic = build_traffic(b, "bridge", bridge->tag, true, true);
     bridge->carriers_slot = build_slot(b, "bridge", bridge->tag, "carriers");
+    bridge->sniffing = sniffing_conf_build(b, keys.sniffing, NULL, "where this bridge connects to");
 }
 
 static bool leads_out(enum outbound_kind kind)
@@ -148,6 +151,37 @@ void bridge_portals_build(struct build *b, const struct node *at, struct bridge_
         bridge_portal_build(b, &list.items[i], portals, &bridge->portal_count);
     if (portals)
         bridge->portals = build_keep(b, portals, bridge->portal_count * sizeof *portals);
+}
+
+static void reserved_add(struct build *b, const char *name)
+{
+    char *copy = name ? arena_printf(b->config->strings, "%s", name) : NULL;
+    if (!copy)
+        return;
+    addr_normalise_name(copy);
+    b->config->reserved.items[b->config->reserved.count++] = copy;
+}
+
+void reserved_build(struct build *b)
+{
+    struct config *c = b->config;
+    size_t room = 1 + c->bridge_count + 2 * c->outbound_count;
+    for (size_t i = 0; control_name(i); i++)
+        room++;
+    c->reserved.items = arena_array(c->strings, room, sizeof *c->reserved.items);
+    if (!c->reserved.items)
+        return;
+    reserved_add(b, MUX_NAME);
+    for (size_t i = 0; control_name(i); i++)
+        reserved_add(b, control_name(i));
+    for (size_t i = 0; i < c->bridge_count; i++)
+        reserved_add(b, b->bridges[i].domain);
+    for (size_t i = 0; i < c->outbound_count; i++) {
+        if (c->outbounds[i].kind != OUT_PORTAL || !c->outbounds[i].portal)
+            continue;
+        reserved_add(b, c->outbounds[i].portal->domain);
+        reserved_add(b, c->outbounds[i].portal->control_domain);
+    }
 }
 
 const struct field reverse_fields[] = {

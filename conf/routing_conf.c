@@ -4,11 +4,14 @@
 
 struct routing_keys {
     const struct node *rules, *settings, *balancers;
-    int strategy; /* only one is possible */
+    int strategy; /* enum domain_strategy */
 };
 
 static const struct field_name strategy_names[] = {
-    {"AsIs", 0}, {"alwaysIP", 0}, {"IPIfNonMatch", NAME_LATER}, {"IPOnDemand", NAME_LATER},
+    {"AsIs", AS_IS},
+    {"alwaysIP", AS_IS}, /* as in V2Ray */
+    {"IPIfNonMatch", IP_IF_NON_MATCH},
+    {"IPOnDemand", IP_ON_DEMAND},
     {NULL, 0},
 };
 
@@ -36,6 +39,8 @@ void routing_conf_build(struct build *b, const struct node *at)
     struct rules *rules = &b->config->rules;
     fields_read(b->report, at, routing_fields, &keys);
     fields_read(b->report, keys.settings, settings_fields, &old);
+    b->config->strategy =
+        (enum domain_strategy)(node_get(at, "domainStrategy") ? keys.strategy : old.strategy);
     balancers_conf_build(b, keys.balancers);
     value_objects(b->report, b->scratch, keys.rules, &nodes);
     value_objects(b->report, b->scratch, old.rules, &nodes);

@@ -5,11 +5,29 @@
 #include "conf/instance.h"
 #include "core/log.h"
 #include "reverse/mux_outbound.h"
+#include "routing/seat.h"
 #include "transport/resolve.h"
 
 /* --- the loop --- */
 
 static const struct rules no_rules;
+
+static void on_looked_up(void *seat, const struct resolve_answer *a)
+{
+    seat_resolved(seat, a->addrs, a->count);
+}
+
+static void *look_up(struct loop *l, const char *name, struct seat *s)
+{
+    return resolve_start(l, name, DIAL_ANY, on_looked_up, s);
+}
+
+static void look_up_cancel(void *query)
+{
+    resolve_cancel(query);
+}
+
+static const struct resolver resolver = {.start = look_up, .cancel = look_up_cancel};
 
 static void on_count(struct ev_loop *ev, ev_timer *t, int events);
 
@@ -26,8 +44,10 @@ int worker_init(struct worker *w, unsigned index, struct worker_shared *shared, 
         return err_set(e, ENOMEM, "out of memory");
     }
     w->loop.bufs.budget = &shared->budget;
-    w->dispatcher = (struct dispatcher){.loop = &w->loop, .rules = &no_rules, .mux = mux};
-    w->closed = w->api_way = (struct dispatcher){.loop = &w->loop, .rules = &no_rules};
+    w->dispatcher = (struct dispatcher){
+        .loop = &w->loop, .rules = &no_rules, .mux = mux, .resolver = &resolver};
+    w->closed = w->api_way =
+        (struct dispatcher){.loop = &w->loop, .rules = &no_rules, .resolver = &resolver};
     retirement_init(&w->retirement, &w->loop);
     sem_init(&w->answered, 0, 0);
     ev_timer_init(&w->count, on_count, 0, COUNT);
@@ -198,6 +218,8 @@ static void change_outbounds(struct worker *w, const struct plan *p)
         outbound_settle(w, out, c, i);
     }
     w->dispatcher.rules = &c->rules;
+    w->dispatcher.strategy = c->strategy;
+    w->dispatcher.reserved = &c->reserved;
     w->dispatcher.outbounds = w->next.outbounds;
     w->dispatcher.count = c->outbound_count;
     w->dispatcher.balancers = &c->balancers;
@@ -252,6 +274,8 @@ static void end_inbound(struct worker *w, const struct plan *p, struct inbound *
 {
     bool gone = !config_has_inbound(p->to->config, in->tag);
     in->dispatcher = gone ? &w->closed : &w->dispatcher;
+    if (gone)
+        seats_move(&w->dispatcher, &w->closed, in->tag);
     retire_inbound(&w->retirement, in, gone, p->to->config->drain, p->from);
 }
 

@@ -79,7 +79,8 @@ static struct meta accepted_meta(const struct accepted *a)
                          .target = a->inbound->target,
                          .inbound_tag = a->inbound->in.tag,
                          .user = a->inbound->user,
-                         .outbound_tag = ""};
+                         .outbound_tag = "",
+                         .sniffing = a->inbound->sniffing};
 }
 
 static void accepted_complain(struct accepted *a, const struct err *why)

@@ -25,9 +25,10 @@ struct accept_inbound {
     /* Gives the flow of who has greeted its second end. NULL: the dispatcher does. */
     void (*route)(struct accept_inbound *a, const struct codec *c, struct flow *f);
     struct addr target;
-    const struct user *user;   /* whom everybody is who can come here; NULL: nobody knows */
-    struct carriage *carriage; /* NULL: plain tcp */
-    struct list greeting;      /* who has not authenticated, the oldest first */
+    const struct user *user;           /* whom everybody is who can come here; NULL: nobody knows */
+    struct carriage *carriage;         /* NULL: plain tcp */
+    const struct sniff_conf *sniffing; /* what its flows are looked at for; NULL: nothing. Kept */
+    struct list greeting;              /* who has not authenticated, the oldest first */
     unsigned greeting_count;
     struct log_limit complained;
 };

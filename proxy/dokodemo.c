@@ -19,7 +19,8 @@ static bool on_udp_source(void *owner, struct end *end, const struct addr *from)
                      .source = *from,
                      .target = a->target,
                      .inbound_tag = a->in.tag,
-                     .outbound_tag = ""};
+                     .outbound_tag = "",
+                     .sniffing = a->sniffing};
     struct flow *f = flow_new(a->in.loop, end, &udp_peer_ops, &m, a->policy);
     if (!f)
         return false;

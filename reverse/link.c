@@ -46,8 +46,11 @@ static int on_opened(struct mux *m, const struct mux_frame *f)
 {
     struct link *k = link_of(m);
     struct bridge *b = k->way->bridge;
-    struct meta meta = {
-        .net = f->net, .source = f->source, .target = f->target, .inbound_tag = b->conf->tag};
+    struct meta meta = {.net = f->net,
+                        .source = f->source,
+                        .target = f->target,
+                        .inbound_tag = b->conf->tag,
+                        .sniffing = b->conf->sniffing};
     struct addr name = f->target;
     if (name.type == ADDR_NAME) {
         addr_normalise_name(name.name);

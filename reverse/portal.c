@@ -19,6 +19,8 @@ static bool user_listed(const struct portal_conf *conf, const struct user *u)
 /* NULL: this flow may become a carrier. Else why not. */
 static const char *carrier_objection(const struct portal *p, const struct flow *f)
 {
+    if (f->meta.guessed)
+        return "has the portal's domain in its first bytes only";
     if (!f->meta.user)
         return "asked for the portal's domain without having authenticated";
     if (f->packets)

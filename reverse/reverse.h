@@ -7,6 +7,8 @@
 
 #include "core/user.h"
 
+struct sniff_conf;
+
 struct bridge_conf {
     const char *tag;    /* acts as an inbound tag */
     const char *domain; /* as configured: sent byte for byte, peers compare it exactly */
@@ -15,6 +17,7 @@ struct bridge_conf {
     unsigned connections;  /* links to keep to each portal, 1..64, over all loops */
     const size_t *portals; /* outbounds, as the rules number them, one for each portal; */
     size_t portal_count;   /* 0: the rules find the portal */
+    const struct sniff_conf *sniffing; /* of what portals open; NULL: nothing */
 };
 
 struct portal_conf {

@@ -10,10 +10,10 @@ struct seat {
     struct end end;
     struct dispatcher *dispatcher;
     ev_timer patience;
-    void *look_up;        /* that runs; NULL: none */
-    bool sniffs;          /* the first bytes may still say something */
-    const char *protocol; /* what they said; NULL: nothing */
-    size_t head_len;      /* the same: so many of them are an HTTP request's head */
+    void *look_up;                /* that runs; NULL: none */
+    bool sniffs;                  /* the first bytes may still say something */
+    const char *protocol;         /* what they said; NULL: nothing */
+    size_t head_len;              /* the same: so many of them are an HTTP request's head */
     char name[ADDR_NAME_MAX + 1]; /* the same; "": no name that counts */
     size_t given_len;             /* meta's head, which does not outlive dispatch() */
     char given[];
