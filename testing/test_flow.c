@@ -323,6 +323,31 @@ static void reseating_keeps_bytes_and_wakes_the_new_end(void **state)
     pair_close(&p);
 }
 
+static void a_seat_that_was_given_up_shows_no_trace(void **state)
+{
+    (void)state;
+    struct pair p;
+    struct rig_end next = {.idle = true};
+    pair_open(&p, NET_TCP, 100000);
+    put(&p, &p.in, 3000);
+    assert_ptr_equal(end_peek(&p.out.end), end_peek(&p.out.end));
+    assert_int_equal(end_peek(&p.out.end)->len, 3000);
+    end_vacate(&p.out.end);
+    put(&p, &p.in, 10);
+    rig_turn(&p.rig);
+    assert_int_equal(p.out.wakes, 0);
+    assert_false(end_peer_left(&p.in.end));
+    rig_join(p.flow, &next);
+    rig_turn(&p.rig);
+    assert_int_equal(next.wakes, 1);
+    rig_take(&next);
+    assert_int_equal(next.len, 3010);
+    p.out.left = true;
+    rig_leave(&next, NULL);
+    rig_end_free(&next);
+    pair_close(&p);
+}
+
 static void packets_are_never_joined_and_their_number_is_bounded(void **state)
 {
     (void)state;
@@ -510,7 +535,9 @@ static void model_take(struct model *m, int side)
 {
     struct way *w = &m->ways[side];
     struct end *e = &model_end(m, side)->end;
+    const struct buf *first = end_peek(e);
     struct buf *b = end_take(e);
+    assert_ptr_equal(first, b);
     assert_true((b == NULL) == (m->packets ? !w->count : !way_bytes(w)));
     size_t len = b ? b->len : 0, after = way_bytes(w) - len;
     if (w->starved && after <= m->limit / 2) {
@@ -575,6 +602,12 @@ static void model_reseat(struct model *m, int side)
     m->due[side] = true;
 }
 
+static void model_vacate(struct model *m)
+{
+    end_vacate(&m->p->out.end);
+    m->joined = m->due[1] = false;
+}
+
 static void model_abort(struct model *m)
 {
     struct err why;
@@ -636,6 +669,8 @@ static void model_step(struct model *m)
         model_reseat(m, side);
     else if (what < 97)
         model_abort(m);
+    else if (what < 98 && side == 1)
+        model_vacate(m);
     else
         model_leave(m, side);
 }
@@ -685,6 +720,7 @@ int main(void)
         cmocka_unit_test(a_late_second_end_sees_what_the_first_left),
         cmocka_unit_test(aborting_fails_every_flow),
         cmocka_unit_test(reseating_keeps_bytes_and_wakes_the_new_end),
+        cmocka_unit_test(a_seat_that_was_given_up_shows_no_trace),
         cmocka_unit_test(packets_are_never_joined_and_their_number_is_bounded),
         cmocka_unit_test(ids_are_not_zero_and_not_shared),
         cmocka_unit_test(bytes_of_a_user_are_counted_by_direction),
