@@ -102,9 +102,9 @@ void end_untake(struct end *e, struct buf *b); /* gives the rest of a taken buf 
 void end_untake_all(struct end *e, struct bufq *q); /* the same for all of a queue of bytes */
 /* The first of what waits for us, and behind it, by `next`, the others; nothing is taken. NULL: empty. */
 const struct buf *end_peek(const struct end *e);
-size_t end_waiting(const struct end *e);            /* bytes that end_take() has for us */
-size_t end_unread(const struct end *e);             /* bytes we put that the peer has not taken */
-uint64_t end_total(const struct end *e);            /* bytes we ever put */
+size_t end_waiting(const struct end *e);     /* bytes that end_take() has for us */
+size_t end_unread(const struct end *e);      /* bytes we put that the peer has not taken */
+uint64_t end_total(const struct end *e);     /* bytes we ever put */
 void end_call_at(struct end *e, size_t low); /* wakes us once end_unread() is no more than this */
 void end_limit(struct end *e, size_t limit); /* bytes that may wait for us, below the policy's */
 bool end_has(const struct end *e);           /* end_take() has something, be it an empty datagram */
