@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "conf/args.h"
+#include "conf/explain.h"
 #include "conf/process.h"
 #include "config.h"
 
@@ -24,6 +25,8 @@ static const char HELP[] =
     "usage: v2c run  [-c FILE]... [-confdir DIR]   run until SIGINT or SIGTERM\n"
     "       v2c test [-c FILE]... [-confdir DIR] [-strict]\n"
     "                                              check the configuration: every error at once\n"
+    "       v2c explain [-c FILE]... [-inbound TAG] [-domain NAME] [-port N] [-user EMAIL]...\n"
+    "                                              say which way a connection would take, and why\n"
     "       v2c uuid                               print a new random user id\n"
     "       v2c version\n"
     "       v2c help\n"
@@ -41,6 +44,7 @@ struct args {
     const char *files[64];
     char usual[4096]; /* the path of the file that is read when none is named */
     struct config_source source;
+    struct explain *explain; /* takes flags of its own; NULL: none are */
 };
 
 /* --- arguments --- */
@@ -64,7 +68,7 @@ static bool args_parse_one(struct args *a, char **argv, int *i)
     }
     if (arg_is(argv[*i], "strict"))
         return a->source.strict = true;
-    return false;
+    return a->explain && explain_flag(a->explain, argv, i);
 }
 
 static bool readable(const char *path)
@@ -92,9 +96,9 @@ static void args_default(struct args *a)
     }
 }
 
-static struct config *load(struct args *a, int argc, char **argv, bool lint, FILE *report)
+static struct config *load(struct args *a, int argc, char **argv, FILE *report)
 {
-    *a = (struct args){.source = {.files = a->files, .lint = lint}};
+    a->source.files = a->files;
     for (int i = 0; i < argc; i++) {
         if (args_parse_one(a, argv, &i))
             continue;
@@ -141,8 +145,8 @@ static int run(struct config *c, const struct config_source *source)
 static int command_run(int argc, char **argv)
 {
     struct err e;
-    struct args a;
-    struct config *c = load(&a, argc, argv, false, stderr);
+    struct args a = {0};
+    struct config *c = load(&a, argc, argv, stderr);
     if (!c)
         return EXIT_CONFIG;
     if (log_open(&c->log, &e) < 0) {
@@ -159,13 +163,28 @@ static int command_run(int argc, char **argv)
 
 static int command_test(int argc, char **argv)
 {
-    struct args a;
-    struct config *c = load(&a, argc, argv, true, stdout);
+    struct args a = {.source.lint = true};
+    struct config *c = load(&a, argc, argv, stdout);
     if (!c)
         return EXIT_CONFIG;
     printf("Configuration OK.\n");
     config_free(c);
     return EXIT_SUCCESS;
+}
+
+static int command_explain(int argc, char **argv)
+{
+    struct err e;
+    struct explain x = {0};
+    struct args a = {.explain = &x};
+    struct config *c = load(&a, argc, argv, stderr);
+    if (!c)
+        return EXIT_CONFIG;
+    int result = explain_print(&x, c, stdout, &e);
+    if (result < 0)
+        fprintf(stderr, "v2c explain: %s\n", e.text);
+    config_free(c);
+    return result < 0 ? EXIT_USAGE : EXIT_SUCCESS;
 }
 
 static int command_uuid(int argc, char **argv)
@@ -199,11 +218,9 @@ static const struct command {
     const char *name, *flag; /* flag: V2Ray 4's spelling */
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"run", NULL, command_run},
-    {"test", "test", command_test},
-    {"version", "version", command_version},
-    {"uuid", NULL, command_uuid},
-    {"help", "help", command_help},
+    {"run", NULL, command_run},         {"test", "test", command_test},
+    {"explain", NULL, command_explain}, {"version", "version", command_version},
+    {"uuid", NULL, command_uuid},       {"help", "help", command_help},
     {"-h", "h", command_help},
 };
 

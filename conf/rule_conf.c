@@ -345,12 +345,14 @@ bool rule_conf_build(struct build *b, const struct node *at, struct rule *out)
 {
     struct rule_keys keys;
     struct rule_build rb = {.b = b};
+    char pointer[NODE_POINTER_MAX];
     unsigned before = b->report->errors;
     fields_read(b->report, at, rule_fields, &keys);
     if (keys.type)
         value_name(b->report, keys.type, type_names, "unknown router rule type", "rules");
     if (*keys.rule_tag)
         rb.rule.tag = arena_text(b->config->strings, keys.rule_tag, strlen(keys.rule_tag));
+    rb.rule.pointer = arena_printf(b->config->strings, "%s", node_pointer(at, pointer));
     conditions_build(&rb, &keys);
     if (rb.fields == 0 && b->report->errors == before)
         report_error(b->report, at, "this rule has no effective fields");

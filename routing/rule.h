@@ -1,7 +1,7 @@
 /* routing/rule.h -- compiled field rules: every present condition must match, any entry of a condition
  * suffices, the first rule that matches decides.
  * Thread: built by conf (rules_seal() last), then immutable and read by any thread. Ownership: a rule owns
- * its sets, lists and patterns, and borrows `tag` and `texts`; struct rules owns its rules. */
+ * its sets, lists and patterns, and borrows `tag`, `pointer` and `texts`; struct rules owns its rules. */
 #ifndef V2C_ROUTING_RULE_H
 #define V2C_ROUTING_RULE_H
 
@@ -46,6 +46,7 @@ struct rule {
     size_t outbound;                     /* index into the config's outbounds */
     const struct balancer *balancer;     /* chooses the outbound instead; NULL: none */
     const char *tag;                     /* ruleTag; NULL: none */
+    const char *pointer;                 /* where it stands in the configuration; NULL: nowhere */
     const char *texts[COND_COUNT]; /* what the configuration says, cut when long; NULL: unknown */
 };
 

@@ -1,0 +1,134 @@
+"""`v2c explain`: each rule, each of its conditions, and where the flow goes; the same as what then happens."""
+import json
+import subprocess
+
+import pytest
+
+import rig
+from configs import LOG, dokodemo, rule, vmess_in
+from rig import free_ports, http_get
+
+pytestmark = [pytest.mark.v2c, pytest.mark.quick]
+USER = "11223344-5566-4788-99aa-bbccddeeff00"
+CONFIG = {
+    "reverse": {
+        "portals": [
+            {"tag": "portal", "domain": "t.test"},
+            {"tag": "strict", "domain": "s.test", "users": ["other@test"]},
+        ],
+        "bridges": [{"tag": "bridge", "domain": "far.test"}],
+    },
+    "inbounds": [dokodemo("door", 31000, 8080, "10.9.8.7"), vmess_in("in", 31001, [(USER, "x@test")])],
+    "outbounds": [
+        {"tag": "out", "protocol": "freedom", "proxySettings": {"tag": "no"}},
+        {"tag": "no", "protocol": "blackhole"},
+    ],
+    "routing": {
+        "balancers": [
+            {"tag": "all", "selector": ["o", "port"], "fallbackTag": "no", "strategy": {"type": "roundRobin"}},
+            {"tag": "alone", "selector": ["portal"]},
+        ],
+        "rules": [
+            rule("door", "no", domain=["domain:bad.test", "keyword:ads"], ruleTag="bad names"),
+            rule("door", "portal", port="443"),
+            {"user": ["x@test"], "domain": ["full:t.test"], "outboundTag": "portal"},
+            {"user": ["x@test"], "domain": ["full:s.test"], "outboundTag": "strict"},
+            {"network": "udp", "ip": ["10.0.0.0/8"], "source": ["192.0.2.0/24"], "balancerTag": "all"},
+            {"attrs": "attrs[':method'] == 'POST' and attrs['accept'] == 'a'", "balancerTag": "alone"},
+            {"protocol": ["tls"], "domain": ["full:seen.test"], "outboundTag": "no"},
+        ],
+    },
+}
+
+
+@pytest.fixture
+def explain(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(CONFIG))
+
+    def ask(*flags):
+        command = [rig.V2C, "explain", "-c", str(path), *flags]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10)
+
+    return ask
+
+
+FLOWS = [
+    (
+        "-inbound door -domain www.bad.test -port 443",
+        "flow: tcp to www.bad.test:443, by inbound \"door\"\n\n"
+        "/routing/rules/0 \"bad names\": matches\n    yes  inboundTag door\n    yes  domain domain:bad.test, keyword:ads\n\n"
+        'outbound: "no" (blackhole, /outbounds/1), by this rule\n',
+    ),
+    ("-inbound door", "flow: tcp to 10.9.8.7:8080"),
+    ("-inbound door -port 443", 'outbound: "portal" (portal, /reverse/portals/0), by this rule\nthere it is a visitor'),
+    ("-inbound door -port=80", "    no   port 443\n"),
+    ("--inbound in --domain T.test. --user x@test", "there it is a bridge's link\n"),
+    ("-inbound in -domain s.test -user x@test", "its user is not one of the portal's users"),
+    (
+        "-ip 10.1.1.1 -network udp -source 192.0.2.9",
+        'outbound: balancer "all" chooses by roundRobin, of those that are alive:\n'
+        '    "out" (freedom, /outbounds/0), which dials through "no"\n'
+        '    "portal" (portal, /reverse/portals/0)\nwhen none is, "no" (blackhole, /outbounds/1)\n',
+    ),
+    ("-domain a.test -method POST -path /x -header accept:a", "when none is, the flow is refused"),
+    ("-domain a.test -method POST -path /x -header accept:b", '"out" (freedom, /outbounds/0), which dials through "no", the default: no rule matches'),
+    ("-domain a.test -protocol tls -sniffed seen.test", "/routing/rules/6: matches"),
+    ("-domain x.test -resolved 10.0.0.1 -network udp -source 192.0.2.1", "/routing/rules/4: matches"),
+]
+
+
+@pytest.mark.parametrize("flags,says", FLOWS, ids=[flags for flags, _ in FLOWS])
+def test_what_is_said(explain, flags, says):
+    done = explain(*flags.split())
+    assert says in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0
+
+
+MISTAKES = [
+    ("-inbound nobody -ip 1.2.3.4", 'no inbound or bridge has the tag "nobody"'),
+    ("-inbound in", "say where the flow wants to go: -domain NAME or -ip IP"),
+    ("-ip a.test", '-ip: want an IP address, got "a.test"'),
+    ("-domain 1.2.3.4", '-domain: want a domain name, got "1.2.3.4"'),
+    ("-ip 1.2.3.4 -port 65536", '-port: want a port 0..65535, got "65536"'),
+    ("-ip 1.2.3.4 -network sctp", '-network: want tcp or udp, got "sctp"'),
+    ("-ip 1.2.3.4 -resolved x.test", '-resolved: want an IP address, got "x.test"'),
+]
+
+
+@pytest.mark.parametrize("flags,says", MISTAKES, ids=[flags for flags, _ in MISTAKES])
+def test_mistakes_are_said(explain, flags, says):
+    done = explain(*flags.split())
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"v2c explain: {says}\n")
+    assert done.stdout == ""
+
+
+def test_a_wrong_configuration_is_said(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text("{")
+    done = subprocess.run([rig.V2C, "explain", "-c", str(path), "-ip", "1.2.3.4"], capture_output=True, text=True)
+    assert done.returncode == 23
+    assert "error" in done.stderr
+
+
+def test_what_happens_is_what_was_said(run, origins, tmp_path):
+    good, bad = free_ports(2)
+    config = {
+        "log": LOG,
+        "inbounds": [dokodemo("good", good, origins.web), dokodemo("bad", bad, origins.web)],
+        "outbounds": [{"tag": "out", "protocol": "freedom"}, {"tag": "no", "protocol": "blackhole"}],
+        "routing": {"rules": [rule("bad", "no")]},
+    }
+    path = tmp_path / "explained.json"
+    path.write_text(json.dumps(config))
+    said = [
+        subprocess.check_output([rig.V2C, "explain", "-c", str(path), "-inbound", tag], text=True)
+        for tag in ("good", "bad")
+    ]
+    assert 'outbound: "out"' in said[0] and 'outbound: "no"' in said[1]
+    program = run("v2c", config, "explained")
+    assert http_get(good, "/small.txt") == (200, b"small\n")
+    with pytest.raises(EOFError):
+        http_get(bad, "/small.txt")
+    program.wait_log(r"in=bad .* out=no")
