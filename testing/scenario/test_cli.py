@@ -164,7 +164,7 @@ def test_unknown_key_is_a_warning_and_strictly_an_error(tmp_path):
     assert v2c("test", "-strict", "-c", path).code == BAD_CONFIG
 
 
-@pytest.mark.parametrize("security", ["tlss", "tls", "xtls", "reality"])
+@pytest.mark.parametrize("security", ["tlss", "xtls", "reality"])
 def test_security_never_falls_back(tmp_path, security):
     """What v2c does not have is an error; 4.34 runs plain on a misspelt one."""
     config = door(free_port())
