@@ -73,23 +73,13 @@ void flows_abort(struct loop *l, const struct err *why)
 
 /* --- idle time --- */
 
-/* Seconds; nothing says when datagrams end. Who was never answered may be a forged source. */
-static const double PACKETS_IDLE = 120, PACKETS_UNANSWERED = 30;
-
 static const double IDLE_ANSWER = 1; /* seconds, at most, that another loop has to answer */
 
-static double flow_packets_idle(const struct flow *f)
-{
-    double most = f->pipes[0].total ? PACKETS_IDLE : PACKETS_UNANSWERED;
-    return f->policy->conn_idle < most ? f->policy->conn_idle : most;
-}
-
+/* Nothing says when datagrams end. */
 static double flow_idle_limit(const struct flow *f)
 {
     bool client_ended = f->pipes[1].eof, target_ended = f->pipes[0].eof;
-    if (f->packets)
-        return flow_packets_idle(f);
-    if (client_ended == target_ended)
+    if (client_ended == target_ended || f->packets)
         return f->policy->conn_idle;
     return client_ended ? f->policy->downlink_only : f->policy->uplink_only;
 }

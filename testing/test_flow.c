@@ -1,3 +1,4 @@
+#include "testing/clock.h"
 #include "testing/rig.h"
 
 #include <sodium.h>
@@ -452,6 +453,29 @@ static void half_closed_flows_have_their_own_limits(void **state)
     }
 }
 
+/* An answer may take its time: connIdle alone says how long. */
+static void datagrams_have_the_same_time_answered_or_not(void **state)
+{
+    (void)state;
+    for (int answered = 0; answered < 2; answered++) {
+        struct pair p;
+        idle_pair(&p, 300, 1, 1);
+        rig_leave(&p.in, NULL);
+        rig_turn(&p.rig);
+        p.flow = rig_flow(&p.rig, &p.in, NET_UDP);
+        rig_join(p.flow, &p.out);
+        assert_true(end_write(answered ? &p.out.end : &p.in.end, "x", 1));
+        rig_turn(&p.rig);
+        clock_forward(299);
+        rig_turn(&p.rig);
+        assert_false(p.in.left || p.out.left);
+        clock_forward(2);
+        RIG_UNTIL(&p.rig, p.in.left && p.out.left);
+        assert_string_equal(p.in.why, "idle for 300 s");
+        pair_close(&p);
+    }
+}
+
 /* Who left has ended its side too; who stays may be a socket that its peer does not read. */
 static void a_flow_that_one_end_left_has_the_half_closed_limit(void **state)
 {
@@ -727,6 +751,7 @@ int main(void)
         cmocka_unit_test(a_flow_in_which_nothing_moves_fails),
         cmocka_unit_test(a_flow_in_which_bytes_move_lives),
         cmocka_unit_test(half_closed_flows_have_their_own_limits),
+        cmocka_unit_test(datagrams_have_the_same_time_answered_or_not),
         cmocka_unit_test(a_flow_that_one_end_left_has_the_half_closed_limit),
         cmocka_unit_test(any_order_of_events_is_survived),
     };

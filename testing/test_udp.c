@@ -246,36 +246,71 @@ static void a_source_whose_flow_ended_may_come_again(void **state)
     hub_close(&h);
 }
 
-/* Each source is an address of its own, all of them on loopback. */
-static void the_table_of_sources_is_bounded(void **state)
+/* The n-th source, an address of its own on loopback, sends a datagram. */
+static void source_sends(struct hub *h, size_t n)
+{
+    struct addr from = rig_addr("127.1.0.0", h->at.port);
+    struct sockaddr_storage ss, to;
+    socklen_t len = addr_to_sockaddr(&h->at, &to);
+    int64_t before = rig_stat(&h->rig, STAT_FIXED);
+    from.ip[2] = (uint8_t)(n / 250);
+    from.ip[3] = (uint8_t)(1 + n % 250);
+    socklen_t from_len = addr_to_sockaddr(&from, &ss);
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&ss, from_len), 0);
+    assert_int_equal(sendto(fd, "x", 1, 0, (struct sockaddr *)&to, len), 1);
+    RIG_UNTIL(&h->rig, rig_stat(&h->rig, STAT_FIXED) == before + 1);
+    close(fd);
+}
+
+static void answer(struct hub *h, size_t n)
+{
+    assert_true(end_write(&h->ends[n].end, "y", 1));
+    rig_turn(&h->rig);
+}
+
+/* As many sources as a listener remembers: forged ones cannot keep others out, nor push those out that were answered. */
+static void when_sources_are_too_many_the_oldest_without_an_answer_makes_room(void **state)
 {
     (void)state;
     struct hub h;
-    size_t sent = 0;
     hub_open(&h);
-    while (sent < MOST + 50) {
-        struct addr from = rig_addr("127.0.0.1", 0);
-        struct sockaddr_storage ss, to;
-        socklen_t len = addr_to_sockaddr(&h.at, &to);
-        from.ip[2] = (uint8_t)(sent / 250);
-        from.ip[3] = (uint8_t)(1 + sent % 250);
-        socklen_t from_len = addr_to_sockaddr(&from, &ss);
-        int fd = socket(AF_INET, SOCK_DGRAM, 0);
-        assert_int_equal(bind(fd, (struct sockaddr *)&ss, from_len), 0);
-        assert_int_equal(sendto(fd, "x", 1, 0, (struct sockaddr *)&to, len), 1);
-        sent++;
-        RIG_UNTIL(&h.rig, rig_stat(&h.rig, STAT_FIXED) == (int64_t)sent ||
-                              rig_stat(&h.rig, STAT_datagrams_dropped) + MOST == (int64_t)sent);
-        close(fd);
-    }
-    assert_int_equal(h.count, MOST);
-    assert_int_equal(rig_stat(&h.rig, STAT_datagrams_dropped), 50);
-    rig_leave(&h.ends[77], NULL); /* and who goes makes room */
+    for (size_t n = 0; n < MOST; n++)
+        source_sends(&h, n);
+    answer(&h, 0);
+    source_sends(&h, 1); /* it is heard of again */
+    assert_int_equal(rig_stat(&h.rig, STAT_sources_evicted), 0);
+    source_sends(&h, MOST);
+    source_sends(&h, MOST + 1);
     rig_turn(&h.rig);
-    int fd = client_to(&h.at);
-    send_text(fd, "x");
-    RIG_UNTIL(&h.rig, h.count == MOST + 1);
-    close(fd);
+    assert_false(h.ends[0].left || h.ends[1].left);
+    assert_true(h.ends[2].left && h.ends[2].failed && h.ends[3].left);
+    assert_string_equal(h.ends[2].why, "other sources need the room");
+    assert_false(h.ends[4].left);
+    assert_int_equal(h.count, MOST + 2);
+    assert_int_equal(rig_stat(&h.rig, STAT_sources_evicted), 2);
+    assert_int_equal(rig_stat(&h.rig, STAT_datagrams_dropped), 0);
+    source_sends(&h, 2); /* and who was forgotten may come again */
+    assert_int_equal(h.count, MOST + 3);
+    hub_close(&h);
+}
+
+static void when_all_were_answered_the_one_not_heard_of_for_longest_makes_room(void **state)
+{
+    (void)state;
+    struct hub h;
+    hub_open(&h);
+    for (size_t n = 0; n < MOST; n++) {
+        source_sends(&h, n);
+        answer(&h, n);
+    }
+    answer(&h, 0);
+    source_sends(&h, 1);
+    source_sends(&h, MOST);
+    rig_turn(&h.rig);
+    assert_false(h.ends[0].left || h.ends[1].left);
+    assert_true(h.ends[2].left);
+    assert_false(h.ends[3].left);
     hub_close(&h);
 }
 
@@ -404,7 +439,8 @@ int main(void)
         cmocka_unit_test(what_a_full_flow_has_no_room_for_is_dropped_and_counted),
         cmocka_unit_test(a_refused_source_is_forgotten),
         cmocka_unit_test(a_source_whose_flow_ended_may_come_again),
-        cmocka_unit_test(the_table_of_sources_is_bounded),
+        cmocka_unit_test(when_sources_are_too_many_the_oldest_without_an_answer_makes_room),
+        cmocka_unit_test(when_all_were_answered_the_one_not_heard_of_for_longest_makes_room),
         cmocka_unit_test(flows_outlive_their_listener),
         cmocka_unit_test(a_request_sends_and_hears_datagrams),
         cmocka_unit_test(a_refused_datagram_fails_the_request),

@@ -27,7 +27,9 @@ struct udp_here {
 struct udp_peer {
     struct end end;
     struct udp_listener *listener;
-    struct list_item item; /* in its bucket */
+    struct list_item item;  /* in its bucket */
+    struct list_item order; /* in `asking` or `talking` */
+    bool answered;
     struct addr from;
     struct udp_here here;
 };
@@ -43,6 +45,7 @@ struct udp_listener {
     unsigned peers;
     uint8_t key[crypto_shorthash_KEYBYTES]; /* sources are chosen by strangers */
     struct list buckets[BUCKETS];
+    struct list asking, talking; /* without and with an answer; who was heard of last is last */
 };
 
 /* --- the sources of a listener --- */
@@ -84,19 +87,46 @@ static void udp_peer_free(struct udp_peer *p)
 {
     struct udp_listener *u = p->listener;
     list_remove(&p->item);
+    list_remove(&p->order);
     u->peers--;
     free(p);
     udp_listener_gone(u);
 }
 
+static void udp_peer_moved(struct udp_peer *p)
+{
+    struct udp_listener *u = p->listener;
+    list_remove(&p->order);
+    list_append(p->answered ? &u->talking : &u->asking, &p->order);
+}
+
+/* Sources may be forged, and flows live long: somebody makes room for a new one. Who was never answered goes first,
+ * and of those who was not heard of for the longest time. */
+static void udp_make_room(struct udp_listener *u)
+{
+    struct list_item *first = list_first(&u->asking);
+    struct udp_peer *p =
+        container_of(first ? first : list_first(&u->talking), struct udp_peer, order);
+    struct err why;
+    stat_add(u->loop->counters, STAT_sources_evicted, 1);
+    err_set(&why, ENOBUFS, "other sources need the room");
+    end_leave(&p->end, &why);
+    udp_peer_free(p);
+}
+
 static struct udp_peer *udp_peer_new(struct udp_listener *u, const struct addr *from)
 {
-    struct udp_peer *p = u->peers < PEERS_MAX && !u->closing ? calloc(1, sizeof *p) : NULL;
+    if (u->closing)
+        return NULL;
+    if (u->peers == PEERS_MAX)
+        udp_make_room(u);
+    struct udp_peer *p = calloc(1, sizeof *p);
     if (!p)
         return NULL;
     p->listener = u;
     p->from = *from;
     list_push(udp_bucket(u, from), &p->item);
+    list_append(&u->asking, &p->order);
     u->peers++;
     if (u->arrived(u->owner, &p->end, from))
         return p;
@@ -213,6 +243,10 @@ static void udp_answer(struct udp_peer *p)
 static void on_peer_wake(struct end *e)
 {
     struct udp_peer *p = container_of(e, struct udp_peer, end);
+    if (end_has(e)) {
+        p->answered = true;
+        udp_peer_moved(p);
+    }
     if (!end_failed(e))
         udp_answer(p);
     if (!end_peer_left(e) && !end_failed(e))
@@ -239,6 +273,7 @@ static bool udp_read_one(struct udp_listener *u)
         p = udp_peer_new(u, &from);
     if (p) {
         p->here = here;
+        udp_peer_moved(p);
         udp_put(&p->end, b, cut);
         return true;
     }

@@ -21,6 +21,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "quick: part of the short run, also with sanitizers")
     config.addinivalue_line("markers", "workers: part of the run with V2C_WORKERS=4")
     config.addinivalue_line("markers", "slow_control: shows a slow weakness of V2Ray; not run by default")
+    config.addinivalue_line("markers", "slow: takes half a minute; not run by default")
     config.addinivalue_line("markers", "v2c: needs the program under test (environment V2C)")
     config.addinivalue_line("markers", "pairings(*pairs): run with these (portal, bridge) pairs only")
 
@@ -42,6 +43,8 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.get_closest_marker("slow_control") and "slow_control" not in wanted:
             item.add_marker(pytest.mark.skip(reason="slow; run with -m slow_control"))
+        if item.get_closest_marker("slow") and "slow" not in wanted.split():
+            item.add_marker(pytest.mark.skip(reason="slow; run with -m slow"))
         if item.get_closest_marker("v2c") and not rig.V2C:
             item.add_marker(pytest.mark.skip(reason="V2C is not set"))
 
