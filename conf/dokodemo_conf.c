@@ -2,6 +2,7 @@
 
 struct dokodemo_keys {
     const struct node *address, *port, *network;
+    bool follow;
     int64_t timeout, level;
 };
 
@@ -11,7 +12,7 @@ const struct field dokodemo_fields[] = {
     FIELD_NODE("network", struct dokodemo_keys, network, "networks"),
     FIELD_NUMBER("timeout", struct dokodemo_keys, timeout, 0, UINT32_MAX, 0),
     FIELD_NUMBER("userLevel", struct dokodemo_keys, level, 0, UINT32_MAX, 0),
-    FIELD_LATER("followRedirect"),
+    FIELD_BOOL("followRedirect", struct dokodemo_keys, follow, false),
     FIELD_LATER("portMap"),
     FIELD_LATER("allowedNetwork"),
     FIELD_LATER("rewriteAddress"),
@@ -26,9 +27,10 @@ void dokodemo_conf_build(struct build *b, const struct node *at, const struct no
     struct dokodemo_conf *conf = &in->dokodemo;
     fields_read(b->report, at, dokodemo_fields, &keys);
     conf->networks = NET_TCP;
+    conf->follows = keys.follow;
     if (keys.address)
         value_host(b->report, keys.address, &conf->target);
-    else
+    else if (!keys.follow)
         report_error(b->report, at ? at : owner,
                      "want \"address\": without it every visitor ends with \"unable to get "
                      "destination\"");
@@ -39,5 +41,7 @@ void dokodemo_conf_build(struct build *b, const struct node *at, const struct no
     if (conf->networks == 0)
         report_warn(b->report, keys.network,
                     "neither tcp nor udp: this inbound listens on nothing");
+    if (keys.follow && conf->networks & NET_UDP)
+        report_error(b->report, at, "v2c has no followRedirect for udp yet: it needs tproxy");
     in->policy = build_policy(b, keys.level, keys.timeout);
 }

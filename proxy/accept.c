@@ -74,13 +74,16 @@ static void on_swallowing(struct stream *s, bool readable, bool writable)
 
 static struct meta accepted_meta(const struct accepted *a)
 {
-    return (struct meta){.net = NET_TCP,
-                         .source = a->from,
-                         .target = a->inbound->target,
-                         .inbound_tag = a->inbound->in.tag,
-                         .user = a->inbound->user,
-                         .outbound_tag = "",
-                         .sniffing = a->inbound->sniffing};
+    struct meta m = {.net = NET_TCP,
+                     .source = a->from,
+                     .target = a->inbound->target,
+                     .inbound_tag = a->inbound->in.tag,
+                     .user = a->inbound->user,
+                     .outbound_tag = "",
+                     .sniffing = a->inbound->sniffing};
+    if (a->inbound->follows)
+        listen_redirected(a->conn.stream.fd, &m.target);
+    return m;
 }
 
 static void accepted_complain(struct accepted *a, const struct err *why)
@@ -212,6 +215,20 @@ static void accepted_read(struct accepted *a)
     accepted_try(a, mem, kept + (size_t)n);
 }
 
+/* A flow of who says nothing about himself. */
+static void accepted_ungreeted(struct accepted *a)
+{
+    struct meta m = accepted_meta(a);
+    struct err why;
+    if (m.target.type != ADDR_NONE) {
+        accepted_flow(a, &m, a->inbound->policy, NULL, 0);
+        return;
+    }
+    err_set(&why, EDESTADDRREQ, "unable to get destination: nobody redirected the connection");
+    accepted_complain(a, &why);
+    conn_drop(&a->conn, false);
+}
+
 /* The layers below have greeted, if there are any. */
 static void on_greeting(struct stream *s, bool readable, bool writable)
 {
@@ -223,8 +240,7 @@ static void on_greeting(struct stream *s, bool readable, bool writable)
     } else if (stream_why(s).code) {
         accepted_lost(a, STREAM_ERROR);
     } else {
-        struct meta m = accepted_meta(a);
-        accepted_flow(a, &m, a->inbound->policy, NULL, 0);
+        accepted_ungreeted(a);
     }
 }
 
@@ -252,8 +268,7 @@ static void accepted_begin(struct accepted *a)
     } else if (a->conn.codec || a->conn.stream.stack) {
         accepted_greet(a);
     } else {
-        struct meta m = accepted_meta(a);
-        accepted_flow(a, &m, a->inbound->policy, NULL, 0);
+        accepted_ungreeted(a);
     }
 }
 

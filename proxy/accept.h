@@ -25,6 +25,7 @@ struct accept_inbound {
     /* Gives the flow of who has greeted its second end. NULL: the dispatcher does. */
     void (*route)(struct accept_inbound *a, const struct codec *c, struct flow *f);
     struct addr target;
+    bool follows; /* the kernel redirected the connection: the target is where it was going */
     const struct user *user;           /* whom everybody is who can come here; NULL: nobody knows */
     struct carriage *carriage;         /* NULL: plain tcp */
     const struct sniff_conf *sniffing; /* what its flows are looked at for; NULL: nothing. Kept */

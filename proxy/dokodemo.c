@@ -82,6 +82,7 @@ struct inbound *dokodemo_new(struct loop *l, struct dispatcher *disp, const char
         .policy = policy,
         .traffic = traffic,
         .target = conf->target,
+        .follows = conf->follows,
     };
     if (accept_init(&d->accept, ports) == 0 &&
         (!(conf->networks & NET_UDP) || dokodemo_init_udp(d, ports) == 0))

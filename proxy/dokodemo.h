@@ -9,8 +9,10 @@
 #include "proxy/accept.h"
 
 struct dokodemo_conf {
-    struct addr target; /* port 0 is sent as it is, like V2Ray does */
-    unsigned networks;  /* mask of enum net */
+    struct addr
+        target;        /* port 0 is sent as it is, like V2Ray does; ADDR_NONE only with `follows` */
+    bool follows;      /* to where visitors wanted to go before the kernel redirected them */
+    unsigned networks; /* mask of enum net */
 };
 
 /* Not listening yet: accept_listen(accept_of(..)) for TCP and dokodemo_listen_udp() follow for each of its

@@ -1,6 +1,7 @@
 #include "testing/rig.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -29,6 +30,28 @@ static void on_accepted(struct listener *ln, int fd, const struct addr *from)
     }
     d->from[d->count] = *from;
     d->fds[d->count++] = fd;
+}
+
+/* What the kernel says of a redirection: only one that may change its tables can make a real one. */
+static struct {
+    int level; /* at which it answers; 0: at none */
+    struct addr to;
+} redirection;
+
+int __real_getsockopt(int fd, int level, int name, void *value, socklen_t *len);
+int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len);
+int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
+{
+    struct sockaddr_storage ss;
+    if (name != 80 || (level != IPPROTO_IP && level != IPPROTO_IPV6))
+        return __real_getsockopt(fd, level, name, value, len);
+    if (level != redirection.level) {
+        errno = ENOENT;
+        return -1;
+    }
+    *len = addr_to_sockaddr(&redirection.to, &ss);
+    memcpy(value, &ss, *len);
+    return 0;
 }
 
 static int open_one(const struct addr *at, int socktype)
@@ -427,6 +450,35 @@ static void a_stopped_listener_refuses(void **state)
     rig_close(&d.rig);
 }
 
+static void where_a_redirected_connection_was_going_is_known(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct addr at, to = {0};
+    char text[ADDR_TEXT_MAX];
+    rig_open(&r);
+    int listens = rig_listen(&at, 4), client = rig_connect(&at), fd = rig_accept(&r, listens);
+    redirection.level = 0;
+    assert_false(listen_redirected(fd, &to));
+    assert_int_equal(to.type, ADDR_NONE);
+    redirection.to = rig_addr("192.0.2.7", 443);
+    redirection.level = IPPROTO_IP;
+    assert_true(listen_redirected(fd, &to));
+    assert_string_equal(addr_text(&to, text), "192.0.2.7:443");
+    redirection.to = rig_addr("2001:db8::7", 80);
+    redirection.level = IPPROTO_IPV6;
+    assert_true(listen_redirected(fd, &to));
+    assert_string_equal(addr_text(&to, text), "[2001:db8::7]:80");
+    redirection.to = at; /* it came here by itself */
+    redirection.level = IPPROTO_IP;
+    assert_false(listen_redirected(fd, &to));
+    redirection.level = 0;
+    close(listens);
+    close(client);
+    close(fd);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -445,6 +497,7 @@ int main(void)
         cmocka_unit_test(without_descriptors_accepting_pauses_and_resumes),
         cmocka_unit_test(visitors_leave_a_reserve),
         cmocka_unit_test(a_stopped_listener_refuses),
+        cmocka_unit_test(where_a_redirected_connection_was_going_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

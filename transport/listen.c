@@ -8,6 +8,10 @@
 #include "transport/stream.h"
 
 enum {
+    ORIGINAL_DST = 80
+}; /* of Linux' netfilter, for IPv4 and IPv6: its headers do not go with libc's */
+
+enum {
     BACKLOG = 4096,
     ACCEPTS_PER_TURN = 64,
     FD_RESERVE = 64, /* descriptors that visitors may not take: carriers, the admin, log files */
@@ -176,6 +180,33 @@ static bool listen_accept(struct listener *ln)
     stat_add(ln->loop->counters, STAT_accepts, 1);
     addr_from_sockaddr(&from, (struct sockaddr *)&ss);
     ln->accepted(ln, fd, &from);
+    return true;
+}
+
+static bool original(int fd, int level, struct addr *a)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof ss;
+    if (getsockopt(fd, level, ORIGINAL_DST, &ss, &len) < 0)
+        return false;
+    addr_from_sockaddr(a, (struct sockaddr *)&ss);
+    return addr_is_ip(a);
+}
+
+/* What came here by itself was going here: following that would go round in circles. */
+bool listen_redirected(int fd, struct addr *to)
+{
+    struct sockaddr_storage ss;
+    struct addr here, there;
+    socklen_t len = sizeof ss;
+    if (!original(fd, IPPROTO_IP, &there) && !original(fd, IPPROTO_IPV6, &there))
+        return false;
+    if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
+        return false;
+    addr_from_sockaddr(&here, (struct sockaddr *)&ss);
+    if (addr_equal(&here, &there))
+        return false;
+    *to = there;
     return true;
 }
 

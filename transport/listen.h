@@ -38,6 +38,9 @@ int listen_release(struct listener *ln);
 /* Accepts who waits, then stops. */
 void listen_drain(struct listener *ln);
 void listen_stop(struct listener *ln);
+/* Where an accepted connection was going before iptables or nftables redirected it to us. False: it was not
+ * redirected; `to` stays. */
+bool listen_redirected(int fd, struct addr *to);
 void listen_refuse(int fd); /* resets an accepted connection */
 
 #endif
