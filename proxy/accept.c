@@ -118,6 +118,13 @@ static void accepted_fail(struct accepted *a, size_t unread, const struct err *w
 
 /* --- a whole greeting: a flow --- */
 
+static void accepted_carries(struct accepted *a)
+{
+    const struct carriage *c = a->inbound->carriage;
+    stream_prepare_carrier(&a->conn.stream);
+    sockopt_keep(&a->conn.stream, c ? &c->sockopt : NULL);
+}
+
 static void accepted_flow(struct accepted *a, struct meta *m, const struct policy *p, uint8_t *more,
                           size_t len)
 {
@@ -133,7 +140,7 @@ static void accepted_flow(struct accepted *a, struct meta *m, const struct polic
     else
         dispatch(in->in.dispatcher, f);
     if (f->carrier)
-        stream_prepare_carrier(&a->conn.stream);
+        accepted_carries(a);
     conn_start(&a->conn, more, len);
 }
 

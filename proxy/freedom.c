@@ -41,8 +41,11 @@ static void freedom_open(struct outbound *out, struct flow *f)
     struct addr to = freedom_target(fr, f);
     struct request_to how = {
         .addr = &to, .from = fr->send_through, .family = fr->conf->family, .traffic = fr->traffic};
-    struct udp_to udp = {
-        .addr = &to, .from = fr->send_through, .family = fr->conf->family, .traffic = fr->traffic};
+    struct udp_to udp = {.carriage = out->carriage,
+                         .addr = &to,
+                         .from = fr->send_through,
+                         .family = fr->conf->family,
+                         .traffic = fr->traffic};
     if (f->packets && out->via)
         freedom_pass(out, f, &to);
     else if (f->packets)

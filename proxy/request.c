@@ -53,6 +53,7 @@ static void on_dialled(void *owner, int fd, const struct err *why)
     r->conn.stream.fresh = true;
     if (r->carrier)
         stream_prepare_carrier(&r->conn.stream);
+    sockopt_keep(&r->conn.stream, r->dial.sockopt);
     request_start(r);
 }
 
@@ -95,7 +96,7 @@ static void request_through(struct request *r, struct outbound *via, const struc
 /* What dialling and its layers need, however long they take. False: out of memory. */
 static bool request_keep(struct request *r, const struct outbound *out, const struct addr *to)
 {
-    if (carriage_is_plain(out->carriage))
+    if (!out->carriage)
         return true;
     r->carriage = carriage_ref(out->carriage);
     r->to = malloc(sizeof *r->to);
@@ -130,9 +131,16 @@ static struct request *request_new(struct outbound *out, const struct request_to
     r->dial = (struct dial){.loop = out->loop,
                             .socktype = SOCK_STREAM,
                             .from = to->from,
+                            .sockopt = r->carriage ? &r->carriage->sockopt : NULL,
                             .done = on_dialled,
                             .owner = r};
     return r;
+}
+
+/* The address, unless the carriage has another place. */
+static const struct addr *dialled(const struct request *r, const struct addr *to)
+{
+    return r->carriage && r->carriage->path ? r->carriage->path : to;
 }
 
 void request_open(struct outbound *out, struct flow *f, const struct request_to *to,
@@ -152,5 +160,5 @@ void request_open(struct outbound *out, struct flow *f, const struct request_to 
     if (via)
         request_through(r, via, to->addr);
     else
-        dial_start(&r->dial, to->addr, to->family);
+        dial_start(&r->dial, dialled(r, to->addr), to->family);
 }

@@ -5,13 +5,14 @@
 #include "core/loop.h"
 #include "transport/race.h"
 #include "transport/resolve.h"
+#include "transport/sockopt.h"
 #include "transport/stream.h"
 
-static int dial_bind(int fd, const struct addr *from, struct err *e)
+static int dial_bind(int fd, const struct addr *from, const struct addr *to, struct err *e)
 {
     struct sockaddr_storage ss;
     char text[ADDR_TEXT_MAX];
-    if (!from || from->type == ADDR_NONE)
+    if (!from || from->type == ADDR_NONE || to->type == ADDR_UNIX)
         return 0;
     struct addr any_port = *from;
     any_port.port = 0;
@@ -21,7 +22,7 @@ static int dial_bind(int fd, const struct addr *from, struct err *e)
                : err_sys(e, "send through %s", addr_host_text(from, text));
 }
 
-/* A socket on its way to an IP address; -1 and e. */
+/* A socket on its way to an IP address or a unix socket; -1 and e. */
 static int dial_connect(struct dial *d, const struct addr *to, struct err *e)
 {
     struct sockaddr_storage ss;
@@ -33,7 +34,7 @@ static int dial_connect(struct dial *d, const struct addr *to, struct err *e)
     d->tried = *to;
     if (d->socktype == SOCK_STREAM)
         stream_arm(fd);
-    if (dial_bind(fd, d->from, e) == 0) {
+    if (sockopt_dial(fd, d->socktype, d->sockopt, e) == 0 && dial_bind(fd, d->from, to, e) == 0) {
         if (connect(fd, (struct sockaddr *)&ss, len) == 0 || errno == EINPROGRESS)
             return fd;
         err_sys(e, "connect %s", addr_text(to, text));
@@ -88,7 +89,7 @@ void dial_start(struct dial *d, const struct addr *to, enum dial_family family)
 {
     struct err why;
     d->port = to->port;
-    if (addr_is_ip(to)) {
+    if (addr_is_ip(to) || to->type == ADDR_UNIX) {
         int fd = dial_connect(d, to, &why);
         d->done(d->owner, fd, &why);
         return;

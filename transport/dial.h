@@ -14,6 +14,7 @@ enum dial_family { DIAL_AS_IS, DIAL_ANY, DIAL_IPV4, DIAL_IPV6 };
 struct loop;
 struct race;
 struct resolve_query;
+struct sockopt_conf;
 
 /* fd >= 0: non-blocking, close-on-exec, prepared; taken by the callee. -1: see why. */
 typedef void dial_done(void *owner, int fd, const struct err *why);
@@ -22,7 +23,8 @@ struct dial {
     struct loop *loop;
     int socktype; /* SOCK_STREAM or SOCK_DGRAM */
     uint16_t port;
-    const struct addr *from; /* sendThrough; NULL or ADDR_NONE: the system chooses */
+    const struct addr *from;            /* sendThrough; NULL or ADDR_NONE: the system chooses */
+    const struct sockopt_conf *sockopt; /* NULL: nothing is said */
     dial_done *done;
     void *owner;
     struct resolve_query *query;

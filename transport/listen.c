@@ -1,10 +1,15 @@
 #include "transport/listen.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include "transport/sockopt.h"
 #include "transport/stream.h"
 
 enum {
@@ -29,28 +34,43 @@ static void tell_here(int fd)
         setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on); /* a host without IPv6 */
 }
 
-static bool bind_and_listen(int fd, const struct sockaddr *sa, socklen_t len, int socktype)
+/* What a socket is opened with, and why it could not be when errno does not say. */
+struct opening {
+    int socktype;
+    const struct listen_conf *conf;
+    struct err why;
+};
+
+static bool set_options(struct opening *o, int fd, int family)
 {
     int on = 1, off = 0;
-    if (sa->sa_family == AF_INET6)
+    if (family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-    if (socktype == SOCK_DGRAM) /* here SO_REUSEADDR would let a second socket take the port over */
-        return bind(fd, sa, len) == 0;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    stream_prepare(fd);
-    stream_limit_unsent(fd);
-    return bind(fd, sa, len) == 0 && listen(fd, BACKLOG) == 0;
+    if (family == AF_UNIX && o->conf->mode >= 0)
+        fchmod(fd, (mode_t)o->conf->mode); /* so the file is never more open than that */
+    if (o->socktype !=
+        SOCK_DGRAM) { /* there SO_REUSEADDR would let a second socket take the port */
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        stream_prepare(fd);
+        stream_limit_unsent(fd);
+    }
+    return sockopt_listen(fd, o->socktype, o->conf->sockopt, &o->why) == 0;
+}
+
+static bool bind_and_listen(struct opening *o, int fd, const struct sockaddr *sa, socklen_t len)
+{
+    return bind(fd, sa, len) == 0 && (o->socktype == SOCK_DGRAM || listen(fd, BACKLOG) == 0);
 }
 
 /* shared: beside a socket of ours that has the port already. */
-static int open_at(const struct sockaddr *sa, socklen_t len, int socktype, bool shared)
+static int open_at(struct opening *o, const struct sockaddr *sa, socklen_t len, bool shared)
 {
-    int fd = socket(sa->sa_family, socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
+    int fd = socket(sa->sa_family, o->socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
     if (fd < 0)
         return -1;
     if (shared)
         setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-    if (bind_and_listen(fd, sa, len, socktype))
+    if (set_options(o, fd, sa->sa_family) && bind_and_listen(o, fd, sa, len))
         return fd;
     int saved = errno;
     close(fd);
@@ -58,68 +78,154 @@ static int open_at(const struct sockaddr *sa, socklen_t len, int socktype, bool 
     return -1;
 }
 
+/* --- unix sockets --- */
+
+static const char *file_of(const struct sockaddr_un *un)
+{
+    return un->sun_family == AF_UNIX && un->sun_path[0] ? un->sun_path : NULL;
+}
+
+/* A file that nobody listens behind was left by a process that could not remove it. */
+static bool is_stale(const struct sockaddr *sa, socklen_t len)
+{
+    struct stat st;
+    const char *path = file_of((const struct sockaddr_un *)(const void *)sa);
+    if (!path || stat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
+        return false;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool stale = fd >= 0 && connect(fd, sa, len) < 0 && errno == ECONNREFUSED;
+    if (fd >= 0)
+        close(fd);
+    return stale;
+}
+
+static int open_unix(struct opening *o, const struct sockaddr *sa, socklen_t len)
+{
+    const char *path = file_of((const struct sockaddr_un *)(const void *)sa);
+    int fd = open_at(o, sa, len, false);
+    bool taken = fd < 0 && errno == EADDRINUSE;
+    if (taken && is_stale(sa, len) && unlink(path) == 0)
+        fd = open_at(o, sa, len, false);
+    else if (taken)
+        errno = EADDRINUSE;
+    if (fd < 0 || !path || o->conf->mode < 0 || chmod(path, (mode_t)o->conf->mode) == 0)
+        return fd;
+    err_sys(&o->why, "chmod %s", path);
+    close(fd);
+    unlink(path);
+    return -1;
+}
+
+/* With a unix socket goes its file. */
+static void remove_file(int fd)
+{
+    struct sockaddr_un un;
+    socklen_t len = sizeof un;
+    memset(&un, 0, sizeof un);
+    if (getsockname(fd, (struct sockaddr *)&un, &len) < 0)
+        return;
+    const char *path = file_of(&un);
+    if (path)
+        unlink(path);
+}
+
+/* --- sockets of IP --- */
+
 /* One socket for both families; on a host without IPv6 the IPv4 half of it. */
-static int open_any(uint16_t port, int socktype)
+static int open_any(struct opening *o, uint16_t port)
 {
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
     struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
-    int fd = open_at((struct sockaddr *)&v6, sizeof v6, socktype, false);
+    int fd = open_at(o, (struct sockaddr *)&v6, sizeof v6, false);
     if (fd < 0 && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
-        fd = open_at((struct sockaddr *)&v4, sizeof v4, socktype, false);
-    if (fd >= 0 && socktype == SOCK_DGRAM)
+        fd = open_at(o, (struct sockaddr *)&v4, sizeof v4, false);
+    if (fd >= 0 && o->socktype == SOCK_DGRAM)
         tell_here(fd);
     return fd;
 }
 
-static int open_first(const struct addr *at, int socktype)
+static int open_first(struct opening *o, const struct addr *at)
 {
     struct sockaddr_storage ss;
     if (at->type == ADDR_NONE)
-        return open_any(at->port, socktype);
+        return open_any(o, at->port);
     socklen_t len = addr_to_sockaddr(at, &ss);
-    return open_at((struct sockaddr *)&ss, len, socktype, false);
+    if (at->type == ADDR_UNIX)
+        return open_unix(o, (struct sockaddr *)&ss, len);
+    return open_at(o, (struct sockaddr *)&ss, len, false);
 }
 
 /* The first socket took the port without SO_REUSEPORT, which only one process can; only then do the others
  * come beside it. */
-static bool open_others(const struct addr *at, int socktype, int fds[], unsigned count)
+static bool share(int fds[], unsigned count)
+{
+    for (unsigned i = 1; i < count; i++) {
+        fds[i] = fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
+        if (fds[i] < 0)
+            return false;
+    }
+    return true;
+}
+
+static bool open_others(struct opening *o, const struct addr *at, int fds[], unsigned count)
 {
     struct sockaddr_storage ss;
     socklen_t len = sizeof ss;
     int on = 1;
     if (count == 1)
         return true;
+    if (at->type == ADDR_UNIX)
+        return share(fds, count);
     if (getsockname(fds[0], (struct sockaddr *)&ss, &len) < 0 ||
         setsockopt(fds[0], SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0)
         return false;
     for (unsigned i = 1; i < count; i++) {
-        fds[i] = open_at((struct sockaddr *)&ss, len, socktype, true);
+        fds[i] = open_at(o, (struct sockaddr *)&ss, len, true);
         if (fds[i] < 0)
             return false;
-        if (at->type == ADDR_NONE && socktype == SOCK_DGRAM)
+        if (at->type == ADDR_NONE && o->socktype == SOCK_DGRAM)
             tell_here(fds[i]);
     }
     return true;
 }
 
-int listen_open(const struct addr *at, int socktype, int fds[], unsigned count, struct err *e)
+static int listen_failed(const struct opening *o, const struct addr *at, struct err *e)
 {
     char text[ADDR_TEXT_MAX];
+    int code = errno;
+    if (o->why.code)
+        *e = o->why;
+    else
+        err_set(e, code, "%s", strerror(code));
+    if (at->type == ADDR_NONE)
+        return err_wrap(e, "listen on port %u of every address", at->port);
+    return err_wrap(e, "listen on %s", addr_text(at, text));
+}
+
+int listen_open_as(const struct addr *at, int socktype, const struct listen_conf *conf, int fds[],
+                   unsigned count, struct err *e)
+{
+    struct opening o = {.socktype = socktype, .conf = conf};
     for (unsigned i = 0; i < count; i++)
         fds[i] = -1;
-    fds[0] = open_first(at, socktype);
-    if (fds[0] >= 0 && open_others(at, socktype, fds, count))
+    fds[0] = open_first(&o, at);
+    if (fds[0] >= 0 && open_others(&o, at, fds, count))
         return 0;
-    if (at->type == ADDR_NONE)
-        err_sys(e, "listen on port %u of every address", at->port);
-    else
-        err_sys(e, "listen on %s", addr_text(at, text));
+    listen_failed(&o, at, e);
     listen_close(fds, count);
     return -1;
 }
 
+int listen_open(const struct addr *at, int socktype, int fds[], unsigned count, struct err *e)
+{
+    static const struct listen_conf nothing = {.mode = -1};
+    return listen_open_as(at, socktype, &nothing, fds, count, e);
+}
+
 void listen_close(int fds[], unsigned count)
 {
+    if (count && fds[0] >= 0)
+        remove_file(fds[0]);
     for (unsigned i = 0; i < count; i++) {
         if (fds[i] >= 0)
             close(fds[i]);
@@ -251,7 +357,12 @@ void listen_drain(struct listener *ln)
     listen_stop(ln);
 }
 
+/* One of the loops that share a unix socket removes its file. */
 void listen_stop(struct listener *ln)
 {
-    close(listen_release(ln));
+    bool first = ln->loop->index == 0;
+    int fd = listen_release(ln);
+    if (first)
+        remove_file(fd);
+    close(fd);
 }

@@ -11,6 +11,7 @@
 #include "core/loop.h"
 
 struct listener;
+struct sockopt_conf;
 typedef void listen_accepted(struct listener *ln, int fd, const struct addr *from);
 
 struct listener {
@@ -28,7 +29,16 @@ struct listener {
  * (SOCK_STREAM, listening) or UDP (SOCK_DGRAM). at: type ADDR_NONE is every address, IPv4 and IPv6.
  * -1 and e: none is open. */
 int listen_open(const struct addr *at, int socktype, int fds[], unsigned count, struct err *e);
-void listen_close(int fds[], unsigned count); /* those that are not -1; sets -1 */
+/* The same with what is said of the sockets; both may be NULL. mode: of a unix socket's file; -1: as umask says. A file
+ * that is left of a process which is gone is replaced. All loops have the one socket of a unix address. */
+struct listen_conf {
+    const struct sockopt_conf *sockopt;
+    int mode;
+};
+int listen_open_as(const struct addr *at, int socktype, const struct listen_conf *conf, int fds[],
+                   unsigned count, struct err *e);
+/* Those that are not -1; sets -1. With the first one goes the file of a unix socket. */
+void listen_close(int fds[], unsigned count);
 
 /* Takes fd. */
 void listen_start(struct listener *ln, struct loop *l, int fd, listen_accepted *accepted,

@@ -52,7 +52,7 @@ void stream_prepare(int fd)
 }
 
 /* The first write of a connection is not delayed in any case. */
-static void stream_lasts(struct stream *s)
+void stream_prepare_lasting(struct stream *s)
 {
     if (s->fresh)
         set_lasting(s->fd);
@@ -66,7 +66,7 @@ void stream_limit_unsent(int fd)
 
 void stream_prepare_carrier(struct stream *s)
 {
-    stream_lasts(s);
+    stream_prepare_lasting(s);
     set_option(s->fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL);
     set_option(s->fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
     set_option(s->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT);
@@ -143,7 +143,7 @@ ssize_t socket_readv(struct stream *s, struct iovec *iov, int count)
 {
     ssize_t n = stream_result(readv(s->fd, iov, count));
     if (n > 0 && s->read)
-        stream_lasts(s);
+        stream_prepare_lasting(s);
     s->read |= n > 0;
     return n;
 }
@@ -157,7 +157,7 @@ ssize_t socket_writev(struct stream *s, struct iovec *iov, int count)
 {
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)count};
     if (s->wrote)
-        stream_lasts(s);
+        stream_prepare_lasting(s);
     ssize_t n = stream_result(sendmsg(s->fd, &msg, MSG_NOSIGNAL));
     s->wrote |= n > 0;
     return n;

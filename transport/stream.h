@@ -71,6 +71,8 @@ void stream_prepare(int fd);
 void stream_arm(int fd);
 /* Little waits unsent in the kernel: a reader that stops does not fill megabytes. Inherited, too. */
 void stream_limit_unsent(int fd);
+/* What it gets later if it is `fresh`. */
+void stream_prepare_lasting(struct stream *s);
 /* For links that carry many flows: a dead peer is found in 20 s. */
 void stream_prepare_carrier(struct stream *s);
 

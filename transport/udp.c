@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "transport/carriage.h"
 #include "transport/listen.h"
 
 enum {
@@ -329,6 +330,7 @@ struct udp_request {
     struct dial dial;
     struct loop *loop;
     const struct traffic *traffic;
+    struct carriage *carriage; /* a share; NULL: none */
     ev_io io;
     int fd; /* -1: still looking up */
 };
@@ -341,6 +343,7 @@ static void udp_request_end(struct udp_request *r, const struct err *why)
         close(r->fd);
     }
     dial_stop(&r->dial);
+    carriage_unref(r->carriage);
     free(r);
 }
 
@@ -412,6 +415,10 @@ void udp_request_open(struct loop *l, struct flow *f, const struct udp_to *to)
     r->fd = -1;
     r->dial = (struct dial){
         .loop = l, .socktype = SOCK_DGRAM, .from = to->from, .done = on_udp_dialled, .owner = r};
+    if (to->carriage) {
+        r->carriage = carriage_ref(to->carriage);
+        r->dial.sockopt = &r->carriage->sockopt;
+    }
     flow_join(f, &r->end, &udp_request_ops);
     dial_start(&r->dial, to->addr, to->family);
 }

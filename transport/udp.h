@@ -9,6 +9,7 @@
 #include "core/flow.h"
 #include "transport/dial.h"
 
+struct carriage;
 struct udp_listener;
 
 /* A new source: make the flow with flow_new(.., end, udp_peer_ops, ..) and dispatch it. False: refused. */
@@ -31,6 +32,7 @@ struct udp_to {
     const struct addr *from; /* sendThrough; outlives the flow */
     enum dial_family family;
     const struct traffic *traffic;
+    struct carriage *carriage; /* for its sockopt; NULL: none */
 };
 
 /* Takes the flow's second end: a socket of its own. */
