@@ -56,6 +56,16 @@ const struct policy *build_policy(struct build *b, int64_t level, int64_t timeou
     return build_keep(b, &own, sizeof own);
 }
 
+/* What all may inherit changes all. */
+static void digest_transport(struct build *b, const struct root *root, struct digest *d)
+{
+    struct digest transport;
+    if (!root->transport)
+        return;
+    digest_node(&transport, root->transport, b->scratch);
+    digest_mix(d, &transport, sizeof transport);
+}
+
 static void inbounds_build(struct build *b, const struct root *root)
 {
     const struct node_list *nodes = &root->inbounds;
@@ -69,6 +79,7 @@ static void inbounds_build(struct build *b, const struct root *root)
         inbound_conf_build(b, nodes->items[i], in);
         digest_node(&in->digest, nodes->items[i], b->scratch);
         digest_mix(&in->digest, &in->ports, sizeof in->ports); /* it may come from elsewhere */
+        digest_transport(b, root, &in->digest);
         names_add(&b->inbound_tags, b->scratch, c->inbounds[i].tag, nodes->items[i], i);
     }
     inbound_conf_check_ports(b, nodes);
@@ -135,6 +146,7 @@ static void outbounds_build(struct build *b, const struct root *root,
         const struct node *at = root->outbounds.items[i];
         outbound_conf_build(b, at, &c->outbounds[i]);
         digest_node(&c->outbounds[i].digest, at, b->scratch);
+        digest_transport(b, root, &c->outbounds[i].digest);
         names_add(&b->outbound_tags, b->scratch, c->outbounds[i].tag, at, i);
     }
     c->outbound_count = root->outbounds.count;
@@ -164,7 +176,7 @@ bool compile(struct build *b, const struct root *root)
     stats_check(b, root->stats);
     policy_conf_build(b, root->policy);
     dns_conf_check(b, root->dns);
-    transport_conf_check(b, root->transport);
+    transport_conf_build(b, root->transport);
     fields_read(b->report, root->reverse, reverse_fields, &reverse);
     value_objects(b->report, b->scratch, reverse.bridges, &bridges);
     value_objects(b->report, b->scratch, reverse.portals, &portals);

@@ -10,6 +10,11 @@
 
 struct geo_cache;
 
+/* What streamSettings, or "transport", have of each kind. */
+struct stream_keys {
+    const struct node *network, *security, *tcp, *raw, *ws, *upgrade, *ds, *tls, *sockopt;
+};
+
 struct build {
     struct config *config;
     struct report *report;
@@ -19,10 +24,11 @@ struct build {
     bool stats;            /* the counters of tags and users exist */
     bool inbound_up, inbound_down, outbound_up, outbound_down; /* policy.system */
     struct bridge_conf *bridges;                               /* until they are whole */
-    struct names inbound_tags;                                 /* of inbounds and bridges */
-    struct names emails;                                       /* of all VMess clients */
-    struct geo_cache *geo;                                     /* list files read so far */
-    struct names balancer_tags;                                /* index: in config->balancers */
+    struct stream_keys transport; /* for streams that leave their settings out */
+    struct names inbound_tags;    /* of inbounds and bridges */
+    struct names emails;          /* of all VMess clients */
+    struct geo_cache *geo;        /* list files read so far */
+    struct names balancer_tags;   /* index: in config->balancers */
     struct names outbound_tags; /* of outbounds, the api and portals; index: in config->outbounds */
 };
 
@@ -69,7 +75,7 @@ bool balancer_has_portal(const struct config *c, const struct balancer *b);
  * nothing is warned about. */
 size_t selector_build(struct build *b, const struct text_list *prefixes, size_t **items);
 void dns_conf_check(struct build *b, const struct node *at);
-void transport_conf_check(struct build *b, const struct node *at);
+void transport_conf_build(struct build *b, const struct node *at);
 
 void dokodemo_conf_build(struct build *b, const struct node *at, const struct node *owner,
                          struct inbound_conf *in);
@@ -83,6 +89,28 @@ void vmess_out_conf_build(struct build *b, const struct node *at, const struct n
                           struct outbound_conf *out);
 void freedom_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);
 void blackhole_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);
+/* Each of these may have no node, for what holds without. takes_proxy is set where a PROXY header is demanded. The
+ * settings of tcp are NULL without a forged head. */
+const struct forged_conf *tcp_conf_build(struct build *b, const struct node *at, bool *takes_proxy);
+const struct ws_conf *ws_conf_build(struct build *b, const struct node *at, bool server,
+                                    bool *takes_proxy);
+const struct upgrade_conf *upgrade_conf_build(struct build *b, const struct node *at, bool server,
+                                              bool *takes_proxy);
+const struct addr *ds_conf_build(struct build *b, const struct node *at, const struct node *owner);
+void sockopt_conf_build(struct build *b, const struct node *at, struct sockopt_conf *c,
+                        bool *takes_proxy);
+/* What requests of ws and httpupgrade have in common. */
+struct request_keys {
+    const struct node *at;
+    const char *path, *host; /* path: of request_path_build() */
+    const struct node *headers, *trusted;
+};
+void request_build(struct build *b, const struct request_keys *keys, bool server,
+                   struct upgrade_conf *c);
+/* With "/" in front, without Xray's "ed", which is told. */
+const char *request_path_build(struct build *b, const struct node *at, const char *path,
+                               unsigned *early);
+bool header_name_is_valid(const char *name);
 /* How the bytes of an inbound (server) or outbound travel; NULL: plain tcp, or a mistake. */
 struct carriage *stream_conf_build(struct build *b, const struct node *at, bool server);
 /* tlsSettings, which may be NULL, of this owner. only: the one protocol that alpn may name, NULL: any. NULL: a mistake. */
@@ -114,8 +142,10 @@ extern const struct field log_fields[], policy_fields[], policy_level_fields[],
     policy_system_fields[], inbound_fields[], dokodemo_fields[], vmess_in_fields[],
     vmess_client_fields[], outbound_fields[], freedom_fields[], blackhole_fields[],
     blackhole_response_fields[], vmess_out_fields[], vmess_server_fields[], vmess_user_fields[],
-    mux_fields[], chain_fields[], stream_fields[], tcp_fields[], tcp_header_fields[], tls_fields[],
-    tls_certificate_fields[], api_fields[], sniffing_fields[], reverse_fields[], bridge_fields[],
-    portal_fields[], routing_fields[], rule_fields[], balancer_fields[], observatory_fields[];
+    mux_fields[], chain_fields[], stream_fields[], tcp_fields[], tcp_header_fields[],
+    forged_request_fields[], forged_response_fields[], ws_fields[], upgrade_fields[], ds_fields[],
+    sockopt_fields[], tls_fields[], tls_certificate_fields[], api_fields[], sniffing_fields[],
+    reverse_fields[], bridge_fields[], portal_fields[], routing_fields[], rule_fields[],
+    balancer_fields[], observatory_fields[];
 
 #endif

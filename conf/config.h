@@ -33,6 +33,7 @@ struct inbound_conf {
     const char *tag;     /* "" when absent */
     const char *pointer; /* JSON pointer of the object, for start errors */
     struct addr listen;  /* type ADDR_NONE: any address, dual stack */
+    int unix_mode;       /* of the file, when it listens on one; -1: as umask says */
     struct port_range ports;
     const struct policy *policy;       /* of userLevel; for vmess of level 0 (handshake only) */
     const struct traffic *traffic;     /* slots, -1 unless statsInbound... */

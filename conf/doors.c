@@ -54,15 +54,15 @@ void doors_inherit(struct doors *d, const struct inbound_conf *in, const struct 
         inherit(d->udp, in, old, old_index);
 }
 
-static int door_open(struct door *d, const struct addr *at, int socktype, unsigned loops,
-                     struct err *e)
+static int door_open(struct door *d, const struct addr *at, int socktype,
+                     const struct listen_conf *conf, unsigned loops, struct err *e)
 {
     if (d->heir_of != DOOR_NEW)
         return 0;
     int *fds = calloc(loops, sizeof *fds);
     if (!fds)
         return err_set(e, ENOMEM, "out of memory");
-    if (listen_open(at, socktype, fds, loops, e) < 0) {
+    if (listen_open_as(at, socktype, conf, fds, loops, e) < 0) {
         free(fds);
         return -1;
     }
@@ -73,10 +73,11 @@ static int door_open(struct door *d, const struct addr *at, int socktype, unsign
 int doors_open(struct doors *d, const struct inbound_conf *in, struct err *e)
 {
     struct addr at = in->listen;
+    struct listen_conf conf = {in->carriage ? &in->carriage->sockopt : NULL, in->unix_mode};
     for (size_t i = 0; i < d->ports; i++) {
         at.port = (uint16_t)(in->ports.from + i);
-        if ((d->tcp && door_open(&d->tcp[i], &at, SOCK_STREAM, d->loops, e) < 0) ||
-            (d->udp && door_open(&d->udp[i], &at, SOCK_DGRAM, d->loops, e) < 0))
+        if ((d->tcp && door_open(&d->tcp[i], &at, SOCK_STREAM, &conf, d->loops, e) < 0) ||
+            (d->udp && door_open(&d->udp[i], &at, SOCK_DGRAM, &conf, d->loops, e) < 0))
             return err_wrap(e, "inbound %s \"%s\"", in->pointer, in->tag);
     }
     return 0;

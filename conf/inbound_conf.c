@@ -1,3 +1,4 @@
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -44,15 +45,33 @@ static bool is_any(const struct addr *a)
     return addr_is_ip(a) && memcmp(a->ip, zero, addr_ip_len(a)) == 0;
 }
 
+static bool is_unix(const struct node *at)
+{
+    return at && at->type == NODE_TEXT && (at->text[0] == '/' || at->text[0] == '@');
+}
+
+/* "/path,0660": Xray's way to say the mode of the file. */
+static void unix_build(struct build *b, const struct node *at, struct inbound_conf *in)
+{
+    struct err e;
+    char *text = arena_printf(b->scratch, "%s", at->text);
+    char *comma = text && *text == '/' ? strrchr(text, ',') : NULL;
+    if (comma && comma[1] && strspn(comma + 1, "01234567") == strlen(comma + 1)) {
+        unsigned long mode = strtoul(comma + 1, NULL, 8);
+        if (mode > 0777)
+            report_error(b->report, at, "want a mode up to 0777, got %s", comma + 1);
+        in->unix_mode = (int)(mode & 0777);
+        *comma = '\0';
+    }
+    if (text && addr_parse_unix(&in->listen, text, &e) < 0)
+        report_error(b->report, at, "%s", e.text);
+}
+
 static void listen_build(struct build *b, const struct node *at, struct addr *listen)
 {
     struct addr a = {0};
     if (!at)
         return;
-    if (at->type == NODE_TEXT && (at->text[0] == '/' || at->text[0] == '@')) {
-        report_error(b->report, at, "v2c has no unix listeners yet");
-        return;
-    }
     if (!value_host(b->report, at, &a))
         return;
     if (a.type == ADDR_NAME && strcasecmp(a.name, "localhost") == 0)
@@ -66,12 +85,29 @@ static void listen_build(struct build *b, const struct node *at, struct addr *li
 static void ports_build(struct build *b, const struct node *at, const struct inbound_keys *keys,
                         struct inbound_conf *in)
 {
+    if (is_unix(keys->listen))
+        return; /* it has none, whatever is written */
     if (keys->port)
         value_port_range(b->report, keys->port, &in->ports);
     else if (keys->listen && in->listen.type != ADDR_NONE)
         report_error(b->report, at, "Listen on specific ip without port in InboundDetour.");
-    else if (!keys->listen || keys->listen->type != NODE_TEXT || !strchr("/@", *keys->listen->text))
+    else
         report_error(b->report, at, "Listen on AnyIP but no Port(s) set in InboundDetour.");
+}
+
+/* V2Ray's domainsocket listens where it says, and nowhere else. */
+static void domain_socket(struct inbound_conf *in)
+{
+    if (!in->carriage || !in->carriage->path)
+        return;
+    in->listen = *in->carriage->path;
+    in->ports = (struct port_range){0};
+}
+
+static void check_unix(struct build *b, const struct node *at, const struct inbound_conf *in)
+{
+    if (in->listen.type == ADDR_UNIX && inbound_networks(in) & NET_UDP)
+        report_error(b->report, at, "a unix socket carries tcp only: this inbound wants udp, too");
 }
 
 void inbound_conf_build(struct build *b, const struct node *at, struct inbound_conf *in)
@@ -83,9 +119,14 @@ void inbound_conf_build(struct build *b, const struct node *at, struct inbound_c
     in->pointer = build_text(b, node_pointer(at, pointer));
     in->policy = build_policy(b, 0, 0);
     in->traffic = build_kept_traffic(b, "inbound", in->tag, b->inbound_up, b->inbound_down);
-    listen_build(b, keys.listen, &in->listen);
+    in->unix_mode = -1;
+    if (is_unix(keys.listen))
+        unix_build(b, keys.listen, in);
+    else
+        listen_build(b, keys.listen, &in->listen);
     ports_build(b, at, &keys, in);
     in->carriage = stream_conf_build(b, keys.stream, true);
+    domain_socket(in);
     int kind = NAME_DEFAULT;
     if (keys.protocol)
         kind = value_name(b->report, keys.protocol, protocol_names,
@@ -101,6 +142,7 @@ void inbound_conf_build(struct build *b, const struct node *at, struct inbound_c
         dokodemo_conf_build(b, keys.settings, at, in);
     else if (kind == IN_VMESS)
         vmess_in_conf_build(b, keys.settings, at, in);
+    check_unix(b, at, in);
 }
 
 unsigned inbound_networks(const struct inbound_conf *in)
@@ -112,6 +154,9 @@ bool inbound_conf_clash(const struct inbound_conf *a, const struct inbound_conf 
 {
     bool same_host = a->listen.type == ADDR_NONE || b->listen.type == ADDR_NONE ||
                      addr_equal(&a->listen, &b->listen);
+    bool file = a->listen.type == ADDR_UNIX;
+    if (file || b->listen.type == ADDR_UNIX)
+        return file && addr_equal(&a->listen, &b->listen);
     return same_host && a->ports.from && b->ports.from && a->ports.from <= b->ports.to &&
            b->ports.from <= a->ports.to && (inbound_networks(a) & inbound_networks(b));
 }

@@ -245,3 +245,11 @@ void value_objects(struct report *r, struct arena *a, const struct node *at, str
         }
     }
 }
+
+bool value_is_line(const char *text, char from)
+{
+    for (; *text; text++)
+        if ((uint8_t)*text < (uint8_t)from || *text == 0x7f)
+            return false;
+    return true;
+}

@@ -41,6 +41,8 @@ bool value_networks(struct report *r, struct arena *a, const struct node *at, un
  * "v2c has no WORD LATER yet", "UNKNOWN: WORD". */
 int value_name(struct report *r, const struct node *at, const struct field_name *names,
                const char *unknown, const char *later);
+/* No byte of it is DEL or less than `from`: so nothing in it ends a line, and with '!' no word either. */
+bool value_is_line(const char *text, char from);
 /* Adds the objects of an array; what is no object is reported. NULL: none. */
 void value_objects(struct report *r, struct arena *a, const struct node *at,
                    struct node_list *list);

@@ -1,6 +1,7 @@
 /* transport/carriage.h -- how the bytes of an inbound or outbound travel: what streamSettings say, compiled.
  * Thread: built by conf, then immutable, counted by any. Ownership: a configuration has a share, and so has
- * each stream with layers: these may point into it. It owns all that it points to. */
+ * each stream with layers: these may point into it. It owns tls; the rest of what it points to is kept
+ * (conf/keep.h). */
 #ifndef V2C_TRANSPORT_CARRIAGE_H
 #define V2C_TRANSPORT_CARRIAGE_H
 
@@ -29,7 +30,7 @@ struct carriage *carriage_new(void); /* plain, with one share; NULL: out of memo
 struct carriage *carriage_ref(const struct carriage *c);
 void carriage_unref(struct carriage *c); /* may be NULL; the last share frees it */
 
-/* Puts the layers on a stream that was opened: dialled to `to`, or accepted. -1 and e. carriage NULL or without any
+/* Puts the layers on a stream that was opened: dialled to `to`, which outlives it, or accepted. -1 and e. carriage NULL or without any
  * layer: nothing to do. */
 int carriage_dialled(struct stream *s, const struct carriage *c, const struct addr *to,
                      struct err *e);
