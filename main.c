@@ -13,6 +13,7 @@
 #include "conf/args.h"
 #include "conf/explain.h"
 #include "conf/process.h"
+#include "conf/remote.h"
 #include "config.h"
 
 /* V2Ray's exit codes; unit files know 23. */
@@ -27,6 +28,15 @@ static const char HELP[] =
     "                                              check the configuration: every error at once\n"
     "       v2c explain [-c FILE]... [-inbound TAG] [-domain NAME] [-port N] [-user EMAIL]...\n"
     "                                              say which way a connection would take, and why\n"
+    "       v2c status                             bridges, portals, carriers and traffic of a\n"
+    "                                              v2c that runs\n"
+    "       v2c stats  [-pattern TEXT] [-reset]    its counters, by V2Ray's names\n"
+    "       v2c flows                              what is open\n"
+    "       v2c end ID                             end a flow or a carrier\n"
+    "       v2c user   add|remove -inbound TAG -email E [-id UUID] [-level N] [-end]\n"
+    "       v2c log    [LEVEL]\n"
+    "                  these six find its api in [-c FILE]... [-confdir DIR], or by\n"
+    "                  -server ADDRESS [-token-file FILE]; -json prints the answer as it came\n"
     "       v2c uuid                               print a new random user id\n"
     "       v2c version\n"
     "       v2c help\n"
@@ -37,75 +47,25 @@ static const char HELP[] =
     "Signals: SIGTERM ends, after open connections had their time; SIGINT ends at once; SIGHUP "
     "reads the\n"
     "configuration again; SIGUSR1 opens the log files again, after they were rotated.\n"
-    "Exit codes: 0 well, 23 the configuration is wrong, 255 it cannot start (a port in use).\n"
+    "Exit codes: 0 well, 1 a v2c that runs did not answer or refused, 2 the command is wrong,\n"
+    "23 the configuration is wrong, 255 it cannot start (a port in use).\n"
     "Manuals: v2c(8), v2c.json(5).\n";
 
-struct args {
-    const char *files[64];
-    char usual[4096]; /* the path of the file that is read when none is named */
-    struct config_source source;
-    struct explain *explain; /* takes flags of its own; NULL: none are */
-};
-
-/* --- arguments --- */
-
-static bool args_add_file(struct args *a, const char *path)
+/* explain: takes flags of its own; NULL: none are. */
+static struct config *load(struct source_args *a, struct explain *explain, int argc, char **argv,
+                           FILE *report)
 {
-    if (a->source.file_count == sizeof a->files / sizeof *a->files)
-        return false;
-    a->files[a->source.file_count++] = path;
-    return true;
-}
-
-static bool args_parse_one(struct args *a, char **argv, int *i)
-{
-    const char *value;
-    if ((value = arg_value(argv, i, "c")) || (value = arg_value(argv, i, "config")))
-        return args_add_file(a, value);
-    if ((value = arg_value(argv, i, "confdir"))) {
-        a->source.dir = value;
-        return true;
-    }
-    if (arg_is(argv[*i], "strict"))
-        return a->source.strict = true;
-    return a->explain && explain_flag(a->explain, argv, i);
-}
-
-static bool readable(const char *path)
-{
-    return access(path, R_OK) == 0;
-}
-
-/* What V2Ray reads when nobody names a file. */
-static void args_default(struct args *a)
-{
-    const char *dir = getenv("V2RAY_LOCATION_CONFIG");
-    const char *confdir = getenv("V2RAY_LOCATION_CONFDIR");
-    if (!a->source.dir && confdir && readable(confdir))
-        a->source.dir = confdir;
-    if (a->source.file_count || a->source.dir)
-        return;
-    snprintf(a->usual, sizeof a->usual, "%s/config.json", dir ? dir : ".");
-    if (readable("config.json")) {
-        args_add_file(a, "config.json");
-    } else if (dir && readable(a->usual)) {
-        args_add_file(a, a->usual);
-    } else {
-        fprintf(stderr, "v2c: reading the configuration from standard input\n");
-        args_add_file(a, "stdin:");
-    }
-}
-
-static struct config *load(struct args *a, int argc, char **argv, FILE *report)
-{
-    a->source.files = a->files;
     for (int i = 0; i < argc; i++) {
-        if (args_parse_one(a, argv, &i))
+        if (source_args_take(a, argv, &i) || (explain && explain_flag(explain, argv, &i)))
             continue;
+        if (arg_is(argv[i], "strict")) {
+            a->source.strict = true;
+            continue;
+        }
         fprintf(stderr, "v2c: cannot use \"%s\" here; see \"v2c help\"\n", argv[i]);
         return NULL;
     }
-    args_default(a);
+    source_args_default(a);
     return config_load(&a->source, NULL, report);
 }
 
@@ -145,8 +105,9 @@ static int run(struct config *c, const struct config_source *source)
 static int command_run(int argc, char **argv)
 {
     struct err e;
-    struct args a = {0};
-    struct config *c = load(&a, argc, argv, stderr);
+    struct source_args a;
+    source_args_init(&a);
+    struct config *c = load(&a, NULL, argc, argv, stderr);
     if (!c)
         return EXIT_CONFIG;
     if (log_open(&c->log, &e) < 0) {
@@ -163,8 +124,10 @@ static int command_run(int argc, char **argv)
 
 static int command_test(int argc, char **argv)
 {
-    struct args a = {.source.lint = true};
-    struct config *c = load(&a, argc, argv, stdout);
+    struct source_args a;
+    source_args_init(&a);
+    a.source.lint = true;
+    struct config *c = load(&a, NULL, argc, argv, stdout);
     if (!c)
         return EXIT_CONFIG;
     printf("Configuration OK.\n");
@@ -176,8 +139,9 @@ static int command_explain(int argc, char **argv)
 {
     struct err e;
     struct explain x = {0};
-    struct args a = {.explain = &x};
-    struct config *c = load(&a, argc, argv, stderr);
+    struct source_args a;
+    source_args_init(&a);
+    struct config *c = load(&a, &x, argc, argv, stderr);
     if (!c)
         return EXIT_CONFIG;
     int result = explain_print(&x, c, stdout, &e);
@@ -185,6 +149,12 @@ static int command_explain(int argc, char **argv)
         fprintf(stderr, "v2c explain: %s\n", e.text);
     config_free(c);
     return result < 0 ? EXIT_USAGE : EXIT_SUCCESS;
+}
+
+/* By its name, which stands before what follows it. */
+static int command_remote(int argc, char **argv)
+{
+    return remote_run(argv[-1], argc, argv);
 }
 
 static int command_uuid(int argc, char **argv)
@@ -220,6 +190,9 @@ static const struct command {
 } commands[] = {
     {"run", NULL, command_run},         {"test", "test", command_test},
     {"explain", NULL, command_explain}, {"version", "version", command_version},
+    {"status", NULL, command_remote},   {"stats", NULL, command_remote},
+    {"flows", NULL, command_remote},    {"end", NULL, command_remote},
+    {"user", NULL, command_remote},     {"log", NULL, command_remote},
     {"uuid", NULL, command_uuid},       {"help", "help", command_help},
     {"-h", "h", command_help},
 };

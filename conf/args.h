@@ -6,9 +6,25 @@
 
 #include <stdbool.h>
 
+#include "conf/config.h"
+
 /* The value of this flag, if argv[*i] is it; *i then stands at its last word. NULL: another flag, or no value. */
 const char *arg_value(char **argv, int *i, const char *name);
 /* A flag without a value. */
 bool arg_is(const char *arg, const char *name);
+
+enum { SOURCE_FILES_MAX = 64 };
+
+struct source_args { /* where the configuration is; must not be moved */
+    const char *files[SOURCE_FILES_MAX];
+    char usual[4096]; /* the path of the file that is read when none is named */
+    struct config_source source;
+};
+
+void source_args_init(struct source_args *a);
+/* "-c FILE", "-config FILE", "-confdir DIR". False: another word, or a file too many. */
+bool source_args_take(struct source_args *a, char **argv, int *i);
+/* Once all words are taken: what V2Ray reads when nobody names a file. */
+void source_args_default(struct source_args *a);
 
 #endif

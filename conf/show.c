@@ -1,0 +1,203 @@
+#include "conf/show.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "conf/table.h"
+
+static const char *text_of(const json_t *o, const char *name)
+{
+    const char *text = json_string_value(json_object_get(o, name));
+    return text ? text : "";
+}
+
+static double number_of(const json_t *o, const char *name)
+{
+    return json_number_value(json_object_get(o, name));
+}
+
+static void add_text(struct table *t, const json_t *o, const char *name)
+{
+    const char *text = text_of(o, name);
+    table_add(t, *text ? text : "-");
+}
+
+static void add_number(struct table *t, const json_t *o, const char *name)
+{
+    table_add_number(t, (int64_t)number_of(o, name));
+}
+
+static void add_size(struct table *t, const json_t *o, const char *name)
+{
+    if (json_object_get(o, name))
+        table_add_size(t, (int64_t)number_of(o, name));
+    else
+        table_add(t, "-");
+}
+
+static void finish(struct table *t, FILE *out)
+{
+    if (t->count) {
+        fputc('\n', out);
+        table_print(t, out);
+    }
+    table_fini(t);
+}
+
+/* --- status --- */
+
+static const json_t *traffic_of(const json_t *answer, const char *kind, const char *tag)
+{
+    const json_t *rows = json_object_get(answer, "traffic"), *row;
+    for (size_t i = 0; (row = json_array_get(rows, i)); i++)
+        if (strcmp(text_of(row, "kind"), kind) == 0 && strcmp(text_of(row, "tag"), tag) == 0)
+            return row;
+    return NULL;
+}
+
+static void show_ends(const json_t *answer, const char *list, const char *kind, FILE *out)
+{
+    static const char *const bridges[] = {"BRIDGE", "STATE",  "-CARRIERS", "-UP",
+                                          "-DOWN",  "DOMAIN", NULL};
+    static const char *const portals[] = {"PORTAL", "STATE", "-CARRIERS", "-VISITORS",
+                                          "-UP",    "-DOWN", "DOMAIN",    NULL};
+    bool portal = strcmp(kind, "portal") == 0;
+    struct table t;
+    table_init(&t, portal ? portals : bridges);
+    const json_t *items = json_object_get(answer, list), *o;
+    for (size_t i = 0; (o = json_array_get(items, i)); i++) {
+        const json_t *traffic = traffic_of(answer, kind, text_of(o, "tag"));
+        add_text(&t, o, "tag");
+        table_add(&t, number_of(o, "carriers") > 0 ? "connected" : "no carrier");
+        add_number(&t, o, "carriers");
+        if (portal)
+            add_number(&t, o, "visitors");
+        add_size(&t, traffic, "up");
+        add_size(&t, traffic, "down");
+        add_text(&t, o, "domain");
+    }
+    finish(&t, out);
+}
+
+static void add_rtt(struct table *t, const json_t *o)
+{
+    char text[32] = "-";
+    if (json_is_number(json_object_get(o, "rtt")))
+        snprintf(text, sizeof text, "%.1f ms", number_of(o, "rtt") * 1000);
+    table_add(t, text);
+}
+
+static void show_carriers(const json_t *answer, FILE *out)
+{
+    static const char *const heads[] = {"CARRIER", "OF",   "STATE", "PEER",  "USER", "-STREAMS",
+                                        "-RTT",    "-AGE", "-UP",   "-DOWN", NULL};
+    struct table t;
+    table_init(&t, heads);
+    const json_t *items = json_object_get(answer, "carriers"), *o;
+    for (size_t i = 0; (o = json_array_get(items, i)); i++) {
+        add_text(&t, o, "id");
+        add_text(&t, o, "tag");
+        add_text(&t, o, "state");
+        add_text(&t, o, "peer");
+        add_text(&t, o, "user");
+        add_number(&t, o, "streams");
+        add_rtt(&t, o);
+        table_add_duration(&t, number_of(o, "age"));
+        add_size(&t, o, "up");
+        add_size(&t, o, "down");
+    }
+    finish(&t, out);
+}
+
+/* Bridges and portals have theirs above. */
+static void show_traffic(const json_t *answer, FILE *out)
+{
+    static const char *const heads[] = {"TRAFFIC", "KIND", "-UP", "-DOWN", NULL};
+    struct table t;
+    table_init(&t, heads);
+    const json_t *items = json_object_get(answer, "traffic"), *o;
+    for (size_t i = 0; (o = json_array_get(items, i)); i++) {
+        const char *kind = text_of(o, "kind");
+        if (strcmp(kind, "inbound") != 0 && strcmp(kind, "outbound") != 0)
+            continue;
+        add_text(&t, o, "tag");
+        table_add(&t, kind);
+        add_size(&t, o, "up");
+        add_size(&t, o, "down");
+    }
+    finish(&t, out);
+}
+
+static void show_first(const json_t *answer, FILE *out)
+{
+    static const char *const heads[] = {"V2C", "UP FOR", "-WORKERS", "-FLOWS", NULL};
+    struct table t;
+    table_init(&t, heads);
+    add_text(&t, answer, "version");
+    table_add_duration(&t, number_of(answer, "uptime"));
+    add_number(&t, answer, "workers");
+    add_number(&t, answer, "flows");
+    table_print(&t, out);
+    table_fini(&t);
+}
+
+void show_status(const json_t *answer, FILE *out)
+{
+    show_first(answer, out);
+    show_ends(answer, "bridges", "bridge", out);
+    show_ends(answer, "portals", "portal", out);
+    show_carriers(answer, out);
+    show_traffic(answer, out);
+}
+
+/* --- the others --- */
+
+void show_stats(const json_t *answer, FILE *out)
+{
+    static const char *const heads[] = {"-VALUE", "NAME", NULL};
+    struct table t;
+    table_init(&t, heads);
+    const json_t *items = json_object_get(answer, "stat"), *o;
+    for (size_t i = 0; (o = json_array_get(items, i)); i++) {
+        table_add_number(&t, json_integer_value(json_object_get(o, "value")));
+        add_text(&t, o, "name");
+    }
+    table_print(&t, out);
+    table_fini(&t);
+}
+
+void show_flows(const json_t *answer, FILE *out)
+{
+    static const char *const heads[] = {"FLOW", "FROM", "TO",  "INBOUND", "OUTBOUND",
+                                        "USER", "-AGE", "-UP", "-DOWN",   NULL};
+    const json_t *flows = json_object_get(answer, "flows");
+    struct table t;
+    table_init(&t, heads);
+    const json_t *o;
+    for (size_t i = 0; (o = json_array_get(flows, i)); i++) {
+        char to[300];
+        snprintf(to, sizeof to, "%s:%s", text_of(o, "network"), text_of(o, "target"));
+        add_text(&t, o, "id");
+        add_text(&t, o, "source");
+        table_add(&t, to);
+        add_text(&t, o, "inbound");
+        add_text(&t, o, "outbound");
+        add_text(&t, o, "user");
+        table_add_duration(&t, number_of(o, "age"));
+        add_size(&t, o, "up");
+        add_size(&t, o, "down");
+    }
+    table_print(&t, out);
+    table_fini(&t);
+    if (number_of(answer, "total") > (double)json_array_size(flows))
+        fprintf(out, "... and %.0f more\n",
+                number_of(answer, "total") - (double)json_array_size(flows));
+}
+
+void show_words(const json_t *answer, FILE *out)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)answer, name, value)
+        fprintf(out, "%s: %s\n", name, json_string_value(value) ? json_string_value(value) : "");
+}
