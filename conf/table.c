@@ -93,15 +93,15 @@ static void put(const struct table *t, size_t column, const char *text, size_t w
 
 void table_print(const struct table *t, FILE *out)
 {
-    size_t widths[TABLE_COLUMNS];
+    size_t widths[TABLE_COLUMNS], whole = t->count - t->count % t->columns;
     for (size_t c = 0; c < t->columns; c++)
         widths[c] = width_of(head(t, c));
-    for (size_t i = 0; i < t->count; i++)
+    for (size_t i = 0; i < whole; i++)
         if (width_of(cell(t, i)) > widths[i % t->columns])
             widths[i % t->columns] = width_of(cell(t, i));
     for (size_t c = 0; c < t->columns; c++)
         put(t, c, head(t, c), widths[c], out);
-    for (size_t i = 0; i < t->count - t->count % t->columns; i++)
+    for (size_t i = 0; i < whole; i++)
         put(t, i % t->columns, cell(t, i), widths[i % t->columns], out);
 }
 

@@ -23,7 +23,7 @@ void table_add(struct table *t, const char *text); /* the next cell */
 void table_add_size(struct table *t, int64_t bytes);
 void table_add_duration(struct table *t, double seconds);
 void table_add_number(struct table *t, int64_t n);
-/* A line each, below their heads. */
+/* A line each, below their heads; without a row that is not whole. */
 void table_print(const struct table *t, FILE *out);
 void table_fini(struct table *t);
 
