@@ -59,7 +59,7 @@ static void probe_failed(struct probe *b, const char *why)
 {
     const struct outbound *out = b->prober->outbounds[b->item->outbound];
     if (health_delay(b->item->health) != HEALTH_DEAD)
-        log_info("observatory: outbound \"%s\" is dead: %s", out->tag, why);
+        log_warn("observatory: outbound \"%s\" is dead: %s", out->tag, why);
     health_failed(b->item->health, why, loop_now(b->prober->loop));
     probe_end(b, false);
 }

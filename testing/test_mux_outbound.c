@@ -123,7 +123,7 @@ static void a_carrier_within_a_carrier_is_refused(void **state)
 static struct link_item next_item(struct far *wire)
 {
     struct mux_frame f;
-    struct link_item i;
+    struct link_item i = {0};
     const uint8_t *data;
     assert_true(far_next_frame(wire, &f, &data));
     assert_int_equal(f.status, MUX_KEEPALIVE);
