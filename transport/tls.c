@@ -7,7 +7,7 @@
 
 enum {
     RECORD = 16 * 1024,   /* bytes of one record */
-    BATCH = 64 * 1024,    /* bytes that are encrypted before they are written together */
+    BATCH = 96 * 1024,    /* bytes that are encrypted before they are written together */
     OUT_MAX = 512 * 1024, /* bytes below which OpenSSL may answer a peer that does not read */
     WRITE_BUFS = 32,      /* bufs of one write */
     SHAKES = 500,         /* handshakes of strangers a second, on one loop */

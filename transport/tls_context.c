@@ -6,7 +6,7 @@
 
 #include "transport/tls_inside.h"
 
-enum { READ_AHEAD = 64 * 1024 }; /* bytes that one read from below may bring */
+enum { READ_AHEAD = 96 * 1024 }; /* bytes that one read from below may bring */
 
 /* AES of 128 bits first, as Go does: it is as safe as anything needs, and the fastest where the processor has AES. */
 static const char SUITES[] = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"

@@ -115,7 +115,7 @@ static EVP_PKEY *key_read(const struct text *t, struct err *e)
     bool asked = false;
     BIO *bio = text_bio(t);
     EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, &asked) : NULL;
-    bool none = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+    bool none = !strstr(t->bytes, "PRIVATE KEY-----");
     ERR_clear_error();
     BIO_free(bio);
     if (asked)

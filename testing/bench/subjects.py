@@ -4,11 +4,16 @@
 when portals and bridges can be put together freely; "workers"; "hop"; "far", with a long link in its middle.
 """
 import json
+import os
 import socket
+import sys
 import time
 import uuid
 from dataclasses import dataclass
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "scenario"))
+
+from certs import Cert
 from system import HOST, NotMeasured, find_program, free_port
 
 DOMAIN = "tunnel.example"
@@ -138,6 +143,27 @@ class V2Like:
         return t
 
 
+class WithTls(V2Like):
+    """The same with TLS on the link; the bridge knows the portal's certificate."""
+
+    roles_of_it = {"tunnel", "service"}
+
+    def __init__(self, name, command):
+        super().__init__(name, command)
+        self.roles = self.roles_of_it
+        self.cert = Cert(names=[HOST])
+
+    def start(self, stage, name, config, space=None):
+        folder = os.path.dirname(stage.write(name + ".tls", ""))
+        server = {"certificates": [self.cert.files(folder, "link")]}
+        client = {"certificates": [self.cert.trusted(folder, "link")], "disableSystemRoot": True}
+        for end, settings in (("inbounds", server), ("outbounds", client)):
+            for one in config.get(end, []):
+                if one["protocol"] == "vmess":
+                    one["streamSettings"] = {"security": "tls", "tlsSettings": settings}
+        return super().start(stage, name, config, space)
+
+
 class Haproxy:
     """Plain TCP over two processes where portal and bridge stand: what relaying costs without a tunnel."""
 
@@ -189,5 +215,6 @@ def all_subjects(v2c, others):
     """Every subject by name; `others` are more programs that run like v2c, as NAME=PATH."""
     programs = [("v2c", v2c), *(other.split("=", 1) for other in others)]
     found = [V2Like(name, [path, "run", "-c"], "workers") for name, path in programs]
+    found += [WithTls("v2c-tls", [v2c, "run", "-c"]), WithTls("v2ray-tls", ["v2ray", "-config"])]
     found += [V2Like("v2ray", ["v2ray", "-config"]), Haproxy(), LimitMux(), Direct()]
     return {subject.name: subject for subject in found}
