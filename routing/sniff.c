@@ -60,8 +60,7 @@ bool sniff_name(const void *text, size_t len, char out[ADDR_NAME_MAX + 1])
 
 static enum step sniff_bittorrent(struct cursor in)
 {
-    static const char hello[] = "\x13"
-                                "BitTorrent protocol";
+    static const char hello[] = "\023BitTorrent protocol";
     size_t len = cur_left(&in) < sizeof hello - 1 ? cur_left(&in) : sizeof hello - 1;
     if (memcmp(in.p, hello, len) != 0)
         return STEP_FAIL;

@@ -54,12 +54,37 @@ static void it_stays_until_the_last_has_let_go(void **state)
     keep_unref(NULL);
 }
 
+static void count_drop(void *object)
+{
+    ++*(unsigned *)object;
+}
+
+static void objects_go_with_the_last_share(void **state)
+{
+    (void)state;
+    unsigned dropped[2] = {0};
+    struct keep *k = keep_new();
+    assert_non_null(k);
+    assert_null(keep_object(k, "a"));
+    assert_true(keep_add_object(k, "a", &dropped[0], count_drop));
+    assert_true(keep_add_object(k, "b", &dropped[1], count_drop));
+    assert_ptr_equal(keep_object(k, "a"), &dropped[0]);
+    assert_ptr_equal(keep_object(k, "b"), &dropped[1]);
+    keep_ref(k);
+    keep_unref(k);
+    assert_int_equal(dropped[0] + dropped[1], 0);
+    keep_unref(k);
+    assert_int_equal(dropped[0], 1);
+    assert_int_equal(dropped[1], 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equal_bytes_are_kept_once),
         cmocka_unit_test(what_is_kept_stays_where_it_is),
         cmocka_unit_test(it_stays_until_the_last_has_let_go),
+        cmocka_unit_test(objects_go_with_the_last_share),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -146,10 +146,11 @@ static void only_a_listed_user_that_a_rule_sends_by_tcp_becomes_a_carrier(void *
         {.net = NET_TCP, .user = &bridge_user},
         {.net = NET_TCP, .user = &other_user, .by_rule = true},
         {.net = NET_UDP, .user = &bridge_user, .by_rule = true},
+        {.net = NET_TCP, .user = &bridge_user, .by_rule = true, .guessed = true},
     };
     static const char *const spellings[] = {"bridge.test", "Bridge.Test", "BRIDGE.TEST.",
                                             "bridge.test."};
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < 5; i++)
         for (size_t k = 0; k < 4; k++) {
             struct far *f = asks(t, spellings[k], refused[i]);
             rig_turn(&t->rig);

@@ -160,7 +160,7 @@ static void the_first_bytes_choose_and_are_untouched(void **state)
             char part[64] = "";
             rig_turn(&j.rig);
             assert_int_equal(junction_chosen(&j), -1);
-            strncat(part, REQUEST + at, piece);
+            strncat(part, &REQUEST[at], piece);
             say(&j, part);
         }
         assert_got(&j, 1, REQUEST);
@@ -316,6 +316,90 @@ static void a_flow_may_die_under_its_seat(void **state)
         assert_int_equal(junction_chosen(&j), -1);
         assert_int_equal(names.cancelled, how >= 2);
         assert_true(j.in.left);
+        junction_close(&j);
+    }
+}
+
+/* --- what else rules see --- */
+
+static struct attrs *attrs(const char *text)
+{
+    struct err e;
+    struct attrs *a = attrs_new(text, &e);
+    assert_non_null(a);
+    return a;
+}
+
+static void put(struct junction *j, const char *bytes, size_t len)
+{
+    struct buf *b = buf_new(&j->rig.loop.bufs);
+    assert_non_null(b);
+    buf_append(b, bytes, len);
+    end_put(&j->in.end, b);
+}
+
+static void rules_see_the_protocol_without_any_name(void **state)
+{
+    (void)state;
+    static const char *const words[][2] = {{"http", REQUEST},
+                                           {"bittorrent", "\023BitTorrent protocol"}};
+    for (size_t i = 0; i < 4; i++) {
+        struct junction j;
+        junction_open(&j);
+        j.sniffing.names = 0;
+        domain_set_free(j.items[0].domains);
+        j.items[0] = (struct rule){.outbound = 1};
+        j.items[0].protocols.items = calloc(1, sizeof *j.items[0].protocols.items);
+        j.items[0].protocols.items[0] = strdup(words[i % 2][0]);
+        j.items[0].protocols.count = 1;
+        struct meta m = {.net = NET_TCP,
+                         .inbound_tag = "door",
+                         .target = rig_addr("198.51.100.1", 80),
+                         .sniffing = &j.sniffing};
+        j.flow = flow_new(&j.rig.loop, &j.in.end, &rig_end_ops, &m, &j.rig.policy);
+        dispatch(&j.dispatcher, j.flow);
+        assert_int_equal(junction_chosen(&j), -1);
+        say(&j, words[i / 2][1]);
+        assert_int_equal(junction_chosen(&j), i % 2 == i / 2);
+        assert_int_equal(j.flow->meta.target.type, ADDR_IPV4);
+        junction_close(&j);
+    }
+}
+
+/* The head that an inbound has read is gone when dispatch() has returned; one that is sniffed lies in the flow,
+ * in several bufs if need be. */
+static void rules_see_the_head_as_long_as_they_need_it(void **state)
+{
+    (void)state;
+    for (int given = 0; given < 2; given++) {
+        struct junction j;
+        char head[BUF_DATA - 100];
+        memset(head, 'a', sizeof head);
+        memcpy(head, "GET /x HTTP/1.1\r\nA: ", 20);
+        memcpy(head + sizeof head - 5, "\r\n\r\n", 5);
+        junction_open(&j);
+        j.dispatcher.strategy = IP_ON_DEMAND;
+        j.items[1].attrs = attrs("attrs[':path'] == '/x'");
+        struct meta m = {.net = NET_TCP,
+                         .inbound_tag = "door",
+                         .target = rig_addr("b.example", 80),
+                         .sniffing = given ? NULL : &j.sniffing,
+                         .head = given ? head : NULL,
+                         .head_len = given ? strlen(head) : 0};
+        j.flow = flow_new(&j.rig.loop, &j.in.end, &rig_end_ops, &m, &j.rig.policy);
+        dispatch(&j.dispatcher, j.flow);
+        if (!given) {
+            put(&j, head, 9000);
+            put(&j, head + 9000, strlen(head) - 9000);
+            assert_int_equal(j.flow->pipes[1].q.count, 2);
+            rig_turn(&j.rig);
+        }
+        memset(head, 'X', sizeof head);
+        assert_null(j.flow->meta.head);
+        assert_int_equal(names.started, 1);
+        struct addr found = rig_addr("192.0.2.1", 0);
+        seat_resolved(names.seat, &found, 1);
+        assert_int_equal(junction_chosen(&j), 2);
         junction_close(&j);
     }
 }
@@ -535,7 +619,7 @@ static void on_demand_chooses_as_if_all_were_known(void **state)
             long r = random();
             j.items[i] = (struct rule){.outbound = i + 1};
             j.items[i].domains = r & 1 ? domains(r & 2 ? "full:a.example" : "b.exam") : NULL;
-            j.items[i].ips = r & 4 ? ips(r & 8 ? "192.0.2.0/24" : "198.51.100.0/24") : NULL;
+            j.items[i].ips = r & 4 ? ips(r & 8 ? "192.0.2.0/24" : "!192.0.2.0/24") : NULL;
             j.items[i].networks = r & 16 ? NET_TCP : r & 32 ? NET_UDP : 0;
         }
         struct meta m = {
@@ -590,6 +674,8 @@ int main(void)
         cmocka_unit_test(what_is_nothing_goes_on_at_once),
         cmocka_unit_test(after_the_end_nothing_more_is_waited_for),
         cmocka_unit_test(a_flow_may_die_under_its_seat),
+        cmocka_unit_test(rules_see_the_protocol_without_any_name),
+        cmocka_unit_test(rules_see_the_head_as_long_as_they_need_it),
         cmocka_unit_test(excluded_names_change_nothing),
         cmocka_unit_test(a_protocol_that_is_not_named_gives_no_name),
         cmocka_unit_test(a_stranger_names_nothing_of_ours),

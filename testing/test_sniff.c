@@ -133,10 +133,8 @@ static void what_is_nothing_is_known_at_once(void **state)
         "\x17\x03",
         "\x16\x03\x01\x40\x01",
         "\x16\x03\x01\x01\x01\x02",
-        "\x13"
-        "BitTorrent p_",
-        "\x13"
-        "Bitt0",
+        "\023BitTorrent p_",
+        "\023Bitt0",
         "\x80",
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -149,13 +147,7 @@ static void a_beginning_is_waited_for(void **state)
 {
     (void)state;
     static const char *const cases[] = {
-        "",
-        "G",
-        "GET / HTTP/1.1\r\nHost: a.b\r\n",
-        "\x16",
-        "\x16\x03",
-        "\x13"
-        "BitTorrent",
+        "", "G", "GET / HTTP/1.1\r\nHost: a.b\r\n", "\x16", "\x16\x03", "\023BitTorrent",
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct sniffed s;
@@ -181,8 +173,7 @@ static void nobody_is_listened_to_for_ever(void **state)
 static void bittorrent_is_known_by_its_first_word(void **state)
 {
     (void)state;
-    static const char hello[] = "\x13"
-                                "BitTorrent protocol\0\0\0\0\0\0\0\0";
+    static const char hello[] = "\023BitTorrent protocol\0\0\0\0\0\0\0\0";
     struct sniffed s;
     assert_int_equal(sniff(hello, sizeof hello - 1, &s), STEP_DONE);
     assert_string_equal(sniff_protocol(s.kind), "bittorrent");
