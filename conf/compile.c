@@ -175,7 +175,7 @@ bool compile(struct build *b, const struct root *root)
     log_conf_build(b, root->log);
     stats_check(b, root->stats);
     policy_conf_build(b, root->policy);
-    dns_conf_check(b, root->dns);
+    dns_conf_build(b, root->dns);
     transport_conf_build(b, root->transport);
     fields_read(b->report, root->reverse, reverse_fields, &reverse);
     value_objects(b->report, b->scratch, reverse.bridges, &bridges);
@@ -193,6 +193,7 @@ bool compile(struct build *b, const struct root *root)
     observatory_conf_build(b, root->observatory);
     routing_conf_build(b, root->routing);
     reserved_build(b);
+    dns_conf_finish(b, root->dns);
     if (root->inbounds.count == 0 && bridges.count == 0 && b->report->errors == 0)
         report_warn(b->report, root->at, "nothing to do: neither inbounds nor bridges");
     if (b->lint && b->report->errors == 0)

@@ -74,7 +74,10 @@ bool balancer_has_portal(const struct config *c, const struct balancer *b);
 /* Indices of the outbounds and portals whose tags begin with one of the prefixes, sorted by tag: how many. What selects
  * nothing is warned about. */
 size_t selector_build(struct build *b, const struct text_list *prefixes, size_t **items);
-void dns_conf_check(struct build *b, const struct node *at);
+void dns_conf_build(struct build *b, const struct node *at);
+/* Once outbounds and rules are known. */
+void dns_conf_finish(struct build *b, const struct node *at);
+void dns_conf_free(struct dns_conf *c); /* NULL: nothing */
 void transport_conf_build(struct build *b, const struct node *at);
 
 void dokodemo_conf_build(struct build *b, const struct node *at, const struct node *owner,
@@ -142,10 +145,10 @@ extern const struct field log_fields[], policy_fields[], policy_level_fields[],
     policy_system_fields[], inbound_fields[], dokodemo_fields[], vmess_in_fields[],
     vmess_client_fields[], outbound_fields[], freedom_fields[], blackhole_fields[],
     blackhole_response_fields[], vmess_out_fields[], vmess_server_fields[], vmess_user_fields[],
-    mux_fields[], chain_fields[], stream_fields[], tcp_fields[], tcp_header_fields[],
-    forged_request_fields[], forged_response_fields[], ws_fields[], upgrade_fields[], ds_fields[],
-    sockopt_fields[], tls_fields[], tls_certificate_fields[], api_fields[], sniffing_fields[],
-    reverse_fields[], bridge_fields[], portal_fields[], routing_fields[], rule_fields[],
-    balancer_fields[], observatory_fields[];
+    mux_fields[], chain_fields[], stream_fields[], dns_fields[], dns_server_fields[], tcp_fields[],
+    tcp_header_fields[], forged_request_fields[], forged_response_fields[], ws_fields[],
+    upgrade_fields[], ds_fields[], sockopt_fields[], tls_fields[], tls_certificate_fields[],
+    api_fields[], sniffing_fields[], reverse_fields[], bridge_fields[], portal_fields[],
+    routing_fields[], rule_fields[], balancer_fields[], observatory_fields[];
 
 #endif

@@ -67,6 +67,7 @@ void config_free(struct config *c)
         carriage_unref(c->outbounds[i].carriage);
     rules_fini(&c->rules);
     carriage_unref(c->observatory.carriage);
+    dns_conf_free(c->dns);
     for (size_t i = 0; i < c->observatory.count; i++)
         health_unref(c->observatory.items[i].health);
     for (size_t i = 0; i < c->balancers.count; i++)

@@ -25,6 +25,7 @@
 #include "routing/dispatch.h"
 #include "routing/rule.h"
 #include "transport/carriage.h"
+#include "transport/dns.h"
 
 enum inbound_kind { IN_DOKODEMO, IN_VMESS, IN_API };
 
@@ -105,6 +106,8 @@ struct config {
     struct prober_conf observatory; /* count 0: none; the plan gives its items their health */
     struct balancers balancers;     /* of the rules; the plan gives them their states */
     struct rules rules;
+    struct dns_conf *dns; /* NULL: names are looked up as the system does */
+    struct digest dns_digest;
     const struct api_conf *api; /* NULL: there is none */
     enum domain_strategy strategy;
     struct string_list reserved; /* names that mean something to this process: struct dispatcher */

@@ -1,23 +1,49 @@
+#include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 #include "conf/compile.h"
+#include "transport/carriage.h"
+#include "transport/tls.h"
 
 struct dns_keys {
-    const struct node *servers;
+    const struct node *servers, *hosts, *client;
+    const char *tag;
+    int families;
+    bool no_cache, no_fallback, no_fallback_if_match;
 };
 
-/* Names are looked up as the system does; what tunes other servers is left alone when there are none. */
-static const struct field dns_fields[] = {
+struct server_keys {
+    const struct node *address, *domains, *expected, *expected_too, *client;
+    int64_t port, timeout;
+    int families;
+    bool skips_fallback;
+};
+
+enum { SERVER_TIMEOUT = 2000, SYSTEM_TIMEOUT = 8000, TIMEOUT_MAX = 60000, DNS_PORT = 53 };
+
+static const struct field_name family_names[] = {
+    {"UseIP", DNS_BOTH},    {"UseIPv4", DNS_A},
+    {"UseIPv6", DNS_AAAA},  {"use_ip", DNS_BOTH},
+    {"use_ip4", DNS_A},     {"use_ip6", DNS_AAAA},
+    {"use_ipv4", DNS_A},    {"use_ipv6", DNS_AAAA},
+    {"use_ip_v4", DNS_A},   {"use_ip_v6", DNS_AAAA},
+    {"use-ip", DNS_BOTH},   {"use-ipv4", DNS_A},
+    {"use-ipv6", DNS_AAAA}, {"UseSystem", NAME_LATER},
+    {"UseSys", NAME_LATER}, {NULL, 0},
+};
+
+const struct field dns_fields[] = {
     FIELD_NODE("servers", struct dns_keys, servers, "localhost"),
-    FIELD_LATER_WHAT("hosts", "dns hosts"),
-    FIELD_LATER_WHAT("clientIp", "dns clientIp"),
-    FIELD_LATER_UNLESS("queryStrategy", "dns queryStrategy", "UseIP"),
-    FIELD_IGNORED("tag"),
-    FIELD_IGNORED("disableCache"),
-    FIELD_IGNORED("disableFallback"),
-    FIELD_IGNORED("disableFallbackIfMatch"),
-    FIELD_IGNORED("fallbackStrategy"),
-    FIELD_IGNORED("cacheStrategy"),
+    FIELD_NODE("hosts", struct dns_keys, hosts, "object"),
+    FIELD_NODE("clientIp", struct dns_keys, client, "IP"),
+    FIELD_TEXT("tag", struct dns_keys, tag, ""),
+    FIELD_NAME_LENIENT("queryStrategy", struct dns_keys, families, family_names, DNS_BOTH),
+    FIELD_BOOL("disableCache", struct dns_keys, no_cache, false),
+    FIELD_BOOL("disableFallback", struct dns_keys, no_fallback, false),
+    FIELD_BOOL("disableFallbackIfMatch", struct dns_keys, no_fallback_if_match, false),
+    FIELD_LATER_UNLESS("fallbackStrategy", "dns fallbackStrategy", "enabled"),
+    FIELD_LATER_UNLESS("cacheStrategy", "dns cacheStrategy", "enabled"),
     FIELD_IGNORED("domainMatcher"),
     FIELD_IGNORED("enableParallelQuery"),
     FIELD_LATER("fakedns"),
@@ -26,16 +52,475 @@ static const struct field dns_fields[] = {
     FIELD_END,
 };
 
-void dns_conf_check(struct build *b, const struct node *at)
+/* timeoutMs 0: the default, which is not the same for all. */
+const struct field dns_server_fields[] = {
+    FIELD_NODE("address", struct server_keys, address, "server"),
+    FIELD_NUMBER("port", struct server_keys, port, 0, UINT16_MAX, 0),
+    FIELD_NODE("domains", struct server_keys, domains, "texts"),
+    FIELD_NODE("expectIPs", struct server_keys, expected, "texts"),
+    FIELD_NODE("expectedIPs", struct server_keys, expected_too, "texts"),
+    FIELD_NODE("clientIp", struct server_keys, client, "IP"),
+    FIELD_BOOL("skipFallback", struct server_keys, skips_fallback, false),
+    FIELD_NAME_LENIENT("queryStrategy", struct server_keys, families, family_names, DNS_BOTH),
+    FIELD_NUMBER("timeoutMs", struct server_keys, timeout, 0, TIMEOUT_MAX, 0),
+    FIELD_LATER_WHAT("unexpectedIPs", "unexpectedIPs of dns servers"),
+    FIELD_LATER_WHAT("tag", "tag of dns servers"),
+    FIELD_LATER_WHAT("finalQuery", "finalQuery of dns servers"),
+    FIELD_LATER_WHAT("disableCache", "disableCache of dns servers"),
+    FIELD_LATER_WHAT("serveStale", "serveStale of dns servers"),
+    FIELD_LATER_UNLESS("fallbackStrategy", "fallbackStrategy of dns servers", "enabled"),
+    FIELD_LATER_UNLESS("cacheStrategy", "cacheStrategy of dns servers", "enabled"),
+    FIELD_LATER_WHAT("fakedns", "fakedns of dns servers"),
+    FIELD_END,
+};
+
+/* --- servers --- */
+
+struct scheme {
+    const char *prefix;
+    enum dns_kind kind;
+    bool direct;
+    const char *later; /* v2c has it not yet */
+};
+
+static const struct scheme schemes[] = {
+    {"https://", DNS_HTTPS, false, NULL},      {"https+local://", DNS_HTTPS, true, NULL},
+    {"tcp://", DNS_TCP, true, NULL},           {"tcp+local://", DNS_TCP, true, NULL},
+    {"udp://", DNS_UDP, true, NULL},           {"quic+local://", DNS_UDP, true, "DNS over QUIC"},
+    {"h2c://", DNS_UDP, true, "DNS over h2c"}, {"dhcp://", DNS_UDP, true, "DNS servers by DHCP"},
+    {"fakedns", DNS_UDP, true, "fakedns"},     {NULL, DNS_UDP, true, NULL}, /* without any */
+};
+
+static const struct scheme *scheme_of(const char *text)
 {
-    struct dns_keys keys;
-    if (!fields_read(b->report, at, dns_fields, &keys) || !keys.servers)
-        return;
-    if (keys.servers->type != NODE_ARRAY) {
-        report_error(b->report, keys.servers, "want an array");
+    const struct scheme *s = schemes;
+    while (s->prefix && strncasecmp(text, s->prefix, strlen(s->prefix)) != 0)
+        s++;
+    return s;
+}
+
+/* ":853" behind a host. */
+static bool port_read(const char *text, const char *end, uint16_t *port)
+{
+    unsigned v = 0;
+    if (text == end || end - text > 5)
+        return false;
+    for (; text < end; text++) {
+        if (*text < '0' || *text > '9')
+            return false;
+        v = v * 10 + (unsigned)(*text - '0');
+    }
+    *port = (uint16_t)v;
+    return v > 0 && v <= UINT16_MAX;
+}
+
+/* "host", "host:port", "[v6]:port"; a bare IPv6 address is a host. */
+static bool authority_read(const char *text, const char *end, struct addr *at)
+{
+    struct err e;
+    const char *bracket = memchr(text, ']', (size_t)(end - text));
+    const char *from = bracket ? bracket : text;
+    const char *colon = memchr(from, ':', (size_t)(end - from));
+    bool bare_v6 = colon && memchr(colon + 1, ':', (size_t)(end - colon - 1));
+    if (colon && !bare_v6) {
+        if (!port_read(colon + 1, end, &at->port))
+            return false;
+        end = colon;
+    }
+    return addr_parse_host(at, text, (size_t)(end - text), &e) == 0;
+}
+
+/* TLS with the system's authorities; the certificate must be for the host that is named. */
+static void server_carriage(struct build *b, const struct node *at, struct dns_server *s)
+{
+    static const uint8_t alpn[] = "\x08http/1.1";
+    struct err e = {0};
+    struct tls_settings *settings = arena_alloc(b->scratch, sizeof *settings);
+    s->carriage = carriage_new();
+    if (!settings || !s->carriage) {
+        b->scratch->failed = true;
         return;
     }
-    for (const struct node *n = keys.servers->first; n; n = n->next)
-        if (n->type != NODE_TEXT || strcasecmp(n->text, "localhost") != 0)
-            report_error(b->report, n, "v2c has no dns servers yet, only \"localhost\"");
+    settings->verifies = settings->system_roots = settings->tickets = true;
+    settings->alpn_len = sizeof alpn - 1;
+    memcpy(settings->alpn, alpn, settings->alpn_len);
+    s->carriage->tls = tls_conf_new(settings, NULL, 0, &e);
+    if (!s->carriage->tls)
+        report_error(b->report, at, "%s", e.text);
+}
+
+static void server_address_fail(struct build *b, const struct node *at)
+{
+    report_error(b->report, at,
+                 "want an IP address, \"localhost\", tcp://IP or https://HOST/PATH, got \"%.64s\"",
+                 at->text);
+}
+
+static bool is_path(const char *text)
+{
+    for (; *text; text++)
+        if (*text <= ' ' || *text >= 0x7f)
+            return false;
+    return true;
+}
+
+static void server_address(struct build *b, const struct node *at, struct dns_server *s)
+{
+    const struct scheme *scheme = scheme_of(at->text);
+    const char *text = at->text + (scheme->prefix ? strlen(scheme->prefix) : 0);
+    const char *path = strchrnul(text, '/');
+    if (scheme->later) {
+        report_error(b->report, at, "v2c has no %s yet", scheme->later);
+        return;
+    }
+    if (strcasecmp(at->text, "localhost") == 0)
+        return;
+    s->kind = scheme->kind;
+    s->direct = scheme->direct;
+    s->at.port = s->kind == DNS_HTTPS ? 443 : DNS_PORT;
+    if (!authority_read(text, path, &s->at) || (s->kind != DNS_HTTPS && *path) || !is_path(path))
+        server_address_fail(b, at);
+    else if (s->kind != DNS_HTTPS && !addr_is_ip(&s->at))
+        report_error(b->report, at,
+                     "v2c asks this kind of server by its IP address only, got \"%.64s\"",
+                     at->text);
+    if (s->kind == DNS_HTTPS)
+        server_carriage(b, at, s);
+    s->path = arena_text(b->config->strings, *path ? path : "/", *path ? strlen(path) : 1);
+}
+
+/* What no server elsewhere knows: as in V2Ray, the system is asked first. */
+static void local_domains(struct build *b, struct dns_server *s)
+{
+    static const char *const texts[] = {"dotless:",         "domain:local",   "domain:localdomain",
+                                        "domain:localhost", "domain:lan",     "domain:home.arpa",
+                                        "domain:example",   "domain:invalid", "domain:test"};
+    struct err e;
+    struct domain_set *set = domain_set_new();
+    for (size_t i = 0; set && i < sizeof texts / sizeof *texts; i++)
+        if (domain_set_add(set, texts[i], &e) < 0)
+            b->scratch->failed = true;
+    if (!set)
+        b->scratch->failed = true;
+    s->domains = set;
+}
+
+static void client_read(struct build *b, const struct node *at, struct addr *client)
+{
+    struct addr a = {0};
+    if (!at || node_is_empty(at) || !value_host(b->report, at, &a))
+        return;
+    if (!addr_is_ip(&a))
+        report_error(b->report, at, "want an IP address, got \"%.64s\"", a.name);
+    else
+        *client = a;
+}
+
+static void server_matchers(struct build *b, const struct server_keys *keys, struct dns_server *s)
+{
+    struct domain_set *domains = NULL;
+    struct cidr_set *expected = NULL;
+    domain_set_build(b, keys->domains, &domains);
+    cidr_set_build(b, keys->expected, &expected);
+    cidr_set_build(b, keys->expected_too, &expected);
+    s->domains = domains;
+    s->expected = expected;
+}
+
+static double server_timeout(const struct server_keys *keys, const struct dns_server *s)
+{
+    int64_t usual = s->kind == DNS_SYSTEM ? SYSTEM_TIMEOUT : SERVER_TIMEOUT;
+    return (double)(keys->timeout ? keys->timeout : usual) / 1000;
+}
+
+/* A text is an object with nothing but an address. */
+static void server_build(struct build *b, const struct node *at, const struct dns_keys *dns,
+                         struct dns_server *s)
+{
+    struct server_keys keys;
+    const struct node *address = at;
+    fields_read(b->report, at->type == NODE_OBJECT ? at : NULL, dns_server_fields, &keys);
+    if (at->type == NODE_OBJECT)
+        address = keys.address;
+    if (!node_is(address, NODE_TEXT)) {
+        report_error(b->report, address ? address : at, "want the address of a server as text");
+        return;
+    }
+    *s = (struct dns_server){
+        .kind = DNS_SYSTEM, .families = (unsigned)keys.families, .tag = build_text(b, dns->tag)};
+    s->label = arena_text(b->config->strings, address->text, strlen(address->text));
+    server_address(b, address, s);
+    if (keys.port)
+        s->at.port = (uint16_t)keys.port;
+    s->timeout = server_timeout(&keys, s);
+    s->skips_fallback = keys.skips_fallback;
+    server_matchers(b, &keys, s);
+    if (s->kind == DNS_SYSTEM && !s->domains)
+        local_domains(b, s);
+    client_read(b, dns->client, &s->client);
+    client_read(b, keys.client, &s->client);
+}
+
+static void servers_build(struct build *b, const struct dns_keys *keys, struct dns_conf *c)
+{
+    const struct node *at = keys->servers;
+    if (!at)
+        return;
+    if (at->type != NODE_ARRAY) {
+        report_error(b->report, at, "want an array");
+        return;
+    }
+    size_t count = node_count(at), i = 0;
+    if (count > DNS_SERVERS_MAX) {
+        report_error(b->report, at, "want at most %d servers, got %zu", DNS_SERVERS_MAX, count);
+        return;
+    }
+    struct dns_server *servers = arena_array(b->config->strings, count, sizeof *servers);
+    for (const struct node *n = at->first; servers && n; n = n->next)
+        server_build(b, n, keys, &servers[i++]);
+    c->servers = servers;
+    c->server_count = i;
+}
+
+/* --- hosts --- */
+
+static bool host_alias(struct build *b, const struct node *at, const struct addr *a,
+                       struct dns_host *h)
+{
+    if (h->alias || h->ip_count) {
+        report_error(b->report, at, "want IP addresses, or one name alone");
+        return false;
+    }
+    char *alias = arena_text(b->config->strings, a->name, strlen(a->name));
+    if (alias)
+        addr_normalise_name(alias);
+    h->alias = alias;
+    return alias;
+}
+
+/* An IP of many, or one name. */
+static void host_value(struct build *b, const struct node *at, struct addr *ips, struct dns_host *h)
+{
+    struct addr a = {0};
+    if (!value_host(b->report, at, &a))
+        return;
+    if (!addr_is_ip(&a))
+        host_alias(b, at, &a, h);
+    else if (h->alias)
+        report_error(b->report, at, "want IP addresses, or one name alone");
+    else
+        ips[h->ip_count++] = a;
+}
+
+static void host_values(struct build *b, const struct node *at, struct dns_host *h)
+{
+    bool many = at->type == NODE_ARRAY;
+    struct addr *ips = arena_array(b->config->strings, many ? node_count(at) : 1, sizeof *ips);
+    h->ips = ips;
+    if (!ips)
+        return;
+    if (many && !at->first)
+        report_error(b->report, at, "want at least one IP address, or a name");
+    for (const struct node *n = many ? at->first : at; n; n = many ? n->next : NULL)
+        host_value(b, n, ips, h);
+}
+
+/* A text with a form, unlike one of a rule, is a name if it has none. */
+static const char *host_name(const char *key)
+{
+    static const char full[] = "full:";
+    if (strncasecmp(key, full, sizeof full - 1) == 0)
+        return key + sizeof full - 1;
+    return strchr(key, ':') ? NULL : key;
+}
+
+/* As a list of one: a text with a comma in it would be two. */
+static void host_pattern(struct build *b, const struct node *at, struct dns_host *h)
+{
+    struct domain_set *set = NULL;
+    struct node *list = arena_alloc(b->scratch, sizeof *list);
+    struct node *key = arena_alloc(b->scratch, sizeof *key);
+    if (!list || !key)
+        return;
+    *key = *at;
+    key->type = NODE_TEXT;
+    key->text = at->key;
+    key->offset = at->key_offset;
+    key->next = NULL;
+    *list = *key;
+    list->type = NODE_ARRAY;
+    list->first = list->last = key;
+    domain_set_build(b, list, &set);
+    h->domains = set;
+}
+
+static void hosts_add(struct build *b, const struct node *at, struct dns_host *names,
+                      struct dns_host *patterns, struct dns_conf *c)
+{
+    const char *name = host_name(at->key);
+    struct dns_host h = {0};
+    host_values(b, at, &h);
+    if (name) {
+        char *normal = arena_text(b->config->strings, name, strlen(name));
+        if (normal)
+            addr_normalise_name(normal);
+        h.name = normal ? normal : "";
+        names[c->name_count++] = h;
+    } else {
+        host_pattern(b, at, &h);
+        patterns[c->pattern_count++] = h;
+    }
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct dns_host *)a)->name, ((const struct dns_host *)b)->name);
+}
+
+static void hosts_build(struct build *b, const struct node *at, struct dns_conf *c)
+{
+    if (!at)
+        return;
+    if (at->type != NODE_OBJECT) {
+        report_error(b->report, at, "want an object");
+        return;
+    }
+    size_t count = node_count(at);
+    struct dns_host *names = arena_array(b->config->strings, count, sizeof *names);
+    struct dns_host *patterns = arena_array(b->config->strings, count, sizeof *patterns);
+    c->names = names;
+    c->patterns = patterns;
+    if (!names || !patterns)
+        return;
+    for (const struct node *n = at->first; n; n = n->next)
+        if (!field_is_comment(n->key))
+            hosts_add(b, n, names, patterns, c);
+    qsort(names, c->name_count, sizeof *names, by_name);
+}
+
+/* --- the whole --- */
+
+static bool match_name(const void *domains, const char *name)
+{
+    return domain_set_match(domains, name);
+}
+
+static bool match_ip(const void *ips, const struct addr *ip)
+{
+    return cidr_set_match(ips, ip);
+}
+
+void dns_conf_build(struct build *b, const struct node *at)
+{
+    struct dns_keys keys;
+    if (!fields_read(b->report, at, dns_fields, &keys) || !at)
+        return;
+    struct dns_conf *c = arena_alloc(b->config->strings, sizeof *c);
+    if (!c)
+        return;
+    *c = (struct dns_conf){.families = (unsigned)keys.families,
+                           .caches = !keys.no_cache,
+                           .no_fallback = keys.no_fallback,
+                           .no_fallback_if_match = keys.no_fallback_if_match,
+                           .match_name = match_name,
+                           .match_ip = match_ip};
+    b->config->dns = c;
+    digest_node(&b->config->dns_digest, at, b->scratch);
+    servers_build(b, &keys, c);
+    hosts_build(b, keys.hosts, c);
+    names_add(&b->inbound_tags, b->scratch, keys.tag, node_get(at, "tag"), 0);
+}
+
+/* --- once outbounds and rules are known --- */
+
+static void own_add(struct dns_conf *c, struct build *b, const struct addr *host)
+{
+    char *name = host->type == ADDR_NAME
+                     ? arena_text(b->config->strings, host->name, strlen(host->name))
+                     : NULL;
+    if (!name)
+        return;
+    addr_normalise_name(name);
+    c->own[c->own_count++] = name;
+}
+
+static size_t outbound_servers(const struct outbound_conf *o)
+{
+    return o->kind == OUT_VMESS ? o->vmess.count : 0;
+}
+
+static const struct addr *outbound_server(const struct outbound_conf *o, size_t i)
+{
+    return &o->vmess.servers[i].addr;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* What must be known before anything can be asked by way of an outbound. */
+static void own_build(struct build *b, struct dns_conf *c)
+{
+    const struct config *all = b->config;
+    size_t count = c->server_count;
+    for (size_t i = 0; i < all->outbound_count; i++)
+        count += outbound_servers(&all->outbounds[i]);
+    c->own = arena_array(b->config->strings, count, sizeof(const char *));
+    if (!c->own)
+        return;
+    for (size_t i = 0; i < c->server_count; i++)
+        own_add(c, b, &c->servers[i].at);
+    for (size_t i = 0; i < all->outbound_count; i++)
+        for (size_t n = 0; n < outbound_servers(&all->outbounds[i]); n++)
+            own_add(c, b, outbound_server(&all->outbounds[i], n));
+    qsort(c->own, c->own_count, sizeof *c->own, by_text);
+}
+
+static bool is_routed(const struct dns_server *s)
+{
+    return s->kind == DNS_HTTPS && !s->direct;
+}
+
+static bool rule_names(const struct rule *r, const char *tag)
+{
+    for (size_t i = 0; i < r->inbound_tags.count; i++)
+        if (strcmp(r->inbound_tags.items[i], tag) == 0)
+            return true;
+    return false;
+}
+
+/* V2Ray sends the questions to all servers but those with "+local" by the rules. */
+static void warn_direct(struct build *b, const struct node *at, const struct dns_conf *c)
+{
+    const struct rules *rules = &b->config->rules;
+    const struct node *tag = node_get(at, "tag");
+    bool named = false;
+    for (size_t i = 0; tag && *tag->text && i < rules->count; i++)
+        named |= rule_names(&rules->items[i], tag->text);
+    for (size_t i = 0; named && i < c->server_count; i++)
+        if (!is_routed(&c->servers[i]) && c->servers[i].kind != DNS_SYSTEM)
+            report_warn(b->report, tag,
+                        "the rules decide about https:// servers only: \"%.64s\" is asked directly",
+                        c->servers[i].label);
+}
+
+void dns_conf_finish(struct build *b, const struct node *at)
+{
+    struct dns_conf *c = b->config->dns;
+    if (!c)
+        return;
+    own_build(b, c);
+    warn_direct(b, at, c);
+}
+
+void dns_conf_free(struct dns_conf *c)
+{
+    for (size_t i = 0; c && i < c->server_count; i++) {
+        carriage_unref(c->servers[i].carriage);
+        domain_set_free((struct domain_set *)c->servers[i].domains);
+        cidr_set_free((struct cidr_set *)c->servers[i].expected);
+    }
+    for (size_t i = 0; c && i < c->pattern_count; i++)
+        domain_set_free((struct domain_set *)c->patterns[i].domains);
 }

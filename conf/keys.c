@@ -43,6 +43,8 @@ static const struct key_object key_objects[] = {
     {"reverse", reverse_fields},
     {"reverse.bridges[]", bridge_fields},
     {"reverse.portals[]", portal_fields},
+    {"dns", dns_fields},
+    {"dns.servers[]", dns_server_fields},
     {"routing", routing_fields},
     {"routing.rules[]", rule_fields},
     {"routing.balancers[]", balancer_fields},

@@ -39,7 +39,10 @@ int worker_init(struct worker *w, unsigned index, struct worker_shared *shared, 
     if (loop_init(&w->loop, index, STATS_MAX, e) < 0)
         return -1;
     struct outbound *mux = mux_outbound_new(&w->loop, &w->dispatcher);
-    if (!mux) {
+    if (!mux || dns_way_init(&w->dns, &w->loop, &w->dispatcher, e) < 0) {
+        dns_way_fini(&w->dns);
+        if (mux)
+            mux->ops->free(mux);
         loop_fini(&w->loop);
         return err_set(e, ENOMEM, "out of memory");
     }
@@ -251,6 +254,13 @@ static void change_bridges(struct worker *w, const struct plan *p)
     }
 }
 
+static void change_dns(struct worker *w, const struct plan *p)
+{
+    const struct config *from = p->from ? p->from->config : NULL, *to = p->to->config;
+    bool same = from && !from->dns == !to->dns && digest_equal(&from->dns_digest, &to->dns_digest);
+    resolve_configure(&w->loop, to->dns, same);
+}
+
 static void drain_inbound(struct inbound *in)
 {
     if (in && in->ops->drain)
@@ -325,6 +335,7 @@ static void change_prober(struct worker *w)
 void worker_change(struct worker *w, const struct plan *p)
 {
     change_inbounds(w, p);
+    change_dns(w, p);
     if (p->from)
         drain_old(w, p);
     change_outbounds(w, p);
@@ -439,6 +450,7 @@ void worker_clear(struct worker *w)
     struct err why;
     err_set(&why, ECANCELED, "v2c stops");
     ev_timer_stop(w->loop.ev, &w->count);
+    resolve_configure(&w->loop, NULL, false);
     worker_clear_instances(w);
     flows_abort(&w->loop, &why);
     generation_unref(w->parted);
@@ -453,6 +465,7 @@ void worker_fini(struct worker *w)
 {
     loop_drop_stragglers(&w->loop);
     resolve_stop(&w->loop);
+    dns_way_fini(&w->dns);
     sem_destroy(&w->answered);
     loop_fini(&w->loop);
 }

@@ -6,6 +6,7 @@
 
 #include <semaphore.h>
 
+#include "conf/dns_way.h"
 #include "conf/plan.h"
 #include "conf/retired.h"
 #include "core/inbound.h"
@@ -44,6 +45,7 @@ struct worker {
     struct dispatcher api_way; /* of the api's own socket: the api takes all */
     struct installation now, next;
     struct retirement retirement;
+    struct dns_way dns;
 
     struct task call; /* of worker_ask() */
     int (*asked)(struct worker *w, void *with);

@@ -51,7 +51,7 @@ struct loop {
     unsigned bulk_run; /* reads of it in a row */
     struct list stragglers;
     struct splice_pool *splices; /* proxy/splice.c, made with the first bulk */
-    struct resolver *resolver;   /* transport/resolve.c, made at the first look-up */
+    struct dns_resolver *dns;    /* transport/resolve.c, made at the first look-up */
     double next_shake; /* transport/tls.c: when the next stranger may shake hands, loop_steady() */
 
     struct list ready;

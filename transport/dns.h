@@ -16,6 +16,8 @@ enum {
 
 enum { DNS_A = 1, DNS_AAAA = 2, DNS_BOTH = 3 }; /* masks: families of addresses */
 
+struct carriage;
+
 enum dns_kind {
     DNS_SYSTEM, /* /etc/hosts, then resolv.conf */
     DNS_UDP,    /* by TCP when an answer is cut off */
@@ -25,16 +27,18 @@ enum dns_kind {
 
 struct dns_server {
     enum dns_kind kind;
-    const char *label;    /* for messages: as it is configured */
-    struct addr at;       /* an IP; of HTTPS also a name */
-    const char *path;     /* of HTTPS; "/dns-query" */
-    bool direct;          /* HTTPS: not by the rules */
-    unsigned families;    /* DNS_BOTH unless queryStrategy says less */
-    double timeout;       /* seconds for an answer; then the next server is asked */
-    const void *domains;  /* names that it is asked for before others; NULL: none */
-    const void *expected; /* addresses that it may answer with; NULL: any */
-    bool skips_fallback;  /* asked for its domains only */
-    struct addr client;   /* told to it as the client's network; ADDR_NONE: nothing is */
+    const char *label;         /* for messages: as it is configured */
+    struct addr at;            /* an IP; of HTTPS also a name */
+    const char *path;          /* of HTTPS; "/dns-query" */
+    bool direct;               /* HTTPS: not by the rules */
+    const char *tag;           /* HTTPS: the inbound tag that the rules see; kept */
+    struct carriage *carriage; /* HTTPS: tls; a share */
+    unsigned families;         /* DNS_BOTH unless queryStrategy says less */
+    double timeout;            /* seconds for an answer; then the next server is asked */
+    const void *domains;       /* names that it is asked for before others; NULL: none */
+    const void *expected;      /* addresses that it may answer with; NULL: any */
+    bool skips_fallback;       /* asked for its domains only */
+    struct addr client;        /* told to it as the client's network; ADDR_NONE: nothing is */
 };
 
 /* One entry of `hosts`. */
@@ -61,7 +65,6 @@ struct dns_conf {
     bool caches;
     bool no_fallback;          /* only servers whose domains match are asked */
     bool no_fallback_if_match; /* ... if there is one */
-    const char *tag;           /* inbound tag of questions that go by the rules; kept */
     bool (*match_name)(const void *domains, const char *name); /* name: normal form */
     bool (*match_ip)(const void *ips, const struct addr *ip);
 };

@@ -4,12 +4,13 @@
 #include <stdlib.h>
 
 #include "transport/dns_channel.h"
+#include "transport/dns_https.h"
 
 struct dns_client {
     struct loop *loop;
     const struct dns_server *server;
-    const struct resolve_way *way;
     struct dns_channel *channel, *by_tcp; /* made when first needed */
+    struct dns_https *https;
     struct list parts;
 };
 
@@ -160,6 +161,25 @@ static void part_send(struct dns_part *p, bool tcp)
     dns_channel_ask(channel, bytes, wr_len(&w), on_message, p);
 }
 
+/* --- a server by HTTPS --- */
+
+/* The id is 0, so that caches on the way find equal questions equal. */
+static void part_send_https(struct dns_part *p)
+{
+    uint8_t bytes[DNS_QUESTION_MAX];
+    struct writer w = wr_of(bytes, sizeof bytes);
+    struct dns_client *c = p->client;
+    struct err why;
+    if (dns_question_init(&p->question, p->ask->name, p->question.family, false, &why) < 0) {
+        part_fail(p, &why);
+        return;
+    }
+    dns_question_write(&p->question, 0, &c->server->client, &w);
+    dns_https_ask(c->https, bytes, wr_len(&w), on_message, p);
+}
+
+/* --- asking --- */
+
 static void ask_server(struct dns_client *c, struct dns_ask *a)
 {
     for (unsigned family = DNS_A; family <= DNS_AAAA; family++) {
@@ -167,11 +187,12 @@ static void ask_server(struct dns_client *c, struct dns_ask *a)
         if (!p)
             continue;
         p->question.family = family;
-        part_send(p, c->server->kind == DNS_TCP);
+        if (c->https)
+            part_send_https(p);
+        else
+            part_send(p, c->server->kind == DNS_TCP);
     }
 }
-
-/* --- asking --- */
 
 void dns_client_ask(struct dns_client *c, struct dns_ask *a)
 {
@@ -191,10 +212,15 @@ struct dns_client *dns_client_new(struct loop *l, const struct dns_server *serve
     struct dns_client *c = calloc(1, sizeof *c);
     if (!c)
         return NULL;
-    *c = (struct dns_client){.loop = l, .server = server, .way = way};
+    *c = (struct dns_client){.loop = l, .server = server};
     if (server->kind == DNS_SYSTEM)
         c->channel = dns_channel_new(l, NULL, false, server->timeout);
-    if (server->kind != DNS_SYSTEM || c->channel)
+    if (server->kind == DNS_HTTPS && way)
+        c->https = dns_https_new(l, server, way);
+    bool whole = server->kind == DNS_SYSTEM  ? c->channel != NULL
+                 : server->kind == DNS_HTTPS ? c->https != NULL
+                                             : true;
+    if (whole)
         return c;
     free(c);
     return NULL;
@@ -203,6 +229,8 @@ struct dns_client *dns_client_new(struct loop *l, const struct dns_server *serve
 void dns_client_adopt(struct dns_client *c, const struct dns_server *server)
 {
     c->server = server;
+    if (c->https)
+        dns_https_adopt(c->https, server);
 }
 
 void dns_client_free(struct dns_client *c)
@@ -212,6 +240,7 @@ void dns_client_free(struct dns_client *c)
         return;
     dns_channel_free(c->channel);
     dns_channel_free(c->by_tcp);
+    dns_https_free(c->https);
     while ((first = list_first(&c->parts)))
         part_free(container_of(first, struct dns_part, item));
     free(c);

@@ -23,7 +23,7 @@ static const struct dns_server system_server = {
 static const struct dns_conf system_conf = {
     .servers = &system_server, .server_count = 1, .families = DNS_BOTH, .caches = true};
 
-struct resolver {
+struct dns_resolver {
     struct loop *loop;
     const struct dns_conf *conf;
     const struct resolve_way *way;
@@ -37,7 +37,7 @@ struct resolver {
 /* A name that is being looked up. */
 struct lookup {
     struct list_item item; /* in the resolver's list */
-    struct resolver *resolver;
+    struct dns_resolver *resolver;
     struct list waiting; /* queries */
     struct dns_ask ask;
     ev_timer deadline;
@@ -166,7 +166,7 @@ static void lookup_fail(struct lookup *k)
 /* whole: nothing of the answer is missing. */
 static void lookup_succeed(struct lookup *k, bool sorted, bool whole)
 {
-    struct resolver *r = k->resolver;
+    struct dns_resolver *r = k->resolver;
     struct dns_records *records = &k->ask.records;
     struct resolve_answer a;
     arrange(records, sorted);
@@ -180,7 +180,7 @@ static void lookup_succeed(struct lookup *k, bool sorted, bool whole)
 
 /* --- which servers --- */
 
-static const struct dns_server *server_of(const struct resolver *r, size_t n)
+static const struct dns_server *server_of(const struct dns_resolver *r, size_t n)
 {
     return n == SYSTEM ? &system_server : &r->conf->servers[n];
 }
@@ -235,7 +235,7 @@ static void lookup_wait(struct lookup *k, double seconds)
     ev_timer_start(ev, &k->deadline);
 }
 
-static struct dns_client *client_of(struct resolver *r, size_t n)
+static struct dns_client *client_of(struct dns_resolver *r, size_t n)
 {
     if (!r->clients[n])
         r->clients[n] = dns_client_new(r->loop, server_of(r, n), r->way);
@@ -344,7 +344,7 @@ static void query_deliver(struct task *t)
 }
 
 /* The answer is known already: NULL, or these records. */
-static bool query_answer(struct resolver *r, struct resolve_query *q,
+static bool query_answer(struct dns_resolver *r, struct resolve_query *q,
                          const struct dns_records *records, const struct err *why)
 {
     q->answer = calloc(1, sizeof *q->answer);
@@ -360,7 +360,7 @@ static bool query_answer(struct resolver *r, struct resolve_query *q,
     return true;
 }
 
-static struct lookup *lookup_find(struct resolver *r, const char *name, unsigned families)
+static struct lookup *lookup_find(struct dns_resolver *r, const char *name, unsigned families)
 {
     for (struct list_item *i = list_first(&r->lookups); i; i = list_next(&r->lookups, i)) {
         struct lookup *k = container_of(i, struct lookup, item);
@@ -370,7 +370,7 @@ static struct lookup *lookup_find(struct resolver *r, const char *name, unsigned
     return NULL;
 }
 
-static struct lookup *lookup_new(struct resolver *r, const char *name, unsigned families)
+static struct lookup *lookup_new(struct dns_resolver *r, const char *name, unsigned families)
 {
     struct lookup *k = r->lookup_count < LOOKUPS_MAX ? calloc(1, sizeof *k) : NULL;
     if (!k)
@@ -389,7 +389,7 @@ static struct lookup *lookup_new(struct resolver *r, const char *name, unsigned 
 }
 
 /* False: out of memory. */
-static bool query_wait(struct resolver *r, struct resolve_query *q, const char *name,
+static bool query_wait(struct dns_resolver *r, struct resolve_query *q, const char *name,
                        unsigned families)
 {
     struct lookup *k = lookup_find(r, name, families);
@@ -408,8 +408,8 @@ static bool query_wait(struct resolver *r, struct resolve_query *q, const char *
     return true;
 }
 
-static bool query_begin(struct resolver *r, struct resolve_query *q, char name[ADDR_NAME_MAX + 1],
-                        unsigned families)
+static bool query_begin(struct dns_resolver *r, struct resolve_query *q,
+                        char name[ADDR_NAME_MAX + 1], unsigned families)
 {
     struct dns_records records;
     struct err why;
@@ -427,11 +427,11 @@ static bool query_begin(struct resolver *r, struct resolve_query *q, char name[A
     return query_wait(r, q, name, families);
 }
 
-static struct resolver *resolver_new(struct loop *l)
+static struct dns_resolver *resolver_new(struct loop *l)
 {
-    struct resolver *r = calloc(1, sizeof *r);
+    struct dns_resolver *r = calloc(1, sizeof *r);
     if (r)
-        *r = (struct resolver){.loop = l, .conf = &system_conf};
+        *r = (struct dns_resolver){.loop = l, .conf = &system_conf};
     return r;
 }
 
@@ -444,17 +444,17 @@ struct resolve_query *resolve_start(struct loop *l, const char *name, enum dial_
                                     resolve_done *done, void *owner)
 {
     char normal[ADDR_NAME_MAX + 1];
-    if (!l->resolver)
-        l->resolver = resolver_new(l);
-    struct resolve_query *q = l->resolver ? calloc(1, sizeof *q) : NULL;
+    if (!l->dns)
+        l->dns = resolver_new(l);
+    struct resolve_query *q = l->dns ? calloc(1, sizeof *q) : NULL;
     if (!q)
         return NULL;
     q->done = done;
     q->owner = owner;
     snprintf(normal, sizeof normal, "%s", name);
     addr_normalise_name(normal);
-    unsigned families = families_of(family) & l->resolver->conf->families;
-    if (query_begin(l->resolver, q, normal, families))
+    unsigned families = families_of(family) & l->dns->conf->families;
+    if (query_begin(l->dns, q, normal, families))
         return q;
     query_free(q);
     return NULL;
@@ -469,14 +469,14 @@ void resolve_cancel(struct resolve_query *q)
 
 int resolve_init(struct loop *l, const struct resolve_way *way, struct err *e)
 {
-    l->resolver = resolver_new(l);
-    if (!l->resolver)
+    l->dns = resolver_new(l);
+    if (!l->dns)
         return err_set(e, ENOMEM, "out of memory");
-    l->resolver->way = way;
+    l->dns->way = way;
     return 0;
 }
 
-static void clients_free(struct resolver *r)
+static void clients_free(struct dns_resolver *r)
 {
     for (size_t i = 0; i < CLIENTS; i++) {
         dns_client_free(r->clients[i]);
@@ -485,7 +485,7 @@ static void clients_free(struct resolver *r)
 }
 
 /* From the timer, for who waits must not be called now. */
-static void lookups_again(struct resolver *r)
+static void lookups_again(struct dns_resolver *r)
 {
     for (struct list_item *i = list_first(&r->lookups); i; i = list_next(&r->lookups, i)) {
         struct lookup *k = container_of(i, struct lookup, item);
@@ -498,7 +498,7 @@ static void lookups_again(struct resolver *r)
 
 void resolve_configure(struct loop *l, const struct dns_conf *conf, bool same)
 {
-    struct resolver *r = l->resolver;
+    struct dns_resolver *r = l->dns;
     r->conf = conf ? conf : &system_conf;
     for (size_t i = 0; same && i < r->conf->server_count; i++)
         if (r->clients[i])
@@ -512,11 +512,11 @@ void resolve_configure(struct loop *l, const struct dns_conf *conf, bool same)
 
 void resolve_stop(struct loop *l)
 {
-    struct resolver *r = l->resolver;
+    struct dns_resolver *r = l->dns;
     struct list_item *first;
     if (!r)
         return;
-    l->resolver = NULL;
+    l->dns = NULL;
     while ((first = list_first(&r->lookups)))
         lookup_free(container_of(first, struct lookup, item));
     queries_free(&r->answered);
