@@ -16,6 +16,7 @@
 #include "core/user.h"
 #include "proxy/api.h"
 #include "proxy/blackhole.h"
+#include "proxy/dns_outbound.h"
 #include "proxy/dokodemo.h"
 #include "proxy/freedom.h"
 #include "proxy/prober.h"
@@ -54,7 +55,7 @@ static inline size_t inbound_ports(const struct inbound_conf *in)
     return (size_t)(in->ports.to - in->ports.from) + 1;
 }
 
-enum outbound_kind { OUT_FREEDOM, OUT_BLACKHOLE, OUT_VMESS, OUT_API, OUT_PORTAL };
+enum outbound_kind { OUT_FREEDOM, OUT_BLACKHOLE, OUT_VMESS, OUT_DNS, OUT_API, OUT_PORTAL };
 
 struct outbound_conf {
     enum outbound_kind kind;
@@ -70,6 +71,7 @@ struct outbound_conf {
     union {
         struct freedom_conf freedom;
         struct blackhole_conf blackhole;
+        struct dns_out_conf dns;
         struct vmess_out_conf vmess;
         const struct portal_conf *portal;
     };

@@ -241,6 +241,8 @@ static const char *kind_name(enum outbound_kind kind)
         return "blackhole";
     case OUT_VMESS:
         return "vmess";
+    case OUT_DNS:
+        return "dns";
     case OUT_API:
         return "api";
     case OUT_PORTAL:

@@ -16,6 +16,8 @@ static struct outbound *outbound_make_one(struct worker *w, const struct generat
     switch (o->kind) {
     case OUT_FREEDOM:
         return freedom_new(l, o->tag, &o->freedom, o->send_through, o->traffic);
+    case OUT_DNS:
+        return dns_outbound_new(l, o->tag, &o->dns, o->send_through, o->traffic);
     case OUT_BLACKHOLE:
         return blackhole_new(l, o->tag, &o->blackhole);
     case OUT_VMESS:
@@ -66,6 +68,9 @@ static void outbound_adopt_one(struct outbound *out, const struct outbound_conf 
     switch (o->kind) {
     case OUT_FREEDOM:
         freedom_adopt(out, &o->freedom, o->traffic);
+        break;
+    case OUT_DNS:
+        dns_outbound_adopt(out, &o->dns, o->traffic);
         break;
     case OUT_BLACKHOLE:
         blackhole_adopt(out, &o->blackhole);

@@ -24,7 +24,7 @@ static const struct field_name protocol_names[] = {
     {"shadowsocks", NAME_LATER},
     {"trojan", NAME_LATER},
     {"vless", NAME_LATER},
-    {"dns", NAME_LATER},
+    {"dns", OUT_DNS},
     {"loopback", NAME_LATER},
     {"mtproto", NAME_LATER},
     {"wireguard", NAME_LATER},
@@ -125,6 +125,8 @@ void outbound_conf_build(struct build *b, const struct node *at, struct outbound
     out->kind = kind < 0 ? OUT_BLACKHOLE : (enum outbound_kind)kind;
     if (kind == OUT_FREEDOM)
         freedom_conf_build(b, keys.settings, out);
+    else if (kind == OUT_DNS)
+        dns_out_conf_build(b, keys.settings, out);
     else if (kind == OUT_BLACKHOLE)
         blackhole_conf_build(b, keys.settings, out);
     else if (kind == OUT_VMESS)
