@@ -1,4 +1,5 @@
 """The dns outbound: questions for addresses are answered here, all others by the server that was asked."""
+import contextlib
 import socket
 import struct
 import threading
@@ -70,7 +71,8 @@ class NameServer:
 
     def close(self):
         for s in (self.udp, self.tcp):
-            s.shutdown(socket.SHUT_RDWR) if s is self.tcp else None
+            with contextlib.suppress(OSError):
+                s.shutdown(socket.SHUT_RDWR)
             s.close()
 
 
