@@ -13,7 +13,12 @@
  * itself and for each of its parents. Everything textual lies in one arena and is known by its offset:
  * an entry as kind(1) length(1) text, a substring with a NUL behind it. */
 enum { KIND_FULL = 1, KIND_DOMAIN = 2 };
-enum { ENTRY_HEAD = 2, SLOTS_MIN = 16, ARENA_MIN = 256 };
+enum { ENTRY_HEAD = 2, SLOTS_MIN = 16, ARENA_MIN = 256, PROBES = 8 };
+
+/* The hash says where the slot belongs, and whether a look at the entry is worth it. 0: free. */
+struct slot {
+    uint32_t hash, entry; /* entry: its offset */
+};
 
 struct offsets {
     uint32_t *items;
@@ -25,9 +30,7 @@ struct domain_set {
     uint8_t key[crypto_shorthash_KEYBYTES]; /* visitors cannot know which names collide */
     char *arena;
     uint32_t arena_len, arena_room;
-    /* A tag is a byte of the hash, 0 in a free slot: most misses end without a look at the entry. */
-    uint8_t *tags;
-    uint32_t *slots; /* offsets of entries */
+    struct slot *slots;
     size_t slot_count, used;
     size_t longest; /* text of an entry */
     struct offsets substrings, dotless;
@@ -57,7 +60,6 @@ void domain_set_free(struct domain_set *s)
     free(s->regexes);
     free(s->substrings.items);
     free(s->dotless.items);
-    free(s->tags);
     free(s->slots);
     free(s->arena);
     free(s);
@@ -83,19 +85,13 @@ static int arena_reserve(struct domain_set *s, size_t len, struct err *e)
     return 0;
 }
 
-static uint64_t hash_of(const struct domain_set *s, const char *text, size_t len)
+static uint32_t hash_of(const struct domain_set *s, const char *text, size_t len)
 {
     uint8_t out[crypto_shorthash_BYTES];
-    uint64_t h;
+    uint32_t hash;
     crypto_shorthash(out, (const uint8_t *)text, len, s->key);
-    memcpy(&h, out, sizeof h);
-    return h;
-}
-
-static uint8_t tag_of(uint64_t hash)
-{
-    uint8_t tag = (uint8_t)(hash >> 56);
-    return tag ? tag : 1;
+    memcpy(&hash, out, sizeof hash);
+    return hash ? hash : 1;
 }
 
 static bool entry_is(const char *entry, const char *text, size_t len)
@@ -104,45 +100,46 @@ static bool entry_is(const char *entry, const char *text, size_t len)
 }
 
 /* The slot of the text, or the free one where it belongs. There always is a free one. */
-static size_t slot_find(const struct domain_set *s, uint64_t hash, const char *text, size_t len)
+static struct slot *slot_find(const struct domain_set *s, uint32_t hash, const char *text,
+                              size_t len)
 {
-    const uint8_t tag = tag_of(hash);
     size_t i = hash & (s->slot_count - 1);
-    while (s->tags[i] && !(s->tags[i] == tag && entry_is(s->arena + s->slots[i], text, len)))
+    while (s->slots[i].hash &&
+           !(s->slots[i].hash == hash && entry_is(s->arena + s->slots[i].entry, text, len)))
         i = (i + 1) & (s->slot_count - 1);
-    return i;
+    return &s->slots[i];
 }
 
-static void slot_put(struct domain_set *s, size_t i, uint64_t hash, uint32_t entry)
+static int slots_resize(struct domain_set *s, size_t count, struct err *e)
 {
-    s->tags[i] = tag_of(hash);
-    s->slots[i] = entry;
-}
-
-static int slots_grow(struct domain_set *s, struct err *e)
-{
-    struct domain_set old = *s;
-    if (s->used < s->slot_count / 4 * 3)
-        return 0;
-    s->slot_count = old.slot_count ? 2 * old.slot_count : SLOTS_MIN;
-    s->tags = calloc(s->slot_count, sizeof *s->tags);
-    s->slots = calloc(s->slot_count, sizeof *s->slots);
-    if (!s->tags || !s->slots) {
-        free(s->tags);
-        free(s->slots);
-        *s = old;
+    struct slot *slots = calloc(count, sizeof *slots);
+    if (!slots)
         return out_of_memory(e);
+    for (size_t old = 0; old < s->slot_count; old++) {
+        size_t i = s->slots[old].hash & (count - 1);
+        while (s->slots[old].hash && slots[i].hash)
+            i = (i + 1) & (count - 1);
+        if (s->slots[old].hash)
+            slots[i] = s->slots[old];
     }
-    for (size_t i = 0; i < old.slot_count; i++) {
-        if (!old.tags[i])
-            continue;
-        const char *entry = s->arena + old.slots[i], *text = entry + ENTRY_HEAD;
-        uint64_t hash = hash_of(s, text, (uint8_t)entry[1]);
-        slot_put(s, slot_find(s, hash, text, (uint8_t)entry[1]), hash, old.slots[i]);
-    }
-    free(old.tags);
-    free(old.slots);
+    free(s->slots);
+    s->slots = slots;
+    s->slot_count = count;
     return 0;
+}
+
+/* At most three of four slots are taken. */
+static int slots_reserve(struct domain_set *s, size_t count, struct err *e)
+{
+    size_t slots = s->slot_count ? s->slot_count : SLOTS_MIN;
+    while (slots / 4 * 3 < count)
+        slots *= 2;
+    return slots > s->slot_count ? slots_resize(s, slots, e) : 0;
+}
+
+int domain_set_reserve(struct domain_set *s, size_t count, struct err *e)
+{
+    return count > SIZE_MAX / 16 ? out_of_memory(e) : slots_reserve(s, s->used + count, e);
 }
 
 static int add_entry(struct domain_set *s, char kind, const char *text, struct err *e)
@@ -158,19 +155,19 @@ static int add_entry(struct domain_set *s, char kind, const char *text, struct e
     if (len == 0)
         return err_set(e, EINVAL, "empty %sdomain type of rule: %s",
                        kind == KIND_FULL ? "full " : "", kind == KIND_FULL ? "full:" : "domain:");
-    if (arena_reserve(s, ENTRY_HEAD + len, e) < 0 || slots_grow(s, e) < 0)
+    if (arena_reserve(s, ENTRY_HEAD + len, e) < 0 || slots_reserve(s, s->used + 1, e) < 0)
         return -1;
-    uint64_t hash = hash_of(s, name, len);
-    size_t i = slot_find(s, hash, name, len);
-    if (s->tags[i]) {
-        s->arena[s->slots[i]] |= kind;
+    uint32_t hash = hash_of(s, name, len);
+    struct slot *slot = slot_find(s, hash, name, len);
+    if (slot->hash) {
+        s->arena[slot->entry] |= kind;
         return 0;
     }
     char *entry = s->arena + s->arena_len;
     entry[0] = kind;
     entry[1] = (char)len;
     memcpy(entry + ENTRY_HEAD, name, len);
-    slot_put(s, i, hash, s->arena_len);
+    *slot = (struct slot){hash, s->arena_len};
     s->arena_len += (uint32_t)(ENTRY_HEAD + len);
     s->used++;
     if (len > s->longest)
@@ -280,27 +277,45 @@ int domain_set_include(struct domain_set *s, struct domain_set *list, struct err
     return 0;
 }
 
-static int kinds_of(const struct domain_set *s, const char *text, size_t len)
+/* A part of a name that is looked for. */
+struct probe {
+    const char *text;
+    uint32_t len, hash;
+};
+
+/* The name and its parents, from *at on, of which there are entries; the memory of their slots is on its way. */
+static size_t probes_start(const struct domain_set *s, const char **at, const char *end,
+                           struct probe probes[PROBES])
 {
-    if (len == 0 || len > s->longest)
-        return 0;
-    size_t i = slot_find(s, hash_of(s, text, len), text, len);
-    return s->tags[i] ? s->arena[s->slots[i]] : 0;
+    size_t count = 0;
+    while (*at && count < PROBES) {
+        size_t len = (size_t)(end - *at);
+        const char *dot = memchr(*at, '.', len);
+        if (len > 0 && len <= s->longest) {
+            uint32_t hash = hash_of(s, *at, len);
+            __builtin_prefetch(&s->slots[hash & (s->slot_count - 1)]);
+            probes[count++] = (struct probe){*at, (uint32_t)len, hash};
+        }
+        *at = dot ? dot + 1 : NULL;
+    }
+    return count;
 }
 
 static bool match_entries(const struct domain_set *s, const char *name, size_t len)
 {
-    const char *end = name + len;
-    int wanted = KIND_FULL | KIND_DOMAIN;
-    for (const char *p = name;;) {
-        if (kinds_of(s, p, (size_t)(end - p)) & wanted)
-            return true;
-        const char *dot = memchr(p, '.', (size_t)(end - p));
-        if (!dot)
-            return false;
-        p = dot + 1;
-        wanted = KIND_DOMAIN;
+    struct probe probes[PROBES];
+    const char *at = s->used ? name : NULL;
+    while (at) {
+        size_t count = probes_start(s, &at, name + len, probes);
+        for (size_t i = 0; i < count; i++) {
+            const struct probe *p = &probes[i];
+            const struct slot *slot = slot_find(s, p->hash, p->text, p->len);
+            int wanted = p->text == name ? KIND_FULL | KIND_DOMAIN : KIND_DOMAIN;
+            if (slot->hash && s->arena[slot->entry] & wanted)
+                return true;
+        }
     }
+    return false;
 }
 
 static bool match_substrings(const struct domain_set *s, const struct offsets *l, const char *name)
@@ -342,8 +357,8 @@ bool domain_set_each(const struct domain_set *s, size_t most,
     if (s->regex_count || count_all(s) > most)
         return false;
     for (size_t i = 0; i < s->slot_count; i++) {
-        const char *entry = s->arena + s->slots[i];
-        if (s->tags[i])
+        const char *entry = s->arena + s->slots[i].entry;
+        if (s->slots[i].hash)
             visit(to, entry[0] & KIND_DOMAIN ? DOMAIN_SUB : DOMAIN_FULL, entry + ENTRY_HEAD,
                   (uint8_t)entry[1]);
     }

@@ -24,6 +24,8 @@ struct domain_set *domain_set_new(void); /* NULL: out of memory */
 int domain_set_add(struct domain_set *s, const char *text, struct err *e);
 /* The same without the form's name. */
 int domain_set_add_as(struct domain_set *s, enum domain_kind kind, const char *text, struct err *e);
+/* Room for so many "full:" and "domain:" conditions, so that many are added quickly. */
+int domain_set_reserve(struct domain_set *s, size_t count, struct err *e);
 /* What the list has, `s` has too; takes a reference. */
 int domain_set_include(struct domain_set *s, struct domain_set *list, struct err *e);
 bool domain_set_match(const struct domain_set *s, const char *name); /* name: normal form */

@@ -11,6 +11,7 @@ enum {
     HEAD_MAX = 20,      /* of a field: two numbers of up to 10 bytes */
     NAME_MAX_LEN = 255,
     LISTS_MAX = 1 << 20,
+    DOMAIN_BYTES = 24, /* of a domain in a file, about */
 };
 
 enum wire { WIRE_NUMBER = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5 };
@@ -392,7 +393,8 @@ int geo_read_domains(const struct geo_bytes *file, struct geo_place list, const 
     sink->set = to;
     sink->attributes = attributes;
     sink->count = 0;
-    int bad = each_entry(file, list, e, read_domain, sink);
+    int bad = *attributes ? 0 : domain_set_reserve(to, (size_t)(list.len / DOMAIN_BYTES), e);
+    bad = bad || each_entry(file, list, e, read_domain, sink) < 0 ? -1 : 0;
     *count = sink->count;
     free(sink);
     return bad;
