@@ -229,12 +229,13 @@ static void users_build(struct rule_build *rb, const struct node *at)
 /* What v2c never says is looked for in vain, and what is cut short matches all that begins so. */
 static void check_protocol(struct rule_build *rb, const struct text_item *item)
 {
-    static const char *const known[] = {"http1", "tls", "quic"};
+    static const char *const known[] = {"http1", "tls", "quic", "bittorrent"};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strncasecmp(known[i], item->text, strlen(item->text)) == 0)
             return;
     report_warn(rb->b->report, item->at,
-                "v2c recognises http, tls and quic, not \"%.64s\": it never matches", item->text);
+                "v2c recognises http, tls, quic and bittorrent, not \"%.64s\": it never matches",
+                item->text);
 }
 
 static void protocols_build(struct rule_build *rb, const struct node *at)

@@ -41,6 +41,8 @@ struct rule_index {
     size_t slot_count;
     uint32_t *postings, *rest; /* rest: rules that are asked always */
     size_t rest_count;
+    uint32_t *about[FACT_COUNT]; /* for each fact, the rules that look at it */
+    size_t about_count[FACT_COUNT];
     /* Of substrings and ranges: a bit for each length (of a tail, of a prefix) that is in use. */
     uint64_t lengths[DIMENSIONS][2];
     bool used[DIMENSIONS];
@@ -303,6 +305,22 @@ static bool fill(struct making *m)
     return true;
 }
 
+static bool list_facts(struct rule_index *ix)
+{
+    for (unsigned fact = 0; fact < FACT_COUNT; fact++) {
+        ix->about[fact] = calloc(ix->rule_count, sizeof(uint32_t));
+        if (!ix->about[fact])
+            return false;
+    }
+    for (uint32_t i = 0; i < ix->rule_count; i++) {
+        unsigned facts = rule_facts(&ix->rules[i]);
+        for (unsigned fact = 0; fact < FACT_COUNT; fact++)
+            if (facts >> fact & 1)
+                ix->about[fact][ix->about_count[fact]++] = i;
+    }
+    return true;
+}
+
 struct rule_index *rule_index_new(const struct rule *rules, size_t count)
 {
     struct rule_index *ix = calloc(1, sizeof *ix);
@@ -317,7 +335,7 @@ struct rule_index *rule_index_new(const struct rule *rules, size_t count)
         list_all(&m, &rules[m.rule]);
     if (m.count)
         qsort(m.entries, m.count, sizeof *m.entries, by_key_and_rule);
-    bool made = ix->rest && !m.failed && choose(&m, count) && fill(&m);
+    bool made = ix->rest && !m.failed && choose(&m, count) && fill(&m) && list_facts(ix);
     free(m.entries);
     if (made)
         return ix;
@@ -332,6 +350,8 @@ void rule_index_free(struct rule_index *ix)
     free(ix->slots);
     free(ix->postings);
     free(ix->rest);
+    for (unsigned fact = 0; fact < FACT_COUNT; fact++)
+        free(ix->about[fact]);
     free(ix);
 }
 
@@ -434,25 +454,39 @@ static bool next_rule(struct cursor_list *c, uint32_t *rule)
     return least != UINT32_MAX;
 }
 
-static const struct rule *match_in_turn(const struct rule_index *ix, const struct query *q)
+/* The number of the first rule that matches and looks at nothing unknown; how many there are: none. Such a
+ * rule lies under what is known, so the index finds it. */
+static size_t first_certain(const struct rule_index *ix, const struct query *q, unsigned unknown)
 {
-    for (size_t i = 0; i < ix->rule_count; i++)
-        if (rule_match(&ix->rules[i], q))
-            return &ix->rules[i];
-    return NULL;
+    struct cursor_list c;
+    uint32_t i = 0;
+    unsigned lacks;
+    c.count = 0;
+    c.overflow = false;
+    look_up_all(ix, &c, q);
+    while (c.overflow ? i < ix->rule_count : next_rule(&c, &i)) {
+        if (rule_may_match(&ix->rules[i], q, unknown, &lacks) && !lacks)
+            return i;
+        i += c.overflow;
+    }
+    return ix->rule_count;
 }
 
 const struct rule *rule_index_match(const struct rule_index *ix, const struct query *q)
 {
-    struct cursor_list c;
-    uint32_t i;
-    c.count = 0;
-    c.overflow = false;
-    look_up_all(ix, &c, q);
-    if (c.overflow)
-        return match_in_turn(ix, q);
-    while (next_rule(&c, &i))
-        if (rule_match(&ix->rules[i], q))
-            return &ix->rules[i];
-    return NULL;
+    size_t i = first_certain(ix, q, 0);
+    return i < ix->rule_count ? &ix->rules[i] : NULL;
+}
+
+unsigned rule_index_lack(const struct rule_index *ix, const struct query *q, unsigned unknown)
+{
+    const size_t end = first_certain(ix, q, unknown);
+    unsigned found = 0, lacks;
+    for (unsigned fact = 0; fact < FACT_COUNT; fact++)
+        for (size_t i = 0; (unknown & ~found) >> fact & 1 && i < ix->about_count[fact] &&
+                           ix->about[fact][i] < end;
+             i++)
+            if (rule_may_match(&ix->rules[ix->about[fact][i]], q, unknown, &lacks))
+                found |= lacks;
+    return found;
 }

@@ -13,6 +13,8 @@ enum { RULE_INDEX_FROM = 24 }; /* rules: fewer are faster one after the other */
 
 struct rule_index *rule_index_new(const struct rule *rules, size_t count); /* NULL: out of memory */
 const struct rule *rule_index_match(const struct rule_index *ix, const struct query *q);
+/* As rules_lack(): of which facts rules ask that may match and stand before the first that matches anyway. */
+unsigned rule_index_lack(const struct rule_index *ix, const struct query *q, unsigned unknown);
 void rule_index_free(struct rule_index *ix);
 
 #endif

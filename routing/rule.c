@@ -152,9 +152,7 @@ const struct rule *rules_match(const struct rules *rs, const struct query *q)
     return NULL;
 }
 
-/* False: what is known excludes the rule. Else *lacks are the unknown facts that decide. */
-static bool rule_may_match(const struct rule *r, const struct query *q, unsigned unknown,
-                           unsigned *lacks)
+bool rule_may_match(const struct rule *r, const struct query *q, unsigned unknown, unsigned *lacks)
 {
     *lacks = 0;
     for (size_t i = 0; i < COND_COUNT; i++) {
@@ -168,9 +166,23 @@ static bool rule_may_match(const struct rule *r, const struct query *q, unsigned
     return true;
 }
 
+unsigned rule_facts(const struct rule *r)
+{
+    static const struct meta nothing = {.inbound_tag = ""};
+    const struct query q = {.meta = &nothing};
+    unsigned facts = 0;
+    for (size_t i = 0; i < COND_COUNT; i++)
+        if (conditions[i].fact && conditions[i].fit(r, &q) != FIT_ABSENT)
+            facts |= conditions[i].fact;
+    return facts;
+}
+
 unsigned rules_lack(const struct rules *rs, const struct query *q, unsigned unknown)
 {
     unsigned found = 0, lacks;
+    unknown &= ~rs->unasked;
+    if (rs->index)
+        return unknown ? rule_index_lack(rs->index, q, unknown) : 0;
     for (size_t i = 0; i < rs->count && found != unknown; i++) {
         if (!rule_may_match(&rs->items[i], q, unknown, &lacks))
             continue;
@@ -199,10 +211,13 @@ size_t rule_explain(const struct rule *r, const struct query *q, struct rule_fin
 
 bool rules_seal(struct rules *rs)
 {
+    unsigned asked = 0;
     for (size_t i = 0; i < rs->count; i++) {
         list_seal(&rs->items[i].inbound_tags);
         list_seal(&rs->items[i].users);
+        asked |= rule_facts(&rs->items[i]);
     }
+    rs->unasked = ~asked;
     if (rs->count < RULE_INDEX_FROM)
         return true;
     rs->index = rule_index_new(rs->items, rs->count);

@@ -52,19 +52,26 @@ struct rule {
 
 struct rule_index;
 
+/* What a condition looks at may not be known yet. */
+enum fact { FACT_NAME = 1, FACT_PROTOCOL = 2, FACT_HEAD = 4, FACT_IPS = 8 };
+
+enum { FACT_COUNT = 4 };
+
 struct rules {
     struct rule *items;
     size_t count;
+    unsigned unasked;         /* facts that no rule looks at; 0 before rules_seal() */
     struct rule_index *index; /* NULL: all rules are tried in turn */
 };
-
-/* What a condition looks at may not be known yet. */
-enum fact { FACT_NAME = 1, FACT_PROTOCOL = 2, FACT_HEAD = 4, FACT_IPS = 8 };
 
 /* Makes many rules as fast as few. False: out of memory; the rules can be used nevertheless. */
 bool rules_seal(struct rules *rs);
 
 bool rule_match(const struct rule *r, const struct query *q);
+/* False: what is known excludes the rule. Else *lacks are those of the unknown facts that decide. */
+bool rule_may_match(const struct rule *r, const struct query *q, unsigned unknown, unsigned *lacks);
+/* What it looks at: a mask of enum fact. */
+unsigned rule_facts(const struct rule *r);
 /* NULL: none matched. */
 const struct rule *rules_match(const struct rules *rs, const struct query *q);
 /* Which of the unknown facts (a mask) the choice hangs on: those that the rules ask for which come before

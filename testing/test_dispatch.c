@@ -27,7 +27,7 @@ static void junction_open(struct junction *j)
     j->numbered[1] = &j->outs[1].out;
     j->tag = "door";
     j->rule = (struct rule){.inbound_tags = {&j->tag, 1}, .outbound = 1};
-    j->rules = (struct rules){&j->rule, 1, NULL};
+    j->rules = (struct rules){&j->rule, 1, 0, NULL};
     j->dispatcher = (struct dispatcher){.loop = &j->rig.loop,
                                         .rules = &j->rules,
                                         .outbounds = j->numbered,

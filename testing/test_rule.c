@@ -259,7 +259,7 @@ static void rule_long_lists_are_searched_too(void **state)
     (void)state;
     enum { MANY = 1000 };
     struct rule rule = {.inbound_tags = {calloc(MANY, sizeof(char *)), MANY}};
-    struct rules rs = {calloc(1, sizeof rule), 1, NULL};
+    struct rules rs = {calloc(1, sizeof rule), 1, 0, NULL};
     char text[16];
     for (int i = 0; i < MANY; i++) {
         snprintf(text, sizeof text, "tag%d", (i * 37) % MANY);
@@ -353,7 +353,7 @@ static void rule_explains_each_condition(void **state)
 static void rules_lack_only_what_decides(void **state)
 {
     (void)state;
-    struct rules rs = {calloc(4, sizeof(struct rule)), 4, NULL};
+    struct rules rs = {calloc(4, sizeof(struct rule)), 4, 0, NULL};
     rs.items[0] = (struct rule){.domains = domains_of("full:a.com"), .networks = NET_UDP};
     rs.items[1] = (struct rule){.protocols = list_of("tls", "quic"), .ports = ports_of("443")};
     rs.items[2] = (struct rule){.inbound_tags = list_of("door", "x")};
@@ -373,6 +373,9 @@ static void rules_lack_only_what_decides(void **state)
     m.target.port = 80;
     assert_int_equal(rules_lack(&rs, &q, all), FACT_IPS);
     assert_int_equal(rules_lack(&rs, &q, 0), 0);
+    assert_true(rules_seal(&rs));
+    assert_int_equal(~rs.unasked, FACT_NAME | FACT_PROTOCOL | FACT_IPS);
+    assert_int_equal(rules_lack(&rs, &q, all), FACT_IPS);
     rules_fini(&rs);
 }
 
@@ -386,7 +389,7 @@ static const struct rule *rules_say(const struct rules *rs, const struct meta *m
 static void rules_first_match_decides(void **state)
 {
     (void)state;
-    struct rules rs = {calloc(3, sizeof(struct rule)), 3, NULL};
+    struct rules rs = {calloc(3, sizeof(struct rule)), 3, 0, NULL};
     rs.items[0] = (struct rule){.domains = domains_of("full:a.com"), .outbound = 7};
     rs.items[1] = (struct rule){.domains = domains_of("domain:a.com"), .outbound = 8};
     rs.items[2] = (struct rule){.networks = NET_UDP, .outbound = 9};

@@ -16,7 +16,7 @@ static void require(bool fact)
 static void fuzz_index(struct numbers n)
 {
     struct rule items[RULES_MAX];
-    struct rules rs = {items, 1 + number_below(&n, RULES_MAX), NULL};
+    struct rules rs = {items, 1 + number_below(&n, RULES_MAX), 0, NULL};
     for (size_t i = 0; i < rs.count; i++)
         rig_rule(&n, &items[i]);
     struct rule_index *ix = rule_index_new(items, rs.count);
@@ -26,7 +26,8 @@ static void fuzz_index(struct numbers n)
         rig_ask(&n, &a);
         const struct rule *first = rig_first(&rs, &a.q);
         require(rule_index_match(ix, &a.q) == first);
-        require(!first || rules_lack(&rs, &a.q, 0) == 0);
+        unsigned unknown = number_below(&n, 1 << FACT_COUNT);
+        require(rule_index_lack(ix, &a.q, unknown) == rules_lack(&rs, &a.q, unknown));
     } while (n.p < n.end);
     rule_index_free(ix);
     for (size_t i = 0; i < rs.count; i++)
