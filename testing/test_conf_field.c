@@ -255,7 +255,7 @@ static void tables_fit_the_reader(void **state)
 static void every_listed_key_has_four_words(void **state)
 {
     (void)state;
-    char *said, line[256], a[128], b[64], c[32], d[32], rest[8];
+    char *said, line[256], a[128], b[64], c[64], d[64], rest[8];
     size_t len;
     unsigned lines = 0;
     FILE *out = open_memstream(&said, &len);
@@ -263,7 +263,7 @@ static void every_listed_key_has_four_words(void **state)
     fclose(out);
     FILE *in = fmemopen(said, len, "r");
     while (fgets(line, sizeof line, in)) {
-        assert_int_equal(sscanf(line, "%127s %63s %31s %31s %7s", a, b, c, d, rest), 4);
+        assert_int_equal(sscanf(line, "%127s %63s %63s %63s %7s", a, b, c, d, rest), 4);
         lines++;
     }
     fclose(in);
