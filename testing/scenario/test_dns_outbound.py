@@ -55,6 +55,8 @@ class NameServer:
                 asked, client = self.udp.recvfrom(4096)
             except OSError:
                 return
+            if not asked:
+                return
             self.udp.sendto(self._answer(asked), client)
 
     def _streams(self):
@@ -63,7 +65,7 @@ class NameServer:
                 s, _ = self.tcp.accept()
             except OSError:
                 return
-            with s:
+            with s, contextlib.suppress(ConnectionError):
                 while head := s.recv(2):
                     asked = read_exactly(s, struct.unpack(">H", head)[0])
                     answer = self._answer(asked)
