@@ -351,6 +351,33 @@ static void a_bridge_hears_which_worker_it_has_reached(void **state)
     }
 }
 
+static void assert_alive(struct test *t, bool alive)
+{
+    turn(t);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(t->at[i].portal->ops->alive(t->at[i].portal), alive);
+}
+
+/* As balancers ask: for them a silent bridge is none. */
+static void a_portal_is_alive_while_a_bridge_answers_on_any_loop(void **state)
+{
+    struct test *t = *state;
+    assert_alive(t, false);
+    struct far *wire = bridge_v2c(&t->at[1]);
+    assert_alive(t, true);
+    wire->refuses = true;
+    portal_wait(&t->at[1], 8);
+    assert_alive(t, false);
+    far_read_on(wire);
+    portal_wait(&t->at[1], 0.1);
+    assert_alive(t, true);
+    struct far *other = bridge_v2c(&t->at[0]);
+    far_leave(wire, 0);
+    assert_alive(t, true);
+    far_leave(other, 0);
+    assert_alive(t, false);
+}
+
 #define LAW(f) cmocka_unit_test_setup_teardown(f, test_open, test_close)
 
 int main(void)
@@ -374,6 +401,7 @@ int main(void)
         LAW(datagrams_cross_whole),
         LAW(a_portal_that_is_gone_refuses_who_crosses),
         LAW(a_bridge_hears_which_worker_it_has_reached),
+        LAW(a_portal_is_alive_while_a_bridge_answers_on_any_loop),
     };
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
 }
