@@ -15,6 +15,7 @@
 #include "conf/process.h"
 #include "conf/remote.h"
 #include "config.h"
+#include "transport/tls.h"
 
 /* V2Ray's exit codes; unit files know 23. */
 enum { EXIT_CONFIG = 23, EXIT_START = 255, EXIT_USAGE = 2 };
@@ -38,6 +39,7 @@ static const char HELP[] =
     "                  these six find its api in [-c FILE]... [-confdir DIR], or by\n"
     "                  -server ADDRESS [-token-file FILE]; -json prints the answer as it came\n"
     "       v2c uuid                               print a new random user id\n"
+    "       v2c tls hash FILE                      print the pin of a file with certificates\n"
     "       v2c version\n"
     "       v2c help\n"
     "\n"
@@ -170,6 +172,25 @@ static int command_uuid(int argc, char **argv)
     return EXIT_SUCCESS;
 }
 
+/* For pinnedPeerCertificateChainSha256; V2Ray 5 has it as "tls certChainHash". */
+static int command_tls(int argc, char **argv)
+{
+    struct err e;
+    uint8_t pin[TLS_PIN];
+    char text[sodium_base64_ENCODED_LEN(TLS_PIN, sodium_base64_VARIANT_ORIGINAL)];
+    if (argc != 2 || strcmp(argv[0], "hash") != 0) {
+        fprintf(stderr, "v2c tls: want \"v2c tls hash FILE\"\n");
+        return EXIT_USAGE;
+    }
+    if (tls_chain_pin_of_file(argv[1], pin, &e) < 0) {
+        fprintf(stderr, "v2c tls: %s\n", e.text);
+        return EXIT_CONFIG;
+    }
+    printf("%s\n",
+           sodium_bin2base64(text, sizeof text, pin, TLS_PIN, sodium_base64_VARIANT_ORIGINAL));
+    return EXIT_SUCCESS;
+}
+
 static int command_version(int argc, char **argv)
 {
     (void)argc, (void)argv;
@@ -193,8 +214,8 @@ static const struct command {
     {"status", NULL, command_remote},   {"stats", NULL, command_remote},
     {"flows", NULL, command_remote},    {"end", NULL, command_remote},
     {"user", NULL, command_remote},     {"log", NULL, command_remote},
-    {"uuid", NULL, command_uuid},       {"help", "help", command_help},
-    {"-h", "h", command_help},
+    {"uuid", NULL, command_uuid},       {"tls", NULL, command_tls},
+    {"help", "help", command_help},     {"-h", "h", command_help},
 };
 
 static const struct command *command_find(const char *arg)

@@ -9,6 +9,7 @@ enum {
     RECORD = 16 * 1024,   /* bytes of one record */
     BATCH = 96 * 1024,    /* bytes that are encrypted before they are written together */
     OUT_MAX = 512 * 1024, /* bytes below which OpenSSL may answer a peer that does not read */
+    LAST_READS = 64,      /* reads of what came before a connection broke */
     WRITE_BUFS = 32,      /* bufs of one write */
     SHAKES = 500,         /* handshakes of strangers a second, on one loop */
     SHAKES_AT_ONCE = 100, /* ... after a rest */
@@ -351,10 +352,23 @@ static int encrypt(struct tls *t, const struct iovec *iov, int count, size_t fro
     return 0;
 }
 
+/* Who refuses us sends an alert and closes; a write may learn of the second before anybody has read the first. */
 static ssize_t tls_below_broke(struct tls *t)
 {
-    t->error = errno;
+    int error = errno;
+    uint8_t dropped[1024];
+    size_t got;
+    struct err why;
+    t->quiet = false;
+    for (int i = 0; i < LAST_READS && SSL_read_ex(t->ssl, dropped, sizeof dropped, &got); i++)
+        ;
     t->broken = true;
+    t->error = error;
+    if (ERR_GET_LIB(ERR_peek_error()) == ERR_LIB_SSL && !t->cut) {
+        err_set(&why, error, "tls: %s", tls_reason(t->shared->set.server));
+        layer_fail(&t->layer, &why);
+    }
+    errno = error;
     return STREAM_ERROR;
 }
 
