@@ -20,6 +20,12 @@ struct server_keys {
     bool skips_fallback;
 };
 
+/* What servers have unless they say otherwise. */
+struct dns_usual {
+    const char *tag;
+    struct addr client;
+};
+
 enum { SERVER_TIMEOUT = 2000, SYSTEM_TIMEOUT = 8000, TIMEOUT_MAX = 60000, DNS_PORT = 53 };
 
 static const struct field_name family_names[] = {
@@ -234,7 +240,7 @@ static double server_timeout(const struct server_keys *keys, const struct dns_se
 }
 
 /* A text is an object with nothing but an address. */
-static void server_build(struct build *b, const struct node *at, const struct dns_keys *dns,
+static void server_build(struct build *b, const struct node *at, const struct dns_usual *usual,
                          struct dns_server *s)
 {
     struct server_keys keys;
@@ -246,8 +252,10 @@ static void server_build(struct build *b, const struct node *at, const struct dn
         report_error(b->report, address ? address : at, "want the address of a server as text");
         return;
     }
-    *s = (struct dns_server){
-        .kind = DNS_SYSTEM, .families = (unsigned)keys.families, .tag = build_text(b, dns->tag)};
+    *s = (struct dns_server){.kind = DNS_SYSTEM,
+                             .families = (unsigned)keys.families,
+                             .tag = usual->tag,
+                             .client = usual->client};
     s->label = arena_text(b->config->strings, address->text, strlen(address->text));
     server_address(b, address, s);
     if (keys.port)
@@ -257,13 +265,12 @@ static void server_build(struct build *b, const struct node *at, const struct dn
     server_matchers(b, &keys, s);
     if (s->kind == DNS_SYSTEM && !s->domains)
         local_domains(b, s);
-    client_read(b, dns->client, &s->client);
     client_read(b, keys.client, &s->client);
 }
 
-static void servers_build(struct build *b, const struct dns_keys *keys, struct dns_conf *c)
+static void servers_build(struct build *b, const struct node *at, const struct dns_usual *usual,
+                          struct dns_conf *c)
 {
-    const struct node *at = keys->servers;
     if (!at)
         return;
     if (at->type != NODE_ARRAY) {
@@ -277,7 +284,7 @@ static void servers_build(struct build *b, const struct dns_keys *keys, struct d
     }
     struct dns_server *servers = arena_array(b->config->strings, count, sizeof *servers);
     for (const struct node *n = at->first; servers && n; n = n->next)
-        server_build(b, n, keys, &servers[i++]);
+        server_build(b, n, usual, &servers[i++]);
     c->servers = servers;
     c->server_count = i;
 }
@@ -413,6 +420,7 @@ static bool match_ip(const void *ips, const struct addr *ip)
 void dns_conf_build(struct build *b, const struct node *at)
 {
     struct dns_keys keys;
+    struct dns_usual usual = {0};
     if (!fields_read(b->report, at, dns_fields, &keys) || !at)
         return;
     struct dns_conf *c = arena_alloc(b->config->strings, sizeof *c);
@@ -426,7 +434,9 @@ void dns_conf_build(struct build *b, const struct node *at)
                            .match_ip = match_ip};
     b->config->dns = c;
     digest_node(&b->config->dns_digest, at, b->scratch);
-    servers_build(b, &keys, c);
+    client_read(b, keys.client, &usual.client);
+    usual.tag = build_text(b, keys.tag);
+    servers_build(b, keys.servers, &usual, c);
     hosts_build(b, keys.hosts, c);
     names_add(&b->inbound_tags, b->scratch, keys.tag, node_get(at, "tag"), 0);
 }
