@@ -62,12 +62,12 @@ class Doors:
 
     def where(self, name):
         """The address at which the target was reached, or None."""
-        with socket.create_connection((HOST, self.ports[name]), timeout=15) as s:
-            s.settimeout(15)
-            try:
+        try:
+            with socket.create_connection((HOST, self.ports[name]), timeout=15) as s:
+                s.settimeout(15)
                 return read_to_end(s)[0].decode() or None
-            except OSError:
-                return None
+        except ConnectionResetError:
+            return None
 
 
 def plain(server, **more):
