@@ -226,6 +226,22 @@ static void what_is_no_certificate_or_key_says_so(void **state)
     assert_no_material(&s, "is no regular file");
 }
 
+/* As old tools write them, and Go takes them. */
+static void a_key_is_what_it_is_whatever_it_is_called(void **state)
+{
+    struct world *w = *state;
+    struct tls_source s = ours(&w->first);
+    struct err e;
+    char key[4096];
+    const char *body = strchr(s.key, '\n'), *end = strstr(s.key, "-----END");
+    snprintf(key, sizeof key, "-----BEGIN RSA PRIVATE KEY-----%.*s-----END RSA PRIVATE KEY-----\n",
+             (int)(end - body), body);
+    s.key = key;
+    struct tls_material *m = tls_material_load(&s, &e);
+    assert_non_null(m);
+    tls_material_unref(m);
+}
+
 static void nobody_is_asked_for_a_passphrase(void **state)
 {
     struct world *w = *state;
@@ -284,6 +300,7 @@ int main(void)
         cmocka_unit_test_setup(what_stands_in_the_configuration_stays, log_empty),
         cmocka_unit_test_setup(an_end_that_is_near_is_said_daily, log_empty),
         cmocka_unit_test(what_is_no_certificate_or_key_says_so),
+        cmocka_unit_test(a_key_is_what_it_is_whatever_it_is_called),
         cmocka_unit_test(nobody_is_asked_for_a_passphrase),
         cmocka_unit_test(a_large_file_is_refused),
         cmocka_unit_test(who_may_read_the_key_is_seen),

@@ -110,11 +110,33 @@ static STACK_OF(X509) * certs_read(const struct text *t, struct err *e)
     return NULL;
 }
 
+/* Some tools write another kind of key in front of it than it is; Go, and so V2Ray, looks at what it is. */
+static EVP_PKEY *key_by_content(const struct text *t)
+{
+    BIO *bio = text_bio(t);
+    EVP_PKEY *key = NULL;
+    char *name, *header;
+    unsigned char *data;
+    long len;
+    while (bio && !key && PEM_read_bio(bio, &name, &header, &data, &len)) {
+        const unsigned char *at = data;
+        if (strstr(name, "PRIVATE KEY"))
+            key = d2i_AutoPrivateKey(NULL, &at, len);
+        OPENSSL_free(name);
+        OPENSSL_free(header);
+        OPENSSL_clear_free(data, (size_t)len);
+    }
+    BIO_free(bio);
+    return key;
+}
+
 static EVP_PKEY *key_read(const struct text *t, struct err *e)
 {
     bool asked = false;
     BIO *bio = text_bio(t);
     EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, &asked) : NULL;
+    if (!key && !asked)
+        key = key_by_content(t);
     bool none = !strstr(t->bytes, "PRIVATE KEY-----");
     ERR_clear_error();
     BIO_free(bio);
