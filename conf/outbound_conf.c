@@ -70,7 +70,7 @@ static void mux_build(struct build *b, const struct node *at, int kind, struct o
         report_error(b->report, at, "invalid mux concurrency: %lld: want at most %d",
                      (long long)keys.concurrency, MUXED_STREAMS_MAX);
     else if (keys.enabled && keys.concurrency >= 0 && kind >= 0 && !may_mux(kind))
-        report_error(b->report, at, "this protocol has no server that knows mux: leave it out");
+        report_error(b->report, at, "v2c has mux on vmess outbounds only: leave it out");
     else if (keys.enabled && keys.concurrency >= 0)
         out->mux = keys.concurrency ? (unsigned)keys.concurrency : MUXED_STREAMS;
 }

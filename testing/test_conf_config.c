@@ -611,9 +611,38 @@ static void log_s_absence_silences_access(void **state)
     run_free(&r);
 }
 
+static void mux_is_for_vmess_outbounds(void **state)
+{
+    (void)state;
+#define MUX(mux)                                                                                   \
+    "{\"outbounds\":[{\"protocol\":\"vmess\",\"settings\":{\"address\":\"192.0.2.1\",\"port\":1,"  \
+    "\"id\":\"27848739-7e62-4138-9fd3-098a63964b6b\"},\"mux\":" mux "}]}"
+    static const struct {
+        const char *text;
+        unsigned streams;
+    } cases[] = {
+        {MUX("{}"), 0},
+        {MUX("{\"enabled\":true}"), 8},
+        {MUX("{\"enabled\":true,\"concurrency\":0}"), 8},
+        {MUX("{\"enabled\":true,\"concurrency\":1024,\"xudpConcurrency\":5}"), 1024},
+        {MUX("{\"enabled\":true,\"concurrency\":-1}"), 0},
+        {MUX("{\"enabled\":false,\"concurrency\":5}"), 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct run r;
+        assert_int_equal(run_good(&r, cases[i].text)->outbounds[0].mux, cases[i].streams);
+        run_free(&r);
+    }
+    assert_refused(MUX("{\"concurrency\":1025}"),
+                   "/outbounds/0/mux: error: invalid mux concurrency: 1025: want at most 1024");
+    assert_refused("{\"outbounds\":[{\"protocol\":\"freedom\",\"mux\":{\"enabled\":true}}]}",
+                   "/outbounds/0/mux: error: v2c has mux on vmess outbounds only");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(mux_is_for_vmess_outbounds),
         cmocka_unit_test(the_manual_s_bridge_loads_without_a_word),
         cmocka_unit_test(the_manual_s_portal_loads_and_is_no_default),
         cmocka_unit_test(five_mistakes_are_five_errors),
