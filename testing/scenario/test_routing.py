@@ -4,6 +4,8 @@ Every case has an inbound of its own with the case's target; the outbounds do no
 lead to servers that say their name. The default outbound is a blackhole that answers 403.
 """
 import contextlib
+import pathlib
+import shutil
 import uuid
 
 import pytest
@@ -11,7 +13,10 @@ import pytest
 import peer
 from configs import LOG, dokodemo, rule, vmess_in
 from origins import labelled
-from rig import HOST, KINDS, Program, connect, free_ports, http_request, read_to_end
+from rig import HOST, KINDS, Program, connect, free_port, free_ports, http_request, read_to_end
+from test_reload import reload_to
+
+GEO = pathlib.Path(__file__).parent.parent / "configs" / "geo"
 
 ALICE, BOB, CAROL = (str(uuid.UUID(int=0xA11CE + i)) for i in range(3))
 
@@ -57,6 +62,24 @@ CASES = {
     "network tcp": ("10.9.9.9", 80, [("a", {"network": "tcp"})], "a", True),
     "network udp": ("10.9.9.9", 80, [("a", {"network": "udp"})], "default", True),
     "network both": ("10.9.9.9", 80, [("a", {"network": "tcp,udp"})], "a", True),
+    "a list of domains": ("www.qq.com", 80, [("a", {"domain": ["geosite:CN"]})], "a", True),
+    "a list of domains, below": ("x.baidu.com", 80, [("a", {"domain": ["geosite:cn"]})], "a", True),
+    "a list of domains, not in it": ("qq.com", 80, [("a", {"domain": ["geosite:cn"]})], "default", True),
+    "a list, its pattern": ("ssl.gstatic.com", 80, [("a", {"domain": ["geosite:google"]})], "a", True),
+    "an attribute": ("googleadservices.com", 80, [("a", {"domain": ["geosite:google@ads"]})], "a", True),
+    "an attribute that is not there": (
+        "google.com", 80, [("a", {"domain": ["geosite:google@ads"]})], "default", True),
+    "a file of one's own": ("x.corp.example", 80, [("a", {"domain": ["ext:custom.dat:corp"]})], "a", True),
+    "a file of one's own, an attribute": (
+        "wiki.corp.example", 80, [("a", {"domain": ["ext-domain:custom.dat:corp@docs"]})], "a", True),
+    "one list for two rules": (
+        "taobao.com", 80, [("b", {"domain": ["geosite:cn"], "port": 81}),
+                           ("a", {"domain": ["full:x.y", "geosite:cn"]})], "a", True),
+    "a list of networks": ("172.31.255.255", 80, [("a", {"ip": ["geoip:private"]})], "a", True),
+    "a list of networks, not in it": ("172.32.0.0", 80, [("a", {"ip": ["geoip:private"]})], "default", True),
+    "a list of networks, ipv6": ("fd00::1", 80, [("a", {"ip": ["geoip:private"]})], "a", True),
+    "a list of networks in any file": ("1.0.3.9", 80, [("a", {"ip": ["ext:geoip.dat:cn"]})], "a", True),
+    "a list of sources": ("10.9.9.9", 80, [("a", {"source": ["geoip:private"]})], "a", True),
     "source": ("10.9.9.9", 80, [("a", {"source": ["127.0.0.0/8"]})], "a", True),
     "source, other": ("10.9.9.9", 80, [("a", {"source": ["10.0.0.0/8"]})], "default", True),
     "source port": ("10.9.9.9", 80, [("a", {"sourcePort": "1-65535"})], "a", True),
@@ -92,6 +115,12 @@ def outbounds(labels):
 @pytest.fixture(scope="module", params=KINDS)
 def router(request, labels, tmp_path_factory):
     """One process with all cases; their ports by name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("V2RAY_LOCATION_ASSET", str(GEO))
+        yield from routed(request, labels, tmp_path_factory)
+
+
+def routed(request, labels, tmp_path_factory):
     ports = dict(zip(CASES, free_ports(len(CASES))))
     inbounds, rules = [], []
     for i, (name, (target, port, case_rules, _, _)) in enumerate(CASES.items()):
@@ -183,3 +212,124 @@ def test_one_rule_for_several_inbounds(run, labels, kind):
     }
     run(kind, config)
     assert [reached(port) for port in ports] == ["a", "b", "a"]
+
+
+@pytest.mark.quick
+@pytest.mark.v2c
+def test_what_only_newer_ones_know(run, labels, monkeypatch):
+    """"!" in front of a network or a list, patterns for users."""
+    monkeypatch.setenv("V2RAY_LOCATION_ASSET", str(GEO))
+    cases = {
+        ("10.0.0.1", "!10.0.0.0/8"): "default",
+        ("11.0.0.1", "!10.0.0.0/8"): "a",
+        ("1.0.1.1", "geoip:!cn"): "default",
+        ("8.8.8.8", "geoip:!cn"): "a",
+        ("2001:250::1", "ext:geoip.dat:!cn"): "default",
+    }
+    *ports, vmess = free_ports(len(cases) + 1)
+    inbounds = [dokodemo(f"in{i}", port, 80, address=target) for i, (port, (target, _)) in
+                enumerate(zip(ports, cases))]
+    rules = [rule(f"in{i}", "a", ip=[entry]) for i, (_, entry) in enumerate(cases)]
+    inbounds.append(vmess_in("in", vmess, [(ALICE, "alice@test"), (BOB, "bob@other")]))
+    rules.append(rule("in", "b", user=["regexp:@test$"]))
+    run("v2c", {"log": LOG, "inbounds": inbounds, "outbounds": outbounds(labels), "routing": {"rules": rules}})
+    assert [reached(port) for port in ports] == list(cases.values())
+    for user, wanted in ((ALICE, b"\r\n\r\nb"), (BOB, b"Forbidden\r\n")):
+        with peer.Client(vmess, user, peer.Request(peer.TCP, "web.test", 80)) as c:
+            assert wanted in c.start(http_request("/")).receive()
+
+
+# condition, request line's target, further headers, whether it is true
+ATTRS = [
+    ("attrs[':method'] == 'GET'", "/", "", True),
+    ("attrs[':method'] == 'POST'", "/", "", False),
+    ("attrs[':path'].startswith('/ads')", "/ads/x?y", "", True),
+    ("attrs[':path'] == '/x'", "/x?y=/z", "", True),
+    ("attrs[':path'] == '/x'", "/%78", "", True),
+    ("attrs[':path'].endswith('.jpg')", "/a.jpg?b", "", True),
+    ("'html' in attrs['accept']", "/", "Accept: text/html\r\n", True),
+    ("attrs['accept'].index('html') >= 0", "/", "ACCEPT: text/html\r\n", True),
+    ("attrs['accept'].index('html') >= 0", "/", "Accept: image/png\r\n", False),
+    ("attrs['cookie'] != 'a'", "/", "", False),
+    ("not attrs['cookie'] == 'a'", "/", "", False),
+    ("'cookie' not in attrs and (attrs[':path'] == '/a' or attrs[':path'] == '/b')", "/b", "", True),
+    ("attrs[':method'] in ('HEAD', 'GET')", "/", "", True),
+    ("attrs['x'] == 'one'", "/", "X: one\r\nX: two\r\n", True),
+    ("attrs['x'] == 'it\\'s'", "/", "X:   it's \r\n", True),
+]
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("kind", KINDS)
+def test_attrs(run, labels, kind):
+    """V2Ray knows them of its http inbound only, v2c also of what it sniffed."""
+    ports = free_ports(len(ATTRS))
+    inbounds = []
+    for i, port in enumerate(ports):
+        inbound = dokodemo(f"in{i}", port, 80)
+        inbound["sniffing"] = {"enabled": True, "destOverride": ["http"]}
+        if kind == "v2ray":
+            inbound.update(protocol="http", settings={})
+        inbounds.append(inbound)
+    rules = [rule(f"in{i}", "a", attrs=condition) for i, (condition, *_) in enumerate(ATTRS)]
+    run(kind, {"log": LOG, "inbounds": inbounds, "outbounds": outbounds(labels), "routing": {"rules": rules}})
+    site = "http://site.test" if kind == "v2ray" else ""
+    for port, (condition, target, headers, wanted) in zip(ports, ATTRS):
+        with connect(port) as s:
+            s.sendall(f"GET {site}{target} HTTP/1.1\r\nHost: site.test\r\n"
+                      f"Connection: close\r\n{headers}\r\n".encode())
+            answer = read_to_end(s, 5).data
+        assert answer.startswith(b"HTTP/1.1 200" if wanted else b"HTTP/1.1 403"), condition
+
+
+@pytest.mark.quick
+@pytest.mark.v2c
+def test_attrs_as_xray_writes_them(run, labels):
+    port = free_port()
+    inbound = dokodemo("in", port, 80)
+    inbound["sniffing"] = {"enabled": True, "destOverride": ["http"]}
+    rules = [rule("in", "a", attrs={":method": "^(GET|POST)$", "X-Kind": "^a"}),
+             rule("in", "b", attrs={":path": "^/b/"})]
+    run("v2c", {"log": LOG, "inbounds": [inbound], "outbounds": outbounds(labels), "routing": {"rules": rules}})
+    for head, wanted in (
+        ("GET / HTTP/1.1\r\nX-Kind: abc", b"a"),
+        ("GET /b/ HTTP/1.1\r\nX-Kind: bbc", b"b"),
+        ("GET / HTTP/1.1\r\nX-Other: abc", b"403"),
+    ):
+        with connect(port) as s:
+            s.sendall(f"{head}\r\nHost: site.test\r\n\r\n".encode())
+            answer = s.recv(4096)
+        assert (wanted in answer) if wanted == b"403" else answer.endswith(b"\r\n\r\n" + wanted), head
+
+
+@pytest.mark.quick
+@pytest.mark.v2c
+def test_many_rules(run, labels):
+    """So many that they are found by an index; the first that matches still decides."""
+    ports = free_ports(4)
+    targets = ["host-7.test", "x.host-1999.test", "host-2500.test", "last.test"]
+    inbounds = [dokodemo(f"in{i}", p, 80, address=t) for i, (p, t) in enumerate(zip(ports, targets))]
+    rules = [rule([f"in{n}" for n in range(4)], "a" if i < 1000 else "b", domain=[f"domain:host-{i}.test"])
+             for i in range(2000)]
+    rules.append({"type": "field", "domain": ["regexp:^(last|host-7)\\."], "outboundTag": "block"})
+    run("v2c", {"log": LOG, "inbounds": inbounds, "outbounds": outbounds(labels), "routing": {"rules": rules}})
+    assert [reached(port) for port in ports] == ["a", "b", "default", "default"]
+
+
+@pytest.mark.v2c
+def test_lists_are_read_again_by_a_reload(run, labels, monkeypatch, tmp_path):
+    """A damaged file changes nothing, another one holds."""
+    monkeypatch.setenv("V2RAY_LOCATION_ASSET", str(tmp_path))
+    port = free_port()
+    config = {"log": LOG, "inbounds": [dokodemo("in", port, 80, address="wiki.corp.example")],
+              "outbounds": outbounds(labels), "routing": {"rules": [rule("in", "a", domain=["ext:l.dat:corp"])]}}
+    shutil.copy(GEO / "custom.dat", tmp_path / "l.dat")
+    program = run("v2c", config)
+    assert reached(port) == "a"
+    whole = (GEO / "custom.dat").read_bytes()
+    (tmp_path / "l.dat").write_bytes(whole[:-3])
+    reload_to(program, config, "reload: nothing is changed")
+    assert reached(port) == "a"
+    (tmp_path / "l.dat").write_bytes(whole.replace(b"corp.example", b"corp.exampl2"))
+    reload_to(program, config)
+    assert reached(port) == "default"
