@@ -29,7 +29,7 @@ static bool list_grow(struct range_list *l, size_t width)
 {
     if (l->count < l->room)
         return true;
-    size_t room = l->room ? l->room + l->room / 2 : 4;
+    size_t room = l->room + l->room / 2 + 4;
     uint8_t *bytes = realloc(l->bytes, room * 2 * width);
     if (!bytes)
         return false;

@@ -206,6 +206,20 @@ static void cidr_an_included_list_outlives_its_maker(void **state)
     assert_matches(two, LIST("2.2.2.2", "10.0.0.1"), LIST("1.1.1.1"));
 }
 
+/* "source" and "sourceIP" of a rule are one set. */
+static void cidr_a_sealed_set_takes_more(void **state)
+{
+    (void)state;
+    struct err e;
+    struct cidr_set *s = set_of(LIST("10.0.0.1", "::1"));
+    static const char *const more[] = {"10.0.0.3", "10.0.0.5", "::3", "::5", "10.0.0.0/8"};
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
+        assert_int_equal(cidr_set_add(s, more[i], &e), 0);
+        assert_int_equal(cidr_set_seal(s), 0);
+    }
+    assert_matches(s, LIST("10.0.0.1", "10.255.0.0", "::1", "::3", "::5"), LIST("::2", "11.0.0.0"));
+}
+
 static void cidr_bytes_of_files_are_checked(void **state)
 {
     (void)state;
@@ -246,6 +260,7 @@ int main(void)
         cmocka_unit_test(cidr_an_exclamation_mark_means_all_but),
         cmocka_unit_test(cidr_the_rest_is_what_is_not_there),
         cmocka_unit_test(cidr_an_included_list_outlives_its_maker),
+        cmocka_unit_test(cidr_a_sealed_set_takes_more),
         cmocka_unit_test(cidr_bytes_of_files_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

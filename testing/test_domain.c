@@ -195,7 +195,7 @@ static void domain_an_included_list_outlives_its_maker(void **state)
 
 static void count_one(void *to, enum domain_kind kind, const char *text, size_t len)
 {
-    assert_true(kind <= DOMAIN_DOTLESS && strlen(text) >= len);
+    assert_true(kind <= DOMAIN_DOTLESS && len > 0 && !memchr(text, 0, len));
     ++*(size_t *)to;
 }
 
