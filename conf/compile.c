@@ -56,6 +56,23 @@ const struct policy *build_policy(struct build *b, int64_t level, int64_t timeou
     return build_keep(b, &own, sizeof own);
 }
 
+static const struct policy_level *level_of(const struct config *c, uint32_t level)
+{
+    for (size_t i = 0; i < c->level_count; i++)
+        if (c->levels[i].level == level)
+            return &c->levels[i];
+    return NULL;
+}
+
+void build_user(struct build *b, struct user *who)
+{
+    const struct policy_level *of = level_of(b->config, who->level);
+    who->policy = config_policy(b->config, who->level);
+    who->traffic = (struct traffic){-1, -1};
+    if (of)
+        who->traffic = build_traffic(b, "user", who->email, of->stats_up, of->stats_down);
+}
+
 /* What all may inherit changes all. */
 static void digest_transport(struct build *b, const struct root *root, struct digest *d)
 {

@@ -26,7 +26,7 @@ struct build {
     struct bridge_conf *bridges;                               /* until they are whole */
     struct stream_keys transport; /* for streams that leave their settings out */
     struct names inbound_tags;    /* of inbounds and bridges */
-    struct names emails;          /* of all VMess clients */
+    struct names emails;          /* of all clients and accounts */
     struct geo_cache *geo;        /* list files read so far */
     struct names balancer_tags;   /* index: in config->balancers */
     struct names outbound_tags; /* of outbounds, the api and portals; index: in config->outbounds */
@@ -90,6 +90,23 @@ void vmess_client_build(struct build *b, const struct node *at, struct vmess_use
 void vmess_client_renew(struct build *b, struct vmess_user *u);
 void vmess_out_conf_build(struct build *b, const struct node *at, const struct node *owner,
                           struct outbound_conf *out);
+void socks_in_conf_build(struct build *b, const struct node *at, const struct node *owner,
+                         struct inbound_conf *in);
+void socks_out_conf_build(struct build *b, const struct node *at, const struct node *owner,
+                          struct outbound_conf *out);
+void http_in_conf_build(struct build *b, const struct node *at, const struct node *owner,
+                        struct inbound_conf *in);
+void http_out_conf_build(struct build *b, const struct node *at, const struct node *owner,
+                         struct outbound_conf *out);
+/* What SOCKS and HTTP have in common: who may connect here, ... */
+void accounts_build(struct build *b, const struct node *at, int64_t level,
+                    const struct inbound_conf *in, struct accounts *accounts);
+/* ... a warning where everybody may, ... */
+void open_proxy_check(struct build *b, const struct node *at, const struct inbound_conf *in,
+                      const char *advice);
+/* ... and where we connect. level: of the first user. */
+void login_servers_build(struct build *b, const struct node *at, const struct node *owner,
+                         struct login_servers *servers, int64_t *level);
 void freedom_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);
 void blackhole_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);
 void dns_out_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);
@@ -131,6 +148,8 @@ void reserved_build(struct build *b);
 const char *build_text(struct build *b, const char *text);
 /* The kept copy of what flows point to; NULL when memory is out, which is remembered. */
 const void *build_keep(struct build *b, const void *bytes, size_t len);
+/* What his level says of somebody whom an inbound will know. */
+void build_user(struct build *b, struct user *who);
 /* Slots of KIND>>>NAME>>>traffic>>>uplink and downlink; -1 for those not wanted. */
 struct traffic build_traffic(struct build *b, const char *kind, const char *name, bool up,
                              bool down);
@@ -142,6 +161,8 @@ int build_slot(struct build *b, const char *kind, const char *name, const char *
 const struct policy *build_policy(struct build *b, int64_t level, int64_t timeout);
 
 /* The tables, for keys.c. */
+extern const struct field socks_in_fields[], http_in_fields[], account_fields[], socks_out_fields[],
+    http_out_fields[], login_server_fields[], login_fields[];
 extern const struct field log_fields[], policy_fields[], policy_level_fields[],
     policy_system_fields[], inbound_fields[], dokodemo_fields[], vmess_in_fields[],
     vmess_client_fields[], outbound_fields[], freedom_fields[], blackhole_fields[],

@@ -19,7 +19,9 @@
 #include "proxy/dns_outbound.h"
 #include "proxy/dokodemo.h"
 #include "proxy/freedom.h"
+#include "proxy/http_proxy.h"
 #include "proxy/prober.h"
+#include "proxy/socks.h"
 #include "proxy/vmess.h"
 #include "reverse/reverse.h"
 #include "routing/balance.h"
@@ -28,7 +30,7 @@
 #include "transport/carriage.h"
 #include "transport/dns.h"
 
-enum inbound_kind { IN_DOKODEMO, IN_VMESS, IN_API };
+enum inbound_kind { IN_DOKODEMO, IN_VMESS, IN_SOCKS, IN_HTTP, IN_API };
 
 struct inbound_conf {
     enum inbound_kind kind;
@@ -46,6 +48,8 @@ struct inbound_conf {
     union {
         struct dokodemo_conf dokodemo;
         struct vmess_in_conf vmess;
+        struct socks_in_conf socks;
+        struct http_in_conf http;
     };
 };
 
@@ -55,7 +59,16 @@ static inline size_t inbound_ports(const struct inbound_conf *in)
     return (size_t)(in->ports.to - in->ports.from) + 1;
 }
 
-enum outbound_kind { OUT_FREEDOM, OUT_BLACKHOLE, OUT_VMESS, OUT_DNS, OUT_API, OUT_PORTAL };
+enum outbound_kind {
+    OUT_FREEDOM,
+    OUT_BLACKHOLE,
+    OUT_VMESS,
+    OUT_SOCKS,
+    OUT_HTTP,
+    OUT_DNS,
+    OUT_API,
+    OUT_PORTAL
+};
 
 struct outbound_conf {
     enum outbound_kind kind;
@@ -63,7 +76,7 @@ struct outbound_conf {
     const char *pointer;
     const struct addr *send_through; /* ADDR_NONE: the system chooses */
     const char *via;                 /* the outbound through which it dials; NULL: none */
-    const struct policy *policy;     /* freedom, vmess: of its level; else NULL */
+    const struct policy *policy;     /* of its level, where it has one; else NULL */
     const struct traffic *traffic;
     struct digest digest;
     struct carriage *carriage; /* NULL: plain tcp */
@@ -73,6 +86,8 @@ struct outbound_conf {
         struct blackhole_conf blackhole;
         struct dns_out_conf dns;
         struct vmess_out_conf vmess;
+        struct socks_out_conf socks;
+        struct http_out_conf http;
         const struct portal_conf *portal;
     };
 };

@@ -241,6 +241,10 @@ static const char *kind_name(enum outbound_kind kind)
         return "blackhole";
     case OUT_VMESS:
         return "vmess";
+    case OUT_SOCKS:
+        return "socks";
+    case OUT_HTTP:
+        return "http";
     case OUT_DNS:
         return "dns";
     case OUT_API:

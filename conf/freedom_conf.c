@@ -6,7 +6,7 @@
 struct freedom_keys {
     int family;
     const struct node *redirect;
-    int64_t timeout, level;
+    int64_t announces, timeout, level;
 };
 
 static const struct field_name family_names[] = {
@@ -25,9 +25,9 @@ static const struct field_name family_names[] = {
 const struct field freedom_fields[] = {
     FIELD_NODE("redirect", struct freedom_keys, redirect, "host:port"),
     FIELD_NAME_LENIENT("domainStrategy", struct freedom_keys, family, family_names, DIAL_AS_IS),
+    FIELD_NUMBER("proxyProtocol", struct freedom_keys, announces, 0, 2, 0),
     FIELD_NUMBER("timeout", struct freedom_keys, timeout, 0, UINT32_MAX, 0),
     FIELD_NUMBER("userLevel", struct freedom_keys, level, 0, UINT32_MAX, 0),
-    FIELD_LATER("proxyProtocol"),
     FIELD_LATER("fragment"),
     FIELD_LATER("noise"),
     FIELD_LATER("noises"),
@@ -84,6 +84,7 @@ void freedom_conf_build(struct build *b, const struct node *at, struct outbound_
     struct freedom_keys keys;
     fields_read(b->report, at, freedom_fields, &keys);
     out->freedom.family = (enum dial_family)keys.family;
+    out->freedom.announces = (int)keys.announces;
     if (keys.redirect)
         redirect_build(b, keys.redirect, &out->freedom.redirect);
     out->policy = build_policy(b, keys.level, keys.timeout);

@@ -11,11 +11,21 @@ struct inbound_keys {
 };
 
 static const struct field_name protocol_names[] = {
-    {"dokodemo-door", IN_DOKODEMO}, {"tunnel", IN_DOKODEMO},   {"vmess", IN_VMESS},
-    {"socks", NAME_LATER},          {"mixed", NAME_LATER},     {"http", NAME_LATER},
-    {"shadowsocks", NAME_LATER},    {"trojan", NAME_LATER},    {"vless", NAME_LATER},
-    {"mtproto", NAME_LATER},        {"tun", NAME_LATER},       {"wireguard", NAME_LATER},
-    {"hysteria", NAME_LATER},       {"hysteria2", NAME_LATER}, {NULL, 0},
+    {"dokodemo-door", IN_DOKODEMO},
+    {"tunnel", IN_DOKODEMO},
+    {"vmess", IN_VMESS},
+    {"socks", IN_SOCKS},
+    {"mixed", NAME_LATER},
+    {"http", IN_HTTP},
+    {"shadowsocks", NAME_LATER},
+    {"trojan", NAME_LATER},
+    {"vless", NAME_LATER},
+    {"mtproto", NAME_LATER},
+    {"tun", NAME_LATER},
+    {"wireguard", NAME_LATER},
+    {"hysteria", NAME_LATER},
+    {"hysteria2", NAME_LATER},
+    {NULL, 0},
 };
 
 static const struct field allocate_fields[] = {
@@ -137,11 +147,15 @@ void inbound_conf_build(struct build *b, const struct node *at, struct inbound_c
                      "missing");
     in->sniffing = sniffing_conf_build(b, keys.sniffing, keys.domain_override,
                                        kind == IN_DOKODEMO ? "the target" : NULL);
-    in->kind = kind == IN_VMESS ? IN_VMESS : IN_DOKODEMO;
+    in->kind = kind < 0 ? IN_DOKODEMO : (enum inbound_kind)kind;
     if (kind == IN_DOKODEMO)
         dokodemo_conf_build(b, keys.settings, at, in);
     else if (kind == IN_VMESS)
         vmess_in_conf_build(b, keys.settings, at, in);
+    else if (kind == IN_SOCKS)
+        socks_in_conf_build(b, keys.settings, at, in);
+    else if (kind == IN_HTTP)
+        http_in_conf_build(b, keys.settings, at, in);
     check_unix(b, at, in);
 }
 

@@ -3,6 +3,10 @@
 #include "conf/clients.h"
 #include "core/log.h"
 #include "proxy/api_inbound.h"
+#include "proxy/http_inbound.h"
+#include "proxy/http_outbound.h"
+#include "proxy/socks_inbound.h"
+#include "proxy/socks_outbound.h"
 #include "proxy/vmess_inbound.h"
 #include "proxy/vmess_outbound.h"
 #include "reverse/bridge.h"
@@ -22,6 +26,10 @@ static struct outbound *outbound_make_one(struct worker *w, const struct generat
         return blackhole_new(l, o->tag, &o->blackhole);
     case OUT_VMESS:
         return vmess_outbound_new(l, o->tag, &o->vmess, o->send_through, o->traffic);
+    case OUT_SOCKS:
+        return socks_outbound_new(l, o->tag, &o->socks, o->send_through, o->traffic);
+    case OUT_HTTP:
+        return http_outbound_new(l, o->tag, &o->http, o->send_through, o->traffic);
     case OUT_API:
         return api_new(l, o->tag, &w->view);
     case OUT_PORTAL:
@@ -78,6 +86,12 @@ static void outbound_adopt_one(struct outbound *out, const struct outbound_conf 
     case OUT_VMESS:
         vmess_outbound_adopt(out, &o->vmess, o->traffic);
         break;
+    case OUT_SOCKS:
+        socks_outbound_adopt(out, &o->socks, o->traffic);
+        break;
+    case OUT_HTTP:
+        http_outbound_adopt(out, &o->http, o->traffic);
+        break;
     case OUT_PORTAL:
         portal_adopt(out, o->portal);
         break;
@@ -113,6 +127,12 @@ struct inbound *inbound_make(struct worker *w, const struct generation *g, size_
     case IN_VMESS:
         in = vmess_inbound_new(l, &w->dispatcher, i->tag, &i->vmess, g->guard, ports, i->policy,
                                i->traffic);
+        break;
+    case IN_SOCKS:
+        in = socks_inbound_new(l, &w->dispatcher, i->tag, &i->socks, ports, i->policy, i->traffic);
+        break;
+    case IN_HTTP:
+        in = http_inbound_new(l, &w->dispatcher, i->tag, &i->http, ports, i->policy, i->traffic);
         break;
     case IN_API:
         in = api_inbound_new(l, &w->api_way, false, i->policy, i->traffic);
@@ -151,6 +171,12 @@ void inbound_adopt(struct inbound *in, const struct inbound_conf *i)
         break;
     case IN_API:
         accept_adopt(accept_of(in), i->policy, i->traffic);
+        break;
+    case IN_SOCKS:
+        socks_inbound_adopt(in, &i->socks, i->policy, i->traffic);
+        break;
+    case IN_HTTP:
+        http_inbound_adopt(in, &i->http, i->policy, i->traffic);
         break;
     }
     inbound_dress(in, i);

@@ -19,8 +19,8 @@ static const struct field_name protocol_names[] = {
     {"blackhole", OUT_BLACKHOLE},
     {"block", OUT_BLACKHOLE},
     {"vmess", OUT_VMESS},
-    {"socks", NAME_LATER},
-    {"http", NAME_LATER},
+    {"socks", OUT_SOCKS},
+    {"http", OUT_HTTP},
     {"shadowsocks", NAME_LATER},
     {"trojan", NAME_LATER},
     {"vless", NAME_LATER},
@@ -131,4 +131,8 @@ void outbound_conf_build(struct build *b, const struct node *at, struct outbound
         blackhole_conf_build(b, keys.settings, out);
     else if (kind == OUT_VMESS)
         vmess_out_conf_build(b, keys.settings, at, out);
+    else if (kind == OUT_SOCKS)
+        socks_out_conf_build(b, keys.settings, at, out);
+    else if (kind == OUT_HTTP)
+        http_out_conf_build(b, keys.settings, at, out);
 }

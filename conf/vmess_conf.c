@@ -131,14 +131,6 @@ static void id_build(struct build *b, const struct node *at, const struct node *
         report_error(b->report, at, "%s", e.text);
 }
 
-static const struct policy_level *level_of(const struct config *c, uint32_t level)
-{
-    for (size_t i = 0; i < c->level_count; i++)
-        if (c->levels[i].level == level)
-            return &c->levels[i];
-    return NULL;
-}
-
 static void user_build(struct build *b, const struct node *at, const struct field *fields,
                        struct vmess_user *u, struct user *who)
 {
@@ -164,10 +156,8 @@ static void account_build(struct build *b, const struct node *at, const struct f
 /* What the configuration says of his level, and what flows know of him. */
 static void client_keep(struct build *b, struct user *who, struct vmess_user *u)
 {
-    const struct policy_level *level = level_of(b->config, who->level);
-    who->policy = config_policy(b->config, who->level);
-    if (level)
-        who->traffic = build_traffic(b, "user", who->email, level->stats_up, level->stats_down);
+    build_user(b, who);
+    who->may_link = true;
     u->user = build_keep(b, who, sizeof *who);
 }
 
@@ -185,7 +175,6 @@ void vmess_client_renew(struct build *b, struct vmess_user *u)
     memset(&who, 0, sizeof who);
     who.email = u->user->email;
     who.level = u->user->level;
-    who.traffic = (struct traffic){-1, -1};
     client_keep(b, &who, u);
 }
 

@@ -304,7 +304,7 @@ static int read_name(struct cursor *body, struct addr *a, struct err *e)
     return 0;
 }
 
-static enum step read_host(struct cursor *c, uint8_t type, struct addr *a, struct err *e)
+enum step addr_read_host(struct cursor *c, uint8_t type, struct addr *a, struct err *e)
 {
     struct cursor body;
     uint8_t len = type == ADDR_IPV4 ? 4 : 16;
@@ -332,7 +332,7 @@ enum step addr_read_wire(struct cursor *in, struct addr *a, struct err *e)
     uint8_t type;
     if (!cur_be16(&c, &port) || !cur_u8(&c, &type))
         return STEP_MORE;
-    enum step s = read_host(&c, type, a, e);
+    enum step s = addr_read_host(&c, type, a, e);
     if (s == STEP_DONE) {
         a->port = port;
         *in = c;

@@ -50,6 +50,8 @@ const char *addr_text(const struct addr *a, char out[ADDR_TEXT_MAX]);
  * bytes of [0-9A-Za-z._-]; one that spells an IP becomes that IP, as peers do. */
 enum step addr_read_wire(struct cursor *in, struct addr *a, struct err *e);
 void addr_write_wire(struct writer *w, const struct addr *a);
+/* Its address alone, of that type. Moves the cursor in any case. */
+enum step addr_read_host(struct cursor *c, uint8_t type, struct addr *a, struct err *e);
 
 /* The form in which names are compared everywhere: lower case, one trailing dot stripped. */
 void addr_normalise_name(char *name);

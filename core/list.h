@@ -67,6 +67,11 @@ static inline struct list_item *list_first(const struct list *l)
     return l->head.next == &l->head ? NULL : l->head.next;
 }
 
+static inline struct list_item *list_last(const struct list *l)
+{
+    return l->head.prev == &l->head ? NULL : l->head.prev;
+}
+
 /* NULL: that was the last. */
 static inline struct list_item *list_next(const struct list *l, const struct list_item *i)
 {

@@ -3,6 +3,7 @@
 #ifndef V2C_CORE_USER_H
 #define V2C_CORE_USER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct policy;
@@ -16,6 +17,8 @@ struct user {
     uint32_t level;
     const struct policy *policy; /* of the level */
     struct traffic traffic;
+    bool
+        may_link; /* his protocol proves every byte: he may be a bridge, or bring many streams on one connection */
 };
 
 #endif

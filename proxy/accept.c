@@ -136,7 +136,7 @@ static void accepted_flow(struct accepted *a, struct meta *m, const struct polic
         return;
     }
     if (in->route)
-        in->route(in, a->conn.codec, f);
+        in->route(in, &a->conn);
     else
         dispatch(in->in.dispatcher, f);
     if (f->carrier)

@@ -23,7 +23,7 @@ struct accept_inbound {
     struct codec *(*new_codec)(struct accept_inbound *a);
     void (*greeting_failed)(struct accept_inbound *a, const struct codec *c); /* may be NULL */
     /* Gives the flow of who has greeted its second end. NULL: the dispatcher does. */
-    void (*route)(struct accept_inbound *a, const struct codec *c, struct flow *f);
+    void (*route)(struct accept_inbound *a, struct conn *c);
     struct addr target;
     bool follows; /* the kernel redirected the connection: the target is where it was going */
     const struct user *user;           /* whom everybody is who can come here; NULL: nobody knows */

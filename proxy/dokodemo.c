@@ -61,7 +61,7 @@ static int dokodemo_init_udp(struct dokodemo *d, size_t ports)
     if (!d->udp)
         return -1;
     for (; d->udp_count < ports; d->udp_count++) {
-        struct udp_listener *u = udp_listener_new(d->accept.in.loop);
+        struct udp_listener *u = udp_listener_new(d->accept.in.loop, UDP_SOURCES);
         if (!u)
             return -1;
         udp_listener_own(u, d->accept.traffic, on_udp_source, &d->accept);

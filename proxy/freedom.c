@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "proxy/announce.h"
 #include "proxy/request.h"
 #include "routing/dispatch.h"
 #include "transport/udp.h"
@@ -21,26 +22,41 @@ static struct addr freedom_target(const struct freedom *fr, const struct flow *f
     return to;
 }
 
+static void freedom_refuse(struct flow *f, int code, const char *text)
+{
+    struct err why;
+    err_set(&why, code, "%s", text);
+    flow_refuse(f, &why);
+}
+
 /* Datagrams through another outbound need nothing of this one but the redirection. */
 static void freedom_pass(struct outbound *out, struct flow *f, const struct addr *to)
 {
     struct outbound *via = dispatcher_find(out->dispatcher, out->via);
-    struct err why;
     f->meta.target = *to;
-    if (via) {
+    if (via)
         dispatch_through(via, f);
-        return;
-    }
-    err_set(&why, EHOSTUNREACH, "the outbound through which it dials is gone");
-    flow_refuse(f, &why);
+    else
+        freedom_refuse(f, EHOSTUNREACH, "the outbound through which it dials is gone");
+}
+
+/* A stream; its target may want to know whose it is. */
+static void freedom_dial(struct freedom *fr, struct flow *f, const struct addr *to)
+{
+    struct request_to how = {
+        .addr = to, .from = fr->send_through, .family = fr->conf->family, .traffic = fr->traffic};
+    int version = fr->conf->announces;
+    struct codec *codec = version ? announce_new(version, &f->meta.source, to) : NULL;
+    if (version && !codec)
+        freedom_refuse(f, ENOMEM, "out of memory");
+    else
+        request_open(&fr->out, f, &how, codec);
 }
 
 static void freedom_open(struct outbound *out, struct flow *f)
 {
     struct freedom *fr = container_of(out, struct freedom, out);
     struct addr to = freedom_target(fr, f);
-    struct request_to how = {
-        .addr = &to, .from = fr->send_through, .family = fr->conf->family, .traffic = fr->traffic};
     struct udp_to udp = {.carriage = out->carriage,
                          .addr = &to,
                          .from = fr->send_through,
@@ -51,7 +67,7 @@ static void freedom_open(struct outbound *out, struct flow *f)
     else if (f->packets)
         udp_request_open(out->loop, f, &udp);
     else
-        request_open(out, f, &how, NULL);
+        freedom_dial(fr, f, &to);
 }
 
 static void freedom_free(struct outbound *out)

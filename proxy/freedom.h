@@ -8,6 +8,7 @@
 struct freedom_conf {
     struct addr redirect;    /* type ADDR_NONE: keep the host; port 0: keep the port */
     enum dial_family family; /* domainStrategy */
+    int announces;           /* version of the PROXY header that a target gets first; 0: none */
 };
 
 /* conf outlives it; all other pointers outlive its flows, too. NULL: out of memory. */

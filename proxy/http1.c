@@ -56,6 +56,11 @@ bool http1_is(const uint8_t *data, struct http1_span s, const char *text)
     return s.len == strlen(text) && memcmp(data + s.at, text, s.len) == 0;
 }
 
+bool http1_is_name(const uint8_t *data, struct http1_span s, const char *name)
+{
+    return is_word(data + s.at, s.len, name);
+}
+
 /* --- the request line: METHOD SP target SP HTTP/1.x --- */
 
 static enum step read_version(struct http1_head *h, const uint8_t *p, size_t len, struct err *e)
@@ -256,4 +261,24 @@ unsigned http1_field(const struct http1_head *h, const uint8_t *data, const char
             *value = value_of(data, at, len, n);
     }
     return found;
+}
+
+/* Where the line behind the one at `at` begins. */
+static size_t next_line(const struct http1_head *h, const uint8_t *data, size_t at)
+{
+    const uint8_t *lf = memchr(data + at, '\n', h->len - at);
+    return (size_t)(lf - data) + 1;
+}
+
+bool http1_next_field(const struct http1_head *h, const uint8_t *data, size_t *at,
+                      struct http1_span *name, struct http1_span *value)
+{
+    size_t start = *at ? *at : next_line(h, data, 0); /* the request line is no field */
+    *at = next_line(h, data, start);
+    size_t len = *at - 2 - start;
+    *name = (struct http1_span){start, run(is_token, data + start, len)};
+    if (name->len == 0)
+        return false;
+    *value = value_of(data, start, len, name->len);
+    return true;
 }

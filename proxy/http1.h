@@ -52,5 +52,10 @@ unsigned http1_field(const struct http1_head *h, const uint8_t *data, const char
                      struct http1_span *value);
 /* The bytes at a span equal the text, case and all. */
 bool http1_is(const uint8_t *data, struct http1_span s, const char *text);
+/* The same whatever its case: for names. */
+bool http1_is_name(const uint8_t *data, struct http1_span s, const char *name);
+/* Of a head that was read, the field behind the one that ended at *at; 0: the first. False: no more. */
+bool http1_next_field(const struct http1_head *h, const uint8_t *data, size_t *at,
+                      struct http1_span *name, struct http1_span *value);
 
 #endif

@@ -23,6 +23,8 @@ static const char *carrier_objection(const struct portal *p, const struct flow *
         return "has the portal's domain in its first bytes only";
     if (!f->meta.user)
         return "asked for the portal's domain without having authenticated";
+    if (!f->meta.user->may_link)
+        return "asked for the portal's domain as the user of a proxy, who cannot be a bridge";
     if (f->packets)
         return "asked for the portal's domain by UDP";
     if (!f->meta.by_rule)

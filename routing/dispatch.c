@@ -8,8 +8,18 @@
 
 bool asks_for_mux(const struct meta *m)
 {
-    return m->user && !m->guessed && m->net == NET_TCP && m->target.type == ADDR_NAME &&
-           strcasecmp(m->target.name, MUX_NAME) == 0;
+    return m->user && m->user->may_link && !m->guessed && m->net == NET_TCP &&
+           m->target.type == ADDR_NAME && strcasecmp(m->target.name, MUX_NAME) == 0;
+}
+
+/* Whoever else says the name could speak for us at the server to which an outbound would carry it. */
+static bool abuses_mux(const struct meta *m)
+{
+    struct addr target = m->target;
+    if (target.type != ADDR_NAME || asks_for_mux(m))
+        return false;
+    addr_normalise_name(target.name);
+    return strcmp(target.name, MUX_NAME) == 0;
 }
 
 static void dispatch_open(struct flow *f, struct outbound *out)
@@ -67,6 +77,11 @@ void dispatch_by(struct dispatcher *d, struct flow *f, const struct rule *r)
 void dispatch(struct dispatcher *d, struct flow *f)
 {
     char name[ADDR_NAME_MAX + 1];
+    if (abuses_mux(&f->meta)) {
+        stat_add(d->loop->counters, STAT_names_refused, 1);
+        dispatch_refuse(f, "named the Mux.Cool name, which is for users of a tunnel");
+        return;
+    }
     if (asks_for_mux(&f->meta) && d->mux) {
         dispatch_open(f, d->mux);
         return;

@@ -41,7 +41,7 @@ struct dispatcher {
 /* The destination by which a client asks for many streams on one connection. */
 #define MUX_NAME "v1.mux.cool"
 
-/* An authenticated client asks for many streams on one connection. */
+/* A client that may do so asks for many streams on one connection. */
 bool asks_for_mux(const struct meta *m);
 
 /* Gives the flow its second end. The flow's maker must be ready to be woken. */

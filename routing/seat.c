@@ -289,10 +289,12 @@ void seat_take(struct dispatcher *d, struct flow *f)
     f->meta.head = NULL;
     f->meta.head_len = 0;
     flow_join(f, &s->end, &seat_ops);
-    if (s->sniffs)
-        seat_wait(s, SEAT_SNIFF_MS);
-    else
+    if (!s->sniffs) {
         seat_go_on(s);
+        return;
+    }
+    end_ask(&s->end);
+    seat_wait(s, SEAT_SNIFF_MS);
 }
 
 void seats_move(struct dispatcher *from, struct dispatcher *to, const char *inbound_tag)

@@ -4,7 +4,7 @@
 
 #include "testing/clock.h"
 
-const struct user portal_user = {.email = "bridge@a", .traffic = {-1, -1}};
+const struct user portal_user = {.email = "bridge@a", .traffic = {-1, -1}, .may_link = true};
 static const char *listed[] = {"someone@a", "bridge@a"};
 
 static void demand(bool fact)

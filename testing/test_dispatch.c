@@ -90,19 +90,24 @@ static void without_a_default_it_is_refused(void **state)
     junction_close(&j);
 }
 
-/* Only who has authenticated may ask for many streams on one connection; case does not matter. */
+/* Only the users of a tunnel may ask for many streams on one connection; case does not matter. Nobody else can name it:
+ * an outbound would ask for the same in our name. */
 static void the_mux_name_is_for_users_only(void **state)
 {
     (void)state;
-    static const struct user user = {.email = "a@b", .traffic = {-1, -1}};
+    static const struct user tunnel = {.email = "a@b", .traffic = {-1, -1}, .may_link = true};
+    static const struct user proxy = {.email = "a@b", .traffic = {-1, -1}};
     static const struct {
         const char *name;
         enum net net;
-        bool user, mux;
+        const struct user *user;
+        unsigned mux, fallback;
     } cases[] = {
-        {"v1.mux.cool", NET_TCP, true, true},    {"V1.Mux.COOL", NET_TCP, true, true},
-        {"v1.mux.cool", NET_TCP, false, false},  {"v1.mux.cool", NET_UDP, true, false},
-        {"v1.mux.cool.a", NET_TCP, true, false}, {"192.0.2.1", NET_TCP, true, false},
+        {"v1.mux.cool", NET_TCP, &tunnel, 1, 0},   {"V1.Mux.COOL", NET_TCP, &tunnel, 1, 0},
+        {"v1.mux.cool", NET_TCP, NULL, 0, 0},      {"v1.mux.cool", NET_UDP, &tunnel, 0, 0},
+        {"v1.mux.cool", NET_TCP, &proxy, 0, 0},    {"V1.MUX.cool.", NET_TCP, &proxy, 0, 0},
+        {"v1.mux.cool.a", NET_TCP, &tunnel, 0, 1}, {"192.0.2.1", NET_TCP, &tunnel, 0, 1},
+        {"v1.mux.cool.a", NET_TCP, NULL, 0, 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct junction j;
@@ -110,9 +115,9 @@ static void the_mux_name_is_for_users_only(void **state)
         junction_send(&j, &(struct meta){.net = cases[i].net,
                                          .inbound_tag = "",
                                          .target = rig_addr(cases[i].name, 9527),
-                                         .user = cases[i].user ? &user : NULL});
+                                         .user = cases[i].user});
         assert_int_equal(j.outs[2].count, cases[i].mux);
-        assert_int_equal(j.outs[0].count, !cases[i].mux);
+        assert_int_equal(j.outs[0].count, cases[i].fallback);
         junction_close(&j);
     }
 }

@@ -22,8 +22,8 @@ struct test {
     struct outbound *portal;
 };
 
-static const struct user bridge_user = {.email = "bridge@a", .traffic = {-1, -1}};
-static const struct user other_user = {.email = "other@a", .traffic = {-1, -1}};
+static const struct user bridge_user = {.email = "bridge@a", .traffic = {-1, -1}, .may_link = true};
+static const struct user other_user = {.email = "other@a", .traffic = {-1, -1}, .may_link = true};
 static const char *listed[] = {"someone@a", "bridge@a"};
 
 static int test_open(void **state)

@@ -445,7 +445,7 @@ static void a_stranger_names_nothing_of_ours(void **state)
     for (size_t i = 0; i < 2 * sizeof hosts / sizeof *hosts; i++) {
         struct junction j;
         char request[128];
-        static const struct user user = {.email = "a@b", .traffic = {-1, -1}};
+        static const struct user user = {.email = "a@b", .traffic = {-1, -1}, .may_link = true};
         junction_open(&j);
         j.sniffing.route_only = i % 2;
         j.dispatcher.mux = j.numbered[3];
@@ -468,7 +468,7 @@ static void a_stranger_names_nothing_of_ours(void **state)
 static void what_was_guessed_asks_for_no_mux(void **state)
 {
     (void)state;
-    static const struct user user = {.email = "a@b", .traffic = {-1, -1}};
+    static const struct user user = {.email = "a@b", .traffic = {-1, -1}, .may_link = true};
     struct meta m = {.net = NET_TCP, .user = &user, .target = rig_addr("v1.mux.cool", 9527)};
     assert_true(asks_for_mux(&m));
     m.guessed = true;
@@ -541,10 +541,10 @@ static void addresses_are_looked_up_when_no_rule_matches(void **state)
         size_t count;
         int chosen, started;
     } cases[] = {
-        {"b.example", inside, 2, 2, 1}, {"b.example", outside, 1, 0, 1},
-        {"b.example", NULL, 0, 0, 1},   {"a.example", NULL, 0, 1, 0},
-        {"192.0.2.1", NULL, 0, 2, 0},   {"192.0.3.1", NULL, 0, 0, 0},
-        {"V1.mux.cool", NULL, 0, 0, 0},
+        {"b.example", inside, 2, 2, 1},  {"b.example", outside, 1, 0, 1},
+        {"b.example", NULL, 0, 0, 1},    {"a.example", NULL, 0, 1, 0},
+        {"192.0.2.1", NULL, 0, 2, 0},    {"192.0.3.1", NULL, 0, 0, 0},
+        {"V1.mux.cool", NULL, 0, -1, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct junction j;

@@ -45,7 +45,7 @@ static void hub_open_at(struct hub *h, struct addr at)
     h->from = calloc(SOURCES, sizeof *h->from);
     int fd;
     assert_int_equal(listen_open(&at, SOCK_DGRAM, &fd, 1, &e), 0);
-    h->listener = udp_listener_new(&h->rig.loop);
+    h->listener = udp_listener_new(&h->rig.loop, UDP_SOURCES);
     assert_non_null(h->listener);
     udp_listener_own(h->listener, &h->traffic, on_arrived, h);
     udp_listener_start(h->listener, fd);

@@ -226,6 +226,15 @@ void stream_peer(const struct stream *s, struct addr *peer)
         addr_from_sockaddr(peer, (struct sockaddr *)&ss);
 }
 
+void stream_local(const struct stream *s, struct addr *local)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof ss;
+    *local = (struct addr){0};
+    if (getsockname(s->fd, (struct sockaddr *)&ss, &len) == 0)
+        addr_from_sockaddr(local, (struct sockaddr *)&ss);
+}
+
 size_t stream_unacknowledged(const struct stream *s)
 {
     int bytes = 0;

@@ -54,8 +54,9 @@ ssize_t stream_splice_out(struct stream *s, int pipe, size_t len);
 /* What a finished connect(2) says, and the layers' greetings: 0, or an errno. Clears `connecting` when all succeeded. */
 int stream_connected(struct stream *s);
 void stream_want(struct stream *s, bool readable, bool writable);
-/* The other side's address; type ADDR_NONE: it has none. */
+/* The other side's address, and ours; type ADDR_NONE: it has none. */
 void stream_peer(const struct stream *s, struct addr *peer);
+void stream_local(const struct stream *s, struct addr *local);
 /* Bytes written that the peer's kernel has not acknowledged. */
 size_t stream_unacknowledged(const struct stream *s);
 /* Nothing follows; reading goes on. False: a layer could not say so yet; again when the stream is writable. */

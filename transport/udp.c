@@ -11,8 +11,7 @@
 #include "transport/listen.h"
 
 enum {
-    PEERS_MAX = 4096, /* sources that one listener serves at once */
-    BUCKETS = 1024,   /* of its table */
+    BUCKET_SOURCES = 4, /* of a full listener's sources */
     DATAGRAMS_PER_TURN = 64,
     DATAGRAMS_MAX = 4096,     /* 66 MiB: that wait in all flows of a loop */
     DATAGRAM_MAX = 16 * 1024, /* what fits into a buf */
@@ -43,10 +42,11 @@ struct udp_listener {
     udp_arrived *arrived;
     void *owner;
     bool closing;
-    unsigned peers;
+    unsigned peers, peers_max;
     uint8_t key[crypto_shorthash_KEYBYTES]; /* sources are chosen by strangers */
-    struct list buckets[BUCKETS];
     struct list asking, talking; /* without and with an answer; who was heard of last is last */
+    unsigned bucket_count;
+    struct list buckets[];
 };
 
 /* --- the sources of a listener --- */
@@ -59,7 +59,7 @@ static struct list *udp_bucket(struct udp_listener *u, const struct addr *from)
     memcpy(in + 16, &from->port, sizeof from->port);
     crypto_shorthash(out, in, sizeof in, u->key);
     memcpy(&index, out, sizeof index);
-    return &u->buckets[index % BUCKETS];
+    return &u->buckets[index % u->bucket_count];
 }
 
 static struct udp_peer *udp_find(struct udp_listener *u, const struct addr *from)
@@ -117,22 +117,21 @@ static void udp_make_room(struct udp_listener *u)
 
 static struct udp_peer *udp_peer_new(struct udp_listener *u, const struct addr *from)
 {
-    if (u->closing)
-        return NULL;
-    if (u->peers == PEERS_MAX)
-        udp_make_room(u);
-    struct udp_peer *p = calloc(1, sizeof *p);
+    struct udp_peer *p = u->closing ? NULL : calloc(1, sizeof *p);
     if (!p)
         return NULL;
     p->listener = u;
     p->from = *from;
     list_push(udp_bucket(u, from), &p->item);
-    list_append(&u->asking, &p->order);
     u->peers++;
-    if (u->arrived(u->owner, &p->end, from))
-        return p;
-    udp_peer_free(p);
-    return NULL;
+    if (!u->arrived(u->owner, &p->end, from)) {
+        udp_peer_free(p);
+        return NULL;
+    }
+    if (u->peers > u->peers_max)
+        udp_make_room(u);
+    list_append(&u->asking, &p->order);
+    return p;
 }
 
 /* --- both kinds of socket --- */
@@ -290,11 +289,14 @@ static void on_datagram(struct ev_loop *ev, ev_io *w, int events)
         ;
 }
 
-struct udp_listener *udp_listener_new(struct loop *l)
+struct udp_listener *udp_listener_new(struct loop *l, unsigned sources)
 {
-    struct udp_listener *u = calloc(1, sizeof *u);
+    unsigned buckets = (sources + BUCKET_SOURCES - 1) / BUCKET_SOURCES;
+    struct udp_listener *u = calloc(1, sizeof *u + buckets * sizeof *u->buckets);
     if (!u)
         return NULL;
+    u->peers_max = sources;
+    u->bucket_count = buckets;
     u->loop = l;
     u->fd = -1;
     crypto_shorthash_keygen(u->key);
@@ -315,6 +317,15 @@ void udp_listener_start(struct udp_listener *u, int fd)
     ev_io_init(&u->io, on_datagram, fd, EV_READ);
     u->io.data = u;
     ev_io_start(u->loop->ev, &u->io);
+}
+
+void udp_listener_local(const struct udp_listener *u, struct addr *local)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof ss;
+    *local = (struct addr){0};
+    if (getsockname(u->fd, (struct sockaddr *)&ss, &len) == 0)
+        addr_from_sockaddr(local, (struct sockaddr *)&ss);
 }
 
 void udp_listener_free(struct udp_listener *u)

@@ -17,13 +17,17 @@ typedef bool udp_arrived(void *owner, struct end *end, const struct addr *from);
 
 extern const struct end_ops udp_peer_ops;
 
-/* Without a socket and an owner. NULL: out of memory. */
-struct udp_listener *udp_listener_new(struct loop *l);
+enum { UDP_SOURCES = 4096 }; /* of a socket that everybody may use */
+
+/* Without a socket and an owner. Serves so many sources at once. NULL: out of memory. */
+struct udp_listener *udp_listener_new(struct loop *l, unsigned sources);
 /* Where new sources go from now on; those that there are stay where they are. */
 void udp_listener_own(struct udp_listener *u, const struct traffic *traffic, udp_arrived *arrived,
                       void *owner);
 /* Takes fd, which listen_open() opened. */
 void udp_listener_start(struct udp_listener *u, int fd);
+/* Where its socket is bound. */
+void udp_listener_local(const struct udp_listener *u, struct addr *local);
 /* Takes no new sources; the flows live on and keep the socket until the last has ended. */
 void udp_listener_free(struct udp_listener *u);
 

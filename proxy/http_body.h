@@ -1,0 +1,40 @@
+/* proxy/http_body.h -- where the body of an HTTP/1 request ends: by Content-Length or in chunks. The bytes themselves
+ * pass unchanged, so nobody behind can see another end than we do: what two readers could understand in two ways is
+ * refused (RFC 9112, section 7.1, without its leniencies).
+ * Thread: any. Pure. */
+#ifndef V2C_PROXY_HTTP_BODY_H
+#define V2C_PROXY_HTTP_BODY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/err.h"
+
+enum http_body_state {
+    HTTP_BODY_DONE, /* nothing belongs to it any more */
+    HTTP_BODY_COUNTED,
+    HTTP_BODY_SIZE, /* a chunk's size, ... */
+    HTTP_BODY_EXTENSION,
+    HTTP_BODY_SIZE_LF,
+    HTTP_BODY_CHUNK, /* ... its bytes, ... */
+    HTTP_BODY_CHUNK_CR,
+    HTTP_BODY_CHUNK_LF,
+    HTTP_BODY_TRAILER, /* behind the last one: lines up to an empty one */
+    HTTP_BODY_TRAILER_LF,
+};
+
+struct http_body {
+    enum http_body_state state;
+    uint64_t left;   /* bytes of the body or of this chunk */
+    unsigned digits; /* of a size, or bytes of an extension */
+    unsigned line;   /* bytes of a trailer's line */
+    unsigned trailers;
+};
+
+struct http_body http_body_counted(uint64_t length);
+struct http_body http_body_chunked(void);
+/* Of n bytes, how many belong to the body; fewer than n only when it is done. -1 and e: not valid. */
+int http_body_take(struct http_body *b, const uint8_t *p, size_t n, size_t *took, struct err *e);
+
+#endif
