@@ -4,7 +4,11 @@
 
 #include "conf/compile.h"
 
-enum { TOKEN_MIN = 32, TOKEN_MAX = 512 }; /* bytes */
+enum {
+    TOKEN_MIN = 32, /* bytes */
+    TOKEN_MAX = 512,
+    OWNER_ONLY = 0600,
+};
 
 struct api_keys {
     const char *tag, *token, *token_file;
@@ -131,16 +135,16 @@ static bool read_loopback(const char *text, struct addr *a)
 static bool listen_read(struct build *b, const struct node *at, struct addr *a)
 {
     char got[64];
-    if (at->type != NODE_TEXT || !*at->text) {
+    struct err e;
+    bool text = node_is(at, NODE_TEXT);
+    if (text && (*at->text == '/' || *at->text == '@')) {
+        if (addr_parse_unix(a, at->text, &e) < 0)
+            report_error(b->report, at, "%s", e.text);
+        return a->type == ADDR_UNIX;
+    }
+    if (!text || !read_loopback(at->text, a)) {
         report_error(b->report, at, "want \"127.0.0.1:PORT\" or the path of a unix socket, got %s",
                      node_describe(at, got, sizeof got));
-        return false;
-    }
-    if (!read_loopback(at->text, a)) {
-        report_error(b->report, at,
-                     "want \"127.0.0.1:PORT\" or the path of a unix socket, got "
-                     "\"%.64s\"",
-                     at->text);
         return false;
     }
     if (is_loopback(a))
@@ -159,6 +163,7 @@ static void listen_build(struct build *b, const struct node *at)
     if (!listen_read(b, at, &in->listen))
         return;
     in->kind = IN_API;
+    in->unix_mode = in->listen.type == ADDR_UNIX ? OWNER_ONLY : -1;
     in->tag = api_listen_tag;
     in->pointer = build_text(b, node_pointer(at, pointer));
     in->policy = build_policy(b, 0, 0);

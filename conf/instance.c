@@ -114,6 +114,12 @@ static void inbound_dress(struct inbound *in, const struct inbound_conf *i)
     accept_of(in)->sniffing = i->sniffing;
 }
 
+/* A file has an owner; a unix socket without one does not. */
+static bool is_owners(const struct addr *listen)
+{
+    return listen->type == ADDR_UNIX && *listen->name == '/';
+}
+
 struct inbound *inbound_make(struct worker *w, const struct generation *g, size_t n)
 {
     const struct inbound_conf *i = &g->config->inbounds[n];
@@ -135,7 +141,7 @@ struct inbound *inbound_make(struct worker *w, const struct generation *g, size_
         in = http_inbound_new(l, &w->dispatcher, i->tag, &i->http, ports, i->policy, i->traffic);
         break;
     case IN_API:
-        in = api_inbound_new(l, &w->api_way, false, i->policy, i->traffic);
+        in = api_inbound_new(l, &w->api_way, is_owners(&i->listen), i->policy, i->traffic);
         break;
     }
     if (in)
