@@ -240,6 +240,10 @@ static const struct resource {
     {{"inbounds", "*", "users"}, ERRAND_GET, control_users},
     {{"inbounds", "*", "users"}, ERRAND_POST, control_user_add},
     {{"inbounds", "*", "users", "*"}, ERRAND_DELETE, control_user_remove},
+    {{"balancers"}, ERRAND_GET, control_balancers},
+    {{"balancers", "*", "override"}, ERRAND_POST, control_override},
+    {{"balancers", "*", "override"}, ERRAND_DELETE, control_override_end},
+    {{"observatory"}, ERRAND_GET, control_observatory},
     {{"log"}, ERRAND_GET, control_log},
     {{"log"}, ERRAND_POST, control_log_set},
 };

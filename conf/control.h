@@ -69,7 +69,7 @@ void control_body_open(struct control_body *b, const struct errand *e);
 /* Wipes it. False: there were errors, and the errand is refused with them. */
 bool control_body_close(struct control_body *b, struct errand *e);
 
-/* control_status.c, control_flows.c, control_users.c */
+/* control_status.c, control_flows.c, control_users.c, control_balancers.c */
 void control_status(struct process *p, struct errand *e);
 void control_stats(struct process *p, struct errand *e);
 void control_stats_reset(struct process *p, struct errand *e);
@@ -78,5 +78,9 @@ void control_flow_end(struct process *p, struct errand *e);
 void control_users(struct process *p, struct errand *e);
 void control_user_add(struct process *p, struct errand *e);
 void control_user_remove(struct process *p, struct errand *e);
+void control_balancers(struct process *p, struct errand *e);
+void control_observatory(struct process *p, struct errand *e);
+void control_override(struct process *p, struct errand *e);
+void control_override_end(struct process *p, struct errand *e);
 
 #endif

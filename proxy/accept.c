@@ -1,5 +1,6 @@
 #include "proxy/accept.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 #include "core/log.h"
@@ -311,6 +312,8 @@ int accept_init(struct accept_inbound *a, size_t ports)
 void accept_listen(struct accept_inbound *a, size_t i, int fd)
 {
     listen_start(&a->listeners[i], a->in.loop, fd, on_accepted, a);
+    if (a->spare)
+        a->listeners[i].fd_max = INT_MAX;
 }
 
 int accept_release(struct accept_inbound *a, size_t i)

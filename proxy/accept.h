@@ -26,7 +26,8 @@ struct accept_inbound {
     void (*route)(struct accept_inbound *a, struct conn *c);
     struct addr target;
     bool follows; /* the kernel redirected the connection: the target is where it was going */
-    const struct user *user;           /* whom everybody is who can come here; NULL: nobody knows */
+    const struct user *user; /* whom everybody is who can come here; NULL: nobody knows */
+    bool spare;              /* it may take the descriptors that are left to others than visitors */
     struct carriage *carriage;         /* NULL: plain tcp */
     const struct sniff_conf *sniffing; /* what its flows are looked at for; NULL: nothing. Kept */
     struct list greeting;              /* who has not authenticated, the oldest first */

@@ -29,6 +29,7 @@ struct inbound *api_inbound_new(struct loop *l, struct dispatcher *d, bool owner
         .policy = policy,
         .target = {.type = ADDR_NAME, .name = "api"}, /* for logs */
         .traffic = traffic,
+        .spare = true,
         .user = owner ? &api_owner : NULL,
     };
     if (accept_init(a, 1) == 0)
