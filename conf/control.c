@@ -146,7 +146,7 @@ size_t control_gather(struct process *p, struct gathering *g, struct page *to)
 void control_body_open(struct control_body *b, const struct errand *e)
 {
     *b = (struct control_body){.arena = arena_new()};
-    report_init(&b->report, false);
+    report_init(&b->report, true); /* nobody would see a warning */
     if (b->arena && e->body)
         b->source = source_of("body", (const char *)e->body, e->body_len);
     if (b->source)
