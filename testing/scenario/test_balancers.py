@@ -152,7 +152,7 @@ def test_a_portal_without_a_bridge_gets_no_visitors(homes, servers, kind, strate
 def test_without_a_fallback_visitors_are_refused_and_never_sent_to_the_default(homes, servers):
     portal, door, bridge = homes({}, [freedom("default", servers["else"].port)])
     began = time.monotonic()
-    with connect(door) as s:
+    with contextlib.suppress(ConnectionError), connect(door) as s:  # the reset may come at any time
         s.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert read_to_end(s).data == b""
     assert time.monotonic() - began < 2  # it does not wait as for a single portal
