@@ -145,8 +145,6 @@ void inbound_conf_build(struct build *b, const struct node *at, struct inbound_c
         report_error(b->report, at,
                      "failed to load inbound detour config: unknown config id: \"protocol\" is "
                      "missing");
-    in->sniffing = sniffing_conf_build(b, keys.sniffing, keys.domain_override,
-                                       kind == IN_DOKODEMO ? "the target" : NULL);
     in->kind = kind < 0 ? IN_DOKODEMO : (enum inbound_kind)kind;
     if (kind == IN_DOKODEMO)
         dokodemo_conf_build(b, keys.settings, at, in);
@@ -156,6 +154,9 @@ void inbound_conf_build(struct build *b, const struct node *at, struct inbound_c
         socks_in_conf_build(b, keys.settings, at, in);
     else if (kind == IN_HTTP)
         http_in_conf_build(b, keys.settings, at, in);
+    bool fixed = kind == IN_DOKODEMO && !in->dokodemo.follows;
+    in->sniffing =
+        sniffing_conf_build(b, keys.sniffing, keys.domain_override, fixed ? "the target" : NULL);
     check_unix(b, at, in);
 }
 

@@ -24,7 +24,8 @@ struct meta {
     const struct user *user;  /* NULL unless the inbound authenticated one */
     const char *outbound_tag; /* set by dispatch; "" before */
     bool by_rule;             /* a rule, not the default, chose the outbound */
-    bool guessed; /* the target's name was sniffed: nobody who authenticated asked for it */
+    bool guessed;    /* the target's name was sniffed: nobody who authenticated asked for it */
+    bool no_look_up; /* it serves to look names up: rules take its target as it is */
     /* What the inbound wants to be looked for in the first bytes (routing/sniff.h); NULL: nothing. Kept. */
     const struct sniff_conf *sniffing;
     /* An HTTP request's line and headers, as the inbound read them, for rules with attrs. Valid until

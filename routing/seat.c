@@ -54,7 +54,7 @@ static unsigned sniff_facts(const struct meta *m)
 static bool may_look_up(const struct dispatcher *d, const struct query *q)
 {
     return d->strategy != AS_IS && d->resolver && q->name && !q->ips &&
-           q->meta->target.type == ADDR_NAME && !is_reserved(d, q->name);
+           q->meta->target.type == ADDR_NAME && !q->meta->no_look_up && !is_reserved(d, q->name);
 }
 
 static bool lacks_sniffing(const struct dispatcher *d, const struct query *q)

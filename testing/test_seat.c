@@ -566,6 +566,24 @@ static void addresses_are_looked_up_when_no_rule_matches(void **state)
     }
 }
 
+/* A server of names that has a name: it would wait for itself. */
+static void what_looks_up_is_not_looked_up(void **state)
+{
+    (void)state;
+    struct junction j;
+    junction_open(&j);
+    j.dispatcher.strategy = IP_ON_DEMAND;
+    struct meta m = {.net = NET_TCP,
+                     .inbound_tag = "dns",
+                     .target = rig_addr("b.example", 443),
+                     .no_look_up = true};
+    j.flow = flow_new(&j.rig.loop, &j.in.end, &rig_end_ops, &m, &j.rig.policy);
+    dispatch(&j.dispatcher, j.flow);
+    assert_int_equal(names.started, 0);
+    assert_int_equal(junction_chosen(&j), 0);
+    junction_close(&j);
+}
+
 static void a_look_up_that_cannot_begin_finds_nothing(void **state)
 {
     (void)state;
@@ -683,6 +701,7 @@ int main(void)
         cmocka_unit_test(datagrams_wait_for_each_other),
         cmocka_unit_test(a_datagram_of_another_kind_goes_on_at_once),
         cmocka_unit_test(addresses_are_looked_up_when_no_rule_matches),
+        cmocka_unit_test(what_looks_up_is_not_looked_up),
         cmocka_unit_test(a_look_up_that_cannot_begin_finds_nothing),
         cmocka_unit_test(what_was_sniffed_is_looked_up),
         cmocka_unit_test(on_demand_chooses_as_if_all_were_known),
