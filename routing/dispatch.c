@@ -87,8 +87,9 @@ void dispatch(struct dispatcher *d, struct flow *f)
         return;
     }
     struct query q = query_of(&f->meta, name);
-    if (seat_wanted(d, f, &q))
-        seat_take(d, f);
+    enum seat_need need = seat_needed(d, &q);
+    if (need != SEAT_NONE)
+        seat_take(d, f, need);
     else
         dispatch_by(d, f, rules_match(d->rules, &q));
 }

@@ -72,13 +72,15 @@ static bool lacks_sniffing(const struct dispatcher *d, const struct query *q)
  * make a rule match that did not before; where none of those that are asked has IPs, nothing changes. */
 static bool lacks_ips(const struct dispatcher *d, const struct query *q)
 {
-    return may_look_up(d, q) && rules_lack(d->rules, q, FACT_IPS) &&
-           (d->strategy == IP_ON_DEMAND || !rules_match(d->rules, q));
+    return may_look_up(d, q) && (d->strategy == IP_ON_DEMAND || !rules_match(d->rules, q)) &&
+           rules_lack(d->rules, q, FACT_IPS);
 }
 
-bool seat_wanted(const struct dispatcher *d, const struct flow *f, const struct query *q)
+enum seat_need seat_needed(const struct dispatcher *d, const struct query *q)
 {
-    return (f->meta.sniffing && lacks_sniffing(d, q)) || (d->strategy != AS_IS && lacks_ips(d, q));
+    if (lacks_sniffing(d, q))
+        return SEAT_SNIFFS;
+    return lacks_ips(d, q) ? SEAT_LOOKS_UP : SEAT_NONE;
 }
 
 /* --- its end --- */
@@ -274,10 +276,8 @@ static struct seat *seat_new(struct dispatcher *d, struct meta *m)
     return s;
 }
 
-void seat_take(struct dispatcher *d, struct flow *f)
+void seat_take(struct dispatcher *d, struct flow *f, enum seat_need need)
 {
-    char name[ADDR_NAME_MAX + 1];
-    struct query q = query_of(&f->meta, name);
     struct seat *s = seat_new(d, &f->meta);
     if (!s) {
         struct err why;
@@ -285,7 +285,7 @@ void seat_take(struct dispatcher *d, struct flow *f)
         flow_refuse(f, &why);
         return;
     }
-    s->sniffs = lacks_sniffing(d, &q);
+    s->sniffs = need == SEAT_SNIFFS;
     f->meta.head = NULL;
     f->meta.head_len = 0;
     flow_join(f, &s->end, &seat_ops);

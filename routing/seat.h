@@ -12,9 +12,10 @@
 
 enum { SEAT_SNIFF_MS = 200, SEAT_LOOK_UP_MS = 5000 };
 
-/* The choice hangs on what is not known yet. Costs nothing where nothing is sniffed or looked up. */
-bool seat_wanted(const struct dispatcher *d, const struct flow *f, const struct query *q);
-void seat_take(struct dispatcher *d, struct flow *f);
+/* On what the choice hangs that is not known yet. Costs nothing where nothing is sniffed or looked up. */
+enum seat_need { SEAT_NONE, SEAT_SNIFFS, SEAT_LOOKS_UP };
+enum seat_need seat_needed(const struct dispatcher *d, const struct query *q);
+void seat_take(struct dispatcher *d, struct flow *f, enum seat_need need);
 
 /* What a look-up found, see struct resolver; port 0. None: it failed. */
 void seat_resolved(struct seat *s, const struct addr *ips, size_t count);
