@@ -5,6 +5,7 @@
 static void on_flow(void *owner, struct flow *f, bool direct)
 {
     struct dns_way *d = owner;
+    f->meta.no_look_up = true;
     if (direct)
         dispatch_through(d->direct, f);
     else
