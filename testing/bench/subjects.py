@@ -143,24 +143,36 @@ class V2Like:
         return t
 
 
-class WithTls(V2Like):
-    """The same with TLS on the link; the bridge knows the portal's certificate."""
+class Travelling(V2Like):
+    """The same with a link that travels by TLS, whose certificate the bridge knows, by WebSocket, or both."""
 
     roles_of_it = {"tunnel", "service"}
 
-    def __init__(self, name, command):
+    def __init__(self, name, command, tls=False, ws=False, security=SECURITY):
         super().__init__(name, command)
         self.roles = self.roles_of_it
-        self.cert = Cert(names=[HOST])
+        self.cert = Cert(names=[HOST]) if tls else None
+        self.ws, self.security = ws, security
+
+    def stream_settings(self, folder, server):
+        settings = {"network": "ws", "wsSettings": {"path": "/link"}} if self.ws else {}
+        if self.cert and server:
+            ours = {"certificates": [self.cert.files(folder, "link")]}
+            settings.update(security="tls", tlsSettings=ours)
+        elif self.cert:
+            trusted = {"certificates": [self.cert.trusted(folder, "link")], "disableSystemRoot": True}
+            settings.update(security="tls", tlsSettings=trusted)
+        return settings
 
     def start(self, stage, name, config, space=None):
-        folder = os.path.dirname(stage.write(name + ".tls", ""))
-        server = {"certificates": [self.cert.files(folder, "link")]}
-        client = {"certificates": [self.cert.trusted(folder, "link")], "disableSystemRoot": True}
-        for end, settings in (("inbounds", server), ("outbounds", client)):
+        folder = os.path.dirname(stage.write(name + ".files", ""))
+        for end in ("inbounds", "outbounds"):
             for one in config.get(end, []):
-                if one["protocol"] == "vmess":
-                    one["streamSettings"] = {"security": "tls", "tlsSettings": settings}
+                if one["protocol"] != "vmess":
+                    continue
+                one["streamSettings"] = self.stream_settings(folder, end == "inbounds")
+                for server in one["settings"].get("vnext", []):
+                    server["users"] = [{**user, "security": self.security} for user in server["users"]]
         return super().start(stage, name, config, space)
 
 
@@ -215,6 +227,12 @@ def all_subjects(v2c, others):
     """Every subject by name; `others` are more programs that run like v2c, as NAME=PATH."""
     programs = [("v2c", v2c), *(other.split("=", 1) for other in others)]
     found = [V2Like(name, [path, "run", "-c"], "workers") for name, path in programs]
-    found += [WithTls("v2c-tls", [v2c, "run", "-c"]), WithTls("v2ray-tls", ["v2ray", "-config"])]
+    for name, command in (("v2c", [v2c, "run", "-c"]), ("v2ray", ["v2ray", "-config"])):
+        found += [
+            Travelling(name + "-tls", command, tls=True),
+            Travelling(name + "-tls-none", command, tls=True, security="none"),
+            Travelling(name + "-ws", command, ws=True),
+            Travelling(name + "-wss", command, tls=True, ws=True),
+        ]
     found += [V2Like("v2ray", ["v2ray", "-config"]), Haproxy(), LimitMux(), Direct()]
     return {subject.name: subject for subject in found}
