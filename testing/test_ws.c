@@ -287,6 +287,17 @@ static void a_close_is_answered_when_all_is_said(void **state)
     layers_close(&l);
 }
 
+static void a_close_that_came_with_bytes_is_heard_behind_them(void **state)
+{
+    (void)state;
+    struct layers l;
+    shake(&l, &plain);
+    rig_send(&l.rig, l.peer, "\x82\x83\0\0\0\0abc\x88\x80\0\0\0\0", 15);
+    side_expect(&l, &l.a, "abc", 3);
+    side_expect_end(&l, &l.a);
+    layers_close(&l);
+}
+
 static void a_close_that_tells_an_error_is_one(void **state)
 {
     (void)state;
@@ -511,6 +522,7 @@ int main(void)
         cmocka_unit_test(parts_of_a_message_are_bytes_like_others),
         cmocka_unit_test(a_cut_is_an_error),
         cmocka_unit_test(a_close_is_answered_when_all_is_said),
+        cmocka_unit_test(a_close_that_came_with_bytes_is_heard_behind_them),
         cmocka_unit_test(a_close_that_tells_an_error_is_one),
         cmocka_unit_test(pings_are_answered),
         cmocka_unit_test(a_ping_is_answered_between_frames),

@@ -315,12 +315,8 @@ static ssize_t write_early(struct ws *w, const struct iovec *iov, int count)
     w->early = gather(iov, count, early, most < sizeof early ? most : sizeof early);
     if (ws_ask(&w->shake, early, w->early, &why) < 0)
         return ws_fail(w, &why);
+    w->layer.wants_write = true;
     layer_greet_again(&w->layer);
-    if (ws_shake(&w->layer, &why) == STEP_FAIL) {
-        layer_fail(&w->layer, &why);
-        errno = why.code;
-        return STREAM_ERROR;
-    }
     return STREAM_AGAIN;
 }
 
@@ -423,7 +419,8 @@ static enum step ws_finish(struct layer *l)
 
 static bool ws_waiting(const struct layer *l)
 {
-    return ws_shake_waiting(&container_of(l, struct ws, layer)->shake);
+    const struct ws *w = container_of(l, struct ws, layer);
+    return ws_shake_waiting(&w->shake) || w->reader.closed; /* which came with the last bytes */
 }
 
 static void ws_free(struct layer *l, bool well)

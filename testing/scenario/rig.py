@@ -138,7 +138,9 @@ class Program:
         self.path.chmod(0o600)
         inbounds = config.get("inbounds", []) if isinstance(config, dict) else []
         self.ports = [
-            (i["port"], i.get("settings", {}).get("network") == "udp") for i in inbounds
+            (i["port"], i.get("settings", {}).get("network") == "udp")
+            for i in inbounds
+            if "port" in i and i.get("streamSettings", {}).get("network") != "domainsocket"
         ]
         self.process = None
         self.born = None
@@ -217,9 +219,9 @@ class Program:
 
 
 class Nginx:
-    """One nginx that serves a directory, without a log of requests."""
+    """One nginx that serves a directory, without a log of requests; `more` goes into its server."""
 
-    def __init__(self, directory, files):
+    def __init__(self, directory, files, more=""):
         self.port = free_port()
         self.directory = pathlib.Path(directory)
         conf = self.directory / "nginx.conf"
@@ -233,7 +235,7 @@ class Nginx:
                 client_body_temp_path {directory}/t1; proxy_temp_path {directory}/t2;
                 fastcgi_temp_path {directory}/t3; uwsgi_temp_path {directory}/t4;
                 scgi_temp_path {directory}/t5;
-                server {{ listen {HOST}:{self.port} backlog=1024; root {files}; }}
+                server {{ listen {HOST}:{self.port} backlog=1024; root {files}; {more} }}
             }}"""
         )
         self.process = subprocess.Popen(
