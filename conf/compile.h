@@ -75,6 +75,7 @@ bool balancer_has_portal(const struct config *c, const struct balancer *b);
  * nothing is warned about. */
 size_t selector_build(struct build *b, const struct text_list *prefixes, size_t **items);
 void dns_conf_build(struct build *b, const struct node *at);
+void dns_hosts_build(struct build *b, const struct node *at, struct dns_conf *c);
 /* Once outbounds and rules are known. */
 void dns_conf_finish(struct build *b, const struct node *at);
 void dns_conf_free(struct dns_conf *c); /* NULL: nothing */
