@@ -270,7 +270,7 @@ static void accepted_begin(struct accepted *a)
     struct err why;
     if (!carriage_is_plain(a->inbound->carriage))
         a->carriage = carriage_ref(a->inbound->carriage);
-    if (a->carriage && carriage_accepted(&a->conn.stream, a->carriage, &why) < 0) {
+    if (carriage_accepted(&a->conn.stream, a->carriage, &why) < 0) {
         accepted_complain(a, &why);
         conn_drop(&a->conn, false);
     } else if (a->conn.codec || a->conn.stream.stack) {

@@ -184,7 +184,7 @@ static void probe_start(struct prober *p, const struct observed *item)
     ev_timer_start(p->loop->ev, &b->limit);
     b->stream.connecting = true;
     const struct carriage *tls = p->conf->carriage;
-    bool layered = !tls || carriage_dialled(&b->stream, tls, &p->conf->target, &why) == 0;
+    bool layered = carriage_dialled(&b->stream, tls, &p->conf->target, &why) == 0;
     dispatch_through(p->outbounds[item->outbound], f);
     if (layered)
         stream_want(&b->stream, true, true);

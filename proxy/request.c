@@ -36,7 +36,7 @@ static void request_start(struct request *r)
 {
     struct err why;
     r->conn.stream.connecting = true;
-    if (r->carriage && carriage_dialled(&r->conn.stream, r->carriage, r->to, &why) < 0)
+    if (carriage_dialled(&r->conn.stream, r->carriage, r->to, &why) < 0)
         conn_fail(&r->conn, &why);
     else
         conn_start(&r->conn, NULL, 0);

@@ -55,7 +55,9 @@ static int put_simple(struct stream *s, struct layer *l, struct err *e)
 int carriage_dialled(struct stream *s, const struct carriage *c, const struct addr *to,
                      struct err *e)
 {
-    bool tls = c->tls;
+    bool tls = c && c->tls;
+    if (carriage_is_plain(c))
+        return 0;
     if (tls && put(s, tls_dial(c->tls, to, e), e) < 0)
         return -1;
     if (c->ws)
@@ -69,6 +71,8 @@ int carriage_dialled(struct stream *s, const struct carriage *c, const struct ad
 
 int carriage_accepted(struct stream *s, const struct carriage *c, struct err *e)
 {
+    if (carriage_is_plain(c))
+        return 0;
     if (c->takes_proxy && put_simple(s, proxy_in_new(), e) < 0)
         return -1;
     if (c->tls && put(s, tls_accept(c->tls, e), e) < 0)
