@@ -96,7 +96,7 @@ def test_why_the_proxy_failed_is_in_the_log(run, origins):
     ports = SimpleNamespace(**dict(zip(("web", "odd", "proxy", "far"), free_ports(4))))
     ports.udp = free_ports(1, udp=True)[0]
     program = run("v2c", client(ports, origins, vmess_out("first", ports.far, INNER)), "client")
-    with connect(ports.web) as s, pytest.raises(ConnectionResetError):
+    with pytest.raises(ConnectionResetError), connect(ports.web) as s:
         s.sendall(http_request("/small.txt"))
         s.recv(100)
     program.wait_log(f"end=connect 127.0.0.1:{ports.proxy}: .*Connection refused")
