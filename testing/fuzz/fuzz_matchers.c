@@ -108,6 +108,8 @@ static bool naive_cidr(const char *condition, const struct addr *ip)
     struct addr net;
     struct err e;
     size_t len = strcspn(condition, "/");
+    if (*condition == '!')
+        return !naive_cidr(condition + 1, ip);
     require(addr_parse_host(&net, condition, len, &e) == 0);
     if (net.type != ip->type)
         return false;
