@@ -169,6 +169,7 @@ static void listen_build(struct build *b, const struct node *at)
     in->policy = build_policy(b, 0, 0);
     in->traffic = build_kept_traffic(b, "inbound", "", false, false);
     in->ports = (struct port_range){in->listen.port, in->listen.port};
+    in->listen.port = 0;
     digest_node(&in->digest, at, b->scratch);
     for (size_t i = 0; i < c->inbound_count; i++)
         if (inbound_conf_clash(in, &c->inbounds[i]))
