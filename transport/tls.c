@@ -229,9 +229,16 @@ static enum step shake_failed(struct tls *t, struct err *e)
     return STEP_FAIL;
 }
 
+/* Nobody checks who this server is. */
+static bool is_insecure(const struct tls_settings *s)
+{
+    return !s->server && !s->verifies && !s->chain_pin_count && !s->cert_pin_count;
+}
+
 static enum step shake_done(struct tls *t)
 {
     stat_add(t->layer.stream->loop->counters, STAT_tls_handshakes, 1);
+    stat_add(t->layer.stream->loop->counters, STAT_tls_insecure, is_insecure(&t->shared->set));
     log_debug(0, "tls: %s %s", SSL_get_version(t->ssl), SSL_get_cipher_name(t->ssl));
     shaking_free(t);
     return STEP_DONE;
@@ -503,12 +510,28 @@ static int peer_of(const struct tls_settings *s, const struct addr *to, struct a
     return *s->name ? addr_parse_host(peer, s->name, strlen(s->name), e) : 0;
 }
 
+static void warn_insecure(struct tls_shared *s, const struct addr *to)
+{
+    char text[ADDR_TEXT_MAX];
+    pthread_mutex_lock(&s->lock);
+    bool told = s->told_insecure;
+    s->told_insecure = true;
+    pthread_mutex_unlock(&s->lock);
+    if (!told)
+        log_warn(
+            "tls: nobody checks who %s is, for allowInsecure says so: whoever is on the way can "
+            "read and change everything",
+            addr_text(to, text));
+}
+
 struct layer *tls_dial(const struct tls_conf *c, const struct addr *to, struct err *e)
 {
     struct tls *t = tls_new(c, e);
     if (!t)
         return NULL;
     SSL_set_connect_state(t->ssl);
+    if (is_insecure(&c->shared->set))
+        warn_insecure(c->shared, to);
     if (peer_of(&c->shared->set, to, &t->shaking->to, e) == 0 && expect(t, &t->shaking->to, e) == 0)
         return &t->layer;
     tls_free(&t->layer, false);

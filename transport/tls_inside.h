@@ -43,7 +43,6 @@ struct tls_shared {
     uint64_t refused;      /* stamps of files that were no good */
     unsigned refusals;     /* in a row */
     bool told_insecure;    /* the log knows that nobody is verified */
-    struct log_limit complained;
 };
 
 struct tls_conf {
