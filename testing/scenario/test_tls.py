@@ -255,6 +255,7 @@ def test_who_the_server_is_counts(run, served, origins, tmp_path, known):
         assert refused(ports[i]) == bool(complaint), settings
         if complaint:
             program.wait_log(f"in{i}.*out{i}.*{complaint}")
+    assert program.log().count(f"nobody checks who {HOST}:{door.port} is") == 1
 
 
 def test_a_server_of_the_past_is_refused(run, served, tmp_path, known):
