@@ -1,4 +1,6 @@
 """SOCKS, in and out: with curl, with clients of the tests' own, and with V2Ray on either side."""
+import json
+import signal
 import socket
 
 import pytest
@@ -243,3 +245,84 @@ def test_many_at_once(plain, origins):
             assert read_to_end(s).data.endswith(b"small\n")
 
     in_parallel([one] * 100)
+
+
+# ------------------------------------------------------------------------------- what lies behind it
+
+
+@pytest.mark.parametrize("first", [b"GET / HTTP/1.1\r\nHost: to.there.test\r\n\r\n", b"nothing known"])
+def test_where_bytes_are_sniffed_the_answer_comes_first(run, origins, first):
+    """The client waits for the answer before it sends what has to be looked at."""
+    port = free_port()
+    config = server(socks_in("socks", port))
+    config["inbounds"][0]["sniffing"] = {"enabled": True, "destOverride": ["http"], "routeOnly": True}
+    there = {"tag": "there", "protocol": "freedom", "settings": {"redirect": f"{HOST}:{origins.web}"}}
+    config["outbounds"].append(there)
+    config["routing"] = {"rules": [{"type": "field", "domain": ["full:to.there.test"], "outboundTag": "there"}]}
+    run("v2c", config, "server")
+    with connect(port) as s:
+        socks_greet(s)
+        assert socks_ask(s, 1, HOST, origins.banner)[0] == 0
+        s.sendall(first)
+        assert (s.recv(4) == b"HTTP") == first.startswith(b"GET")
+
+
+@pytest.mark.pairings(("v2c", "v2c"), ("v2c", "v2ray"), ("v2ray", "v2c"))
+def test_a_remote_exit(own_tunnel, origins, pairing):
+    """A proxy at the portal whose clients leave at the bridge."""
+    port = free_port()
+
+    def prepare(tunnel):
+        tunnel.portal_config["inbounds"].append(socks_in("socks", port, ip=HOST))
+        tunnel.portal_config["routing"]["rules"].append(rule("socks", "portal"))
+
+    own_tunnel(pairing, prepare)
+    url = f"http://{HOST}:{origins.web}/small.txt"
+    assert curl("--socks5-hostname", f"{HOST}:{port}", *[url] * 3) == (b"small\n" * 3, 0)
+    a = Association(port)
+    for _ in range(3):
+        a.send(b"x" * 900, HOST, origins.udp)
+    assert a.receive(HOST, origins.udp) == b"x" * 900
+    a.close()
+    if pairing == ("v2c", "v2c"):  # the bridge's refusal is the client's
+        with connect(port) as s:
+            socks_greet(s)
+            assert socks_ask(s, 1, HOST, free_port())[0] in (1, 5)
+
+
+def test_proxies_one_behind_the_other(run, origins):
+    """proxySettings: a SOCKS client through an HTTP proxy, as behind a company's wall; UDP through SOCKS twice."""
+    near, far, wall = free_ports(3)
+    run("v2ray", server(socks_in("socks", far, ip=HOST)), "far")
+    run("v2ray", server({"tag": "http", "listen": HOST, "port": wall, "protocol": "http", "settings": {}}), "wall")
+    first = proxy_out("socks", "first", far)
+    first["proxySettings"] = {"tag": "wall"}
+    config = {"log": LOG, "inbounds": [socks_in("in", near)], "outbounds": [first, proxy_out("http", "wall", wall)]}
+    program = run("v2c", config, "near")
+    url = f"http://{HOST}:{origins.web}/small.txt"
+    assert curl("--socks5", f"{HOST}:{near}", url) == (b"small\n", 0)
+    a = Association(near)
+    a.send(b"x", HOST, origins.udp)
+    program.wait_log("an http proxy takes no UDP")
+    a.close()
+
+
+def test_reload_changes_the_passwords(run, origins):
+    port = free_port()
+    config = server(socks_in("socks", port, True))
+    program = run("v2c", config, "server")
+    url = [f"http://{HOST}:{origins.web}/small.txt", "--socks5", f"{HOST}:{port}", "--proxy-user"]
+    open_one = connect(port)
+    assert socks_greet(open_one, (USER, PASSWORD)) == 0
+    assert socks_ask(open_one, 1, HOST, origins.odd)[0] == 0
+    a = Association(port, (USER, PASSWORD))
+    config["inbounds"][0]["settings"]["accounts"] = [account(password="new")]
+    program.path.write_text(json.dumps(config))
+    program.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: curl(*url, f"{USER}:new")[1] == 0, 10, "the new password")
+    assert curl(*url, f"{USER}:{PASSWORD}")[1] == 97
+    open_one.sendall(b"echo\nstill here")
+    assert read_exactly(open_one, 10) == b"still here"
+    assert read_to_end(a.control).how == "fin"  # it had no targets, and its inbound is gone
+    open_one.close()
+    a.close()
