@@ -211,7 +211,7 @@ bool compile(struct build *b, const struct root *root)
     routing_conf_build(b, root->routing);
     reserved_build(b);
     dns_conf_finish(b, root->dns);
-    if (root->inbounds.count == 0 && bridges.count == 0 && b->report->errors == 0)
+    if (b->config->inbound_count == 0 && bridges.count == 0 && b->report->errors == 0)
         report_warn(b->report, root->at, "nothing to do: neither inbounds nor bridges");
     if (b->lint && b->report->errors == 0)
         lint(b, root);
