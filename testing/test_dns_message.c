@@ -229,7 +229,7 @@ static void that_there_is_nothing_holds_as_long_as_the_zone_says(void **state)
         wr_u8(&a.w, 0), wr_u8(&a.w, 0);
         for (uint32_t i = 1; i <= 5; i++)
             wr_be32(&a.w, i * 10);
-        assert_int_equal(read_answer(&a), DNS_SAID);
+        assert_int_equal(read_answer(&a), flags == 0x8180 ? DNS_SAID : DNS_UNKNOWN);
         assert_int_equal(records.count, 0);
         assert_int_equal(records.ttl, 50);
     }

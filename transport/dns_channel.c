@@ -7,7 +7,12 @@
 
 #include "core/loop.h"
 
-enum { SOCKETS = 16, TRIES = 2 }; /* sockets that c-ares may have open at once */
+enum {
+    SOCKETS = 16, /* that c-ares may have open at once */
+    TRIES = 2,
+    SYSTEM_TIMEOUT =
+        2000, /* milliseconds of a try; the next goes to the next server of resolv.conf */
+};
 
 struct channel_socket {
     ev_io io;
@@ -88,21 +93,25 @@ static bool set_server(struct dns_channel *c, const struct addr *at)
     return ares_set_servers_ports_csv(c->ares, addr_text(at, text)) == ARES_SUCCESS;
 }
 
+/* In milliseconds. By UDP the first try gets a third of the time: the second, which waits twice as long, still fits. By
+ * TCP there is one, and the asker's own time limit comes first. */
+static int try_time(const struct addr *at, bool tcp, double timeout)
+{
+    if (!at)
+        return SYSTEM_TIMEOUT;
+    return (int)(tcp ? timeout * 2000 : timeout * 1000 / (TRIES + 1));
+}
+
 static bool channel_init(struct dns_channel *c, const struct addr *at, bool tcp, double timeout)
 {
-    char lookups[] = "b"; /* servers only, no files */
-    /* By UDP the first try gets a third of the time: the second, which waits twice as long, still fits. By TCP there is
-     * one; the asker's own time limit comes first. */
     struct ares_options options = {.sock_state_cb = on_socket,
                                    .sock_state_cb_data = c,
-                                   .timeout =
-                                       (int)(tcp ? timeout * 2000 : timeout * 1000 / (TRIES + 1)),
-                                   .tries = TRIES,
-                                   .lookups = lookups};
+                                   .timeout = try_time(at, tcp, timeout),
+                                   .tries = TRIES};
     int mask = ARES_OPT_SOCK_STATE_CB | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES;
     if (at) {
         options.flags = ARES_FLAG_NOCHECKRESP | (tcp ? ARES_FLAG_USEVC : 0);
-        mask |= ARES_OPT_FLAGS | ARES_OPT_LOOKUPS;
+        mask |= ARES_OPT_FLAGS;
     }
 #ifdef ARES_OPT_QUERY_CACHE /* since 1.23: an answer would repeat the letters of another question */
     options.qcache_max_ttl = 0;
@@ -188,51 +197,50 @@ void dns_channel_ask(struct dns_channel *c, const uint8_t *question, size_t len,
     channel_arm(c);
 }
 
-static void take_nodes(const struct ares_addrinfo *found, struct dns_records *r)
+/* --- the system --- */
+
+static void take_host(const struct hostent *h, struct dns_records *out)
 {
-    for (const struct ares_addrinfo_node *n = found->nodes; n && r->count < DNS_ADDRS_MAX;
-         n = n->ai_next) {
-        struct addr ip;
-        if (n->ai_family != AF_INET && n->ai_family != AF_INET6)
-            continue;
-        addr_from_sockaddr(&ip, n->ai_addr);
-        dns_records_add(r, &ip);
-        if (n->ai_ttl >= 0 && (uint32_t)n->ai_ttl < r->ttl)
-            r->ttl = (uint32_t)n->ai_ttl;
+    for (char **bytes = h->h_addr_list; *bytes; bytes++) {
+        struct addr ip = {.type = h->h_addrtype == AF_INET ? ADDR_IPV4 : ADDR_IPV6};
+        memcpy(ip.ip, *bytes, addr_ip_len(&ip));
+        dns_records_add(out, &ip);
     }
 }
 
-/* That there is nothing is an answer, too. */
-static void on_addresses(void *data, int status, int timeouts, struct ares_addrinfo *found)
+static bool is_localhost(const char *name)
 {
-    (void)timeouts;
-    struct dns_told t = {0};
-    struct dns_records r;
-    r.count = 0;
-    r.ttl = UINT32_MAX;
-    if (status == ARES_SUCCESS)
-        take_nodes(found, &r);
-    if (status == ARES_ENOTFOUND || status == ARES_ENODATA) {
-        r.ttl = 0;
-        status = ARES_SUCCESS;
-    }
-    if (status == ARES_SUCCESS)
-        t.records = &r;
-    asked_answer(data, &t, status);
-    if (found)
-        ares_freeaddrinfo(found);
+    static const char text[] = "localhost";
+    size_t len = strlen(name), tail = sizeof text - 1;
+    return len >= tail && strcmp(name + len - tail, text) == 0 &&
+           (len == tail || name[len - tail - 1] == '.');
 }
 
-void dns_channel_look_up(struct dns_channel *c, const char *name, unsigned families, dns_tell *tell,
-                         void *owner)
+static void take_loopback(unsigned families, struct dns_records *out)
 {
-    struct ares_addrinfo_hints hints = {.ai_family = families == DNS_A      ? AF_INET
-                                                     : families == DNS_AAAA ? AF_INET6
-                                                                            : AF_UNSPEC,
-                                        .ai_flags = ARES_AI_NUMERICSERV};
-    struct asked *a = asked_new(tell, owner);
-    if (!a)
-        return;
-    ares_getaddrinfo(c->ares, name, NULL, &hints, on_addresses, a);
-    channel_arm(c);
+    static const struct addr v6 = {.type = ADDR_IPV6, .ip = {[15] = 1}},
+                             v4 = {.type = ADDR_IPV4, .ip = {127, 0, 0, 1}};
+    if (families & DNS_AAAA)
+        dns_records_add(out, &v6);
+    if (families & DNS_A)
+        dns_records_add(out, &v4);
+}
+
+bool dns_channel_files(struct dns_channel *c, const char *name, unsigned families,
+                       struct dns_records *out)
+{
+    for (unsigned family = DNS_A; family <= DNS_AAAA; family++) {
+        struct hostent *h = NULL;
+        if (families & family &&
+            ares_gethostbyname_file(c->ares, name, family == DNS_A ? AF_INET : AF_INET6, &h) ==
+                ARES_SUCCESS)
+            take_host(h, out);
+        if (h)
+            ares_free_hostent(h);
+    }
+    if (!out->count && is_localhost(name))
+        take_loopback(families, out);
+    if (out->count)
+        out->ttl = 0; /* the file may change */
+    return out->count;
 }

@@ -12,26 +12,25 @@
 struct loop;
 struct dns_channel;
 
-/* at NULL: the system's files and servers; else that server only. NULL: out of memory. */
+/* at NULL: the servers of resolv.conf; else that server only. NULL: out of memory. */
 struct dns_channel *dns_channel_new(struct loop *l, const struct addr *at, bool tcp,
                                     double timeout);
 /* What is under way is told that it failed, with `destroyed`. */
 void dns_channel_free(struct dns_channel *c);
 
-/* One of both is called for each question, once, perhaps before this returns. */
 struct dns_told {
-    const uint8_t *message; /* of dns_channel_ask(); NULL: none came, see why */
+    const uint8_t *message; /* NULL: none came, see why */
     size_t len;
-    const struct dns_records *records; /* of dns_channel_look_up(); NULL: none, see why */
-    bool destroyed;                    /* the channel goes */
+    bool destroyed; /* the channel goes */
     struct err why;
 };
 typedef void dns_tell(void *owner, const struct dns_told *t);
 
+/* tell is called once, perhaps before this returns. */
 void dns_channel_ask(struct dns_channel *c, const uint8_t *question, size_t len, dns_tell *tell,
                      void *owner);
-/* Of the system. */
-void dns_channel_look_up(struct dns_channel *c, const char *name, unsigned families, dns_tell *tell,
-                         void *owner);
 
+/* What /etc/hosts says; false: nothing. The name localhost is known in any case. */
+bool dns_channel_files(struct dns_channel *c, const char *name, unsigned families,
+                       struct dns_records *out);
 #endif

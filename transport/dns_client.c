@@ -5,12 +5,14 @@
 
 #include "transport/dns_channel.h"
 #include "transport/dns_https.h"
+#include "transport/dns_search.h"
 
 struct dns_client {
     struct loop *loop;
     const struct dns_server *server;
     struct dns_channel *channel, *by_tcp; /* made when first needed */
     struct dns_https *https;
+    struct dns_search *search; /* of the system */
     struct list parts;
 };
 
@@ -20,7 +22,8 @@ struct dns_part {
     struct dns_client *client;
     struct dns_ask *ask; /* NULL: cancelled */
     struct dns_question question;
-    struct task later; /* carries the news out of c-ares' own calls */
+    unsigned candidate; /* of the system: which one is asked for */
+    struct task later;  /* carries the news out of c-ares' own calls */
 };
 
 /* --- parts --- */
@@ -89,32 +92,10 @@ void dns_ask_cancel(struct dns_ask *a)
     a->open = 0;
 }
 
-/* --- the system --- */
-
-static void on_looked_up(void *owner, const struct dns_told *t)
-{
-    struct dns_part *p = owner;
-    if (t->destroyed)
-        return;
-    if (!t->records) {
-        part_fail(p, &t->why);
-        return;
-    }
-    if (p->ask)
-        p->ask->records = *t->records;
-    part_end(p);
-}
-
-static void ask_system(struct dns_client *c, struct dns_ask *a)
-{
-    struct dns_part *p = part_new(c, a);
-    if (p)
-        dns_channel_look_up(c->channel, a->name, a->families, on_looked_up, p);
-}
-
 /* --- a server --- */
 
 static void part_send(struct dns_part *p, bool tcp);
+static bool part_search(struct dns_part *p);
 
 static void on_message(void *owner, const struct dns_told *t)
 {
@@ -129,7 +110,7 @@ static void on_message(void *owner, const struct dns_told *t)
         part_send(p, true);
     else if (said == DNS_FAILED)
         part_fail(p, &why);
-    else
+    else if (said == DNS_SAID || !part_search(p))
         part_end(p);
 }
 
@@ -141,24 +122,40 @@ static struct dns_channel *channel_of(struct dns_client *c, bool tcp)
     return *to;
 }
 
-/* By TCP nobody can forge an answer without seeing the question: there case proves nothing. */
-static void part_send(struct dns_part *p, bool tcp)
+static void part_ask(struct dns_part *p, const char *name, bool tcp)
 {
     uint8_t bytes[DNS_QUESTION_MAX];
     struct writer w = wr_of(bytes, sizeof bytes);
-    struct dns_channel *channel = channel_of(p->client, tcp);
+    struct dns_client *c = p->client;
+    struct dns_channel *channel = channel_of(c, tcp);
+    bool mixed = c->server->kind == DNS_UDP && !tcp;
     struct err why;
     uint16_t id;
-    if (!channel ||
-        dns_question_init(&p->question, p->ask->name, p->question.family, !tcp, &why) < 0) {
-        if (!channel)
-            err_set(&why, ENOMEM, "out of memory");
+    err_set(&why, ENOMEM, "out of memory");
+    if (!channel || dns_question_init(&p->question, name, p->question.family, mixed, &why) < 0) {
         part_fail(p, &why);
         return;
     }
     randombytes_buf(&id, sizeof id);
-    dns_question_write(&p->question, id, &p->client->server->client, &w);
+    dns_question_write(&p->question, id, &c->server->client, &w);
     dns_channel_ask(channel, bytes, wr_len(&w), on_message, p);
+}
+
+/* By TCP nobody can forge an answer without seeing the question: there case proves nothing. */
+static void part_send(struct dns_part *p, bool tcp)
+{
+    part_ask(p, p->ask->name, tcp);
+}
+
+/* The next name that the system would try. False: there is none. */
+static bool part_search(struct dns_part *p)
+{
+    char name[ADDR_NAME_MAX + 1];
+    const struct dns_search *s = p->client->search;
+    if (!s || !dns_search_candidate(s, p->ask->name, p->candidate++, name))
+        return false;
+    part_ask(p, name, false);
+    return true;
 }
 
 /* --- a server by HTTPS --- */
@@ -180,6 +177,14 @@ static void part_send_https(struct dns_part *p)
 
 /* --- asking --- */
 
+/* All is there; but news come later. */
+static void ask_nobody(struct dns_client *c, struct dns_ask *a)
+{
+    struct dns_part *p = part_new(c, a);
+    if (p)
+        part_end(p);
+}
+
 static void ask_server(struct dns_client *c, struct dns_ask *a)
 {
     for (unsigned family = DNS_A; family <= DNS_AAAA; family++) {
@@ -189,6 +194,8 @@ static void ask_server(struct dns_client *c, struct dns_ask *a)
         p->question.family = family;
         if (c->https)
             part_send_https(p);
+        else if (c->search)
+            part_search(p);
         else
             part_send(p, c->server->kind == DNS_TCP);
     }
@@ -200,10 +207,38 @@ void dns_client_ask(struct dns_client *c, struct dns_ask *a)
     a->failed = false;
     a->records.count = 0;
     a->records.ttl = UINT32_MAX;
-    if (c->server->kind == DNS_SYSTEM)
-        ask_system(c, a);
+    if (c->search && dns_channel_files(c->channel, a->name, a->families, &a->records))
+        ask_nobody(c, a);
     else
         ask_server(c, a);
+}
+
+static bool system_init(struct dns_client *c)
+{
+    c->channel = dns_channel_new(c->loop, NULL, false, c->server->timeout);
+    c->search = calloc(1, sizeof *c->search);
+    if (!c->search)
+        return false;
+    FILE *in = fopen("/etc/resolv.conf", "re");
+    dns_search_read(c->search, in);
+    if (in)
+        fclose(in);
+    return c->channel;
+}
+
+static bool client_init(struct dns_client *c, const struct resolve_way *way)
+{
+    switch (c->server->kind) {
+    case DNS_SYSTEM:
+        return system_init(c);
+    case DNS_HTTPS:
+        c->https = way ? dns_https_new(c->loop, c->server, way) : NULL;
+        return c->https;
+    case DNS_UDP:
+    case DNS_TCP:
+        break;
+    }
+    return true;
 }
 
 struct dns_client *dns_client_new(struct loop *l, const struct dns_server *server,
@@ -213,16 +248,9 @@ struct dns_client *dns_client_new(struct loop *l, const struct dns_server *serve
     if (!c)
         return NULL;
     *c = (struct dns_client){.loop = l, .server = server};
-    if (server->kind == DNS_SYSTEM)
-        c->channel = dns_channel_new(l, NULL, false, server->timeout);
-    if (server->kind == DNS_HTTPS && way)
-        c->https = dns_https_new(l, server, way);
-    bool whole = server->kind == DNS_SYSTEM  ? c->channel != NULL
-                 : server->kind == DNS_HTTPS ? c->https != NULL
-                                             : true;
-    if (whole)
+    if (client_init(c, way))
         return c;
-    free(c);
+    dns_client_free(c);
     return NULL;
 }
 
@@ -243,5 +271,6 @@ void dns_client_free(struct dns_client *c)
     dns_https_free(c->https);
     while ((first = list_first(&c->parts)))
         part_free(container_of(first, struct dns_part, item));
+    free(c->search);
     free(c);
 }

@@ -300,7 +300,8 @@ enum dns_said dns_answer_read(struct cursor in, const struct dns_question *q,
     if (q->mixed && memcmp(a.name.wire, q->name.wire, q->name.len) != 0)
         return DNS_RECASED;
     a.records = in;
-    return answer_records(&a, &h, out, e);
+    enum dns_said said = answer_records(&a, &h, out, e);
+    return said == DNS_SAID && rcode == RCODE_NAME ? DNS_UNKNOWN : said;
 }
 
 /* --- records --- */

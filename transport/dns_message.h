@@ -42,6 +42,7 @@ void dns_question_write(const struct dns_question *q, uint16_t id, const struct 
 
 enum dns_said {
     DNS_SAID,    /* records, or that there are none */
+    DNS_UNKNOWN, /* that there is no such name */
     DNS_FAILED,  /* SERVFAIL and the like, or not valid: e says */
     DNS_RECASED, /* letters came back in another case: from a server that folds it, or forged */
 };

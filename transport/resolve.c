@@ -164,12 +164,12 @@ static void lookup_fail(struct lookup *k)
 }
 
 /* whole: nothing of the answer is missing. */
-static void lookup_succeed(struct lookup *k, bool sorted, bool whole)
+static void lookup_succeed(struct lookup *k, bool whole)
 {
     struct dns_resolver *r = k->resolver;
     struct dns_records *records = &k->ask.records;
     struct resolve_answer a;
-    arrange(records, sorted);
+    arrange(records, false);
     if (records->count > RESOLVE_MAX)
         records->count = RESOLVE_MAX;
     if (whole && r->conf->caches)
@@ -295,11 +295,11 @@ static void keep_expected(struct lookup *k)
 /* All that will come from this server has come. missing: what it would have said is not known. */
 static void lookup_conclude(struct lookup *k, const struct err *missing)
 {
-    bool sorted = asked_server(k)->kind == DNS_SYSTEM, had = k->ask.records.count > 0;
+    bool had = k->ask.records.count > 0;
     struct err unexpected;
     keep_expected(k);
     if (k->ask.records.count || (!had && !missing)) {
-        lookup_succeed(k, sorted, !missing);
+        lookup_succeed(k, !missing);
         return;
     }
     err_set(&unexpected, EHOSTUNREACH, "none of the expected addresses");
