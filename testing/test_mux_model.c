@@ -350,14 +350,15 @@ static void assert_always(const struct model *m)
     assert_int_equal(m->budget.promised, m->budget.limit ? promised : 0);
 }
 
-/* Why a stream may have failed, that nobody gave up. */
+/* Why a stream may have failed, that nobody gave up. Who has left is not taken to another link. */
 static bool is_excused(struct model *m, const struct talk *t)
 {
     const struct far *visitor = t->ends[UP];
     bool refusing = m->refusing || m->servers[0].full || m->servers[1].full;
     return t->may_fail || rig_stat(&m->rig, STAT_mux_shed) || rig_stat(&m->rig, STAT_mux_stalled) ||
            (refusing && (!opened(visitor) || t->packets || !m->v2c)) ||
-           (m->lost && (opened(visitor) || !m->v2c)) || visitor->tries == RIG_TRIES;
+           (m->lost && (opened(visitor) || visitor->left || !m->v2c)) ||
+           visitor->tries == RIG_TRIES;
 }
 
 /* Everybody who reads has all that was said to him. */
@@ -367,7 +368,8 @@ static void assert_arrived(struct model *m)
         const struct talk *t = &m->talks[i];
         if (talk_failed(t)) {
             if (!is_excused(m, t))
-                fail_msg("talk %zu failed: %s; its target: %s", i, t->ends[UP]->why,
+                fail_msg("talk %zu failed: %s%s; its target: %s", i, t->ends[UP]->why,
+                         t->ends[UP]->left ? " (left)" : "",
                          t->ends[DOWN] ? t->ends[DOWN]->why : "none");
             continue;
         }
