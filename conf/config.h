@@ -128,6 +128,7 @@ struct config {
     const struct api_conf *api; /* NULL: there is none */
     enum domain_strategy strategy;
     struct string_list reserved; /* names that mean something to this process: struct dispatcher */
+    struct string_list links;    /* the first of them: the bridges' */
 
     struct arena *strings; /* whatever else the pointers above point to */
     struct keep *keep;

@@ -171,11 +171,12 @@ void reserved_build(struct build *b)
     c->reserved.items = arena_array(c->strings, room, sizeof *c->reserved.items);
     if (!c->reserved.items)
         return;
+    for (size_t i = 0; i < c->bridge_count; i++)
+        reserved_add(b, b->bridges[i].domain);
+    c->links = c->reserved;
     reserved_add(b, MUX_NAME);
     for (size_t i = 0; control_name(i); i++)
         reserved_add(b, control_name(i));
-    for (size_t i = 0; i < c->bridge_count; i++)
-        reserved_add(b, b->bridges[i].domain);
     for (size_t i = 0; i < c->outbound_count; i++) {
         if (c->outbounds[i].kind != OUT_PORTAL || !c->outbounds[i].portal)
             continue;

@@ -223,6 +223,7 @@ static void change_outbounds(struct worker *w, const struct plan *p)
     w->dispatcher.rules = &c->rules;
     w->dispatcher.strategy = c->strategy;
     w->dispatcher.reserved = &c->reserved;
+    w->dispatcher.links = &c->links;
     w->dispatcher.outbounds = w->next.outbounds;
     w->dispatcher.count = c->outbound_count;
     w->dispatcher.balancers = &c->balancers;

@@ -12,14 +12,27 @@ bool asks_for_mux(const struct meta *m)
            m->target.type == ADDR_NAME && strcasecmp(m->target.name, MUX_NAME) == 0;
 }
 
-/* Whoever else says the name could speak for us at the server to which an outbound would carry it. */
-static bool abuses_mux(const struct meta *m)
+bool strings_have(const struct string_list *l, const char *text)
 {
-    struct addr target = m->target;
-    if (target.type != ADDR_NAME || asks_for_mux(m))
-        return false;
-    addr_normalise_name(target.name);
-    return strcmp(target.name, MUX_NAME) == 0;
+    for (size_t i = 0; l && i < l->count; i++)
+        if (strcmp(l->items[i], text) == 0)
+            return true;
+    return false;
+}
+
+/* An outbound would carry these names to a server where they say: this is a bridge, or a mux, of ours. So they are for
+ * our own links, and for users of a tunnel. NULL: no objection. */
+static const char *name_objection(const struct dispatcher *d, const struct flow *f,
+                                  const char *name)
+{
+    const struct user *u = f->meta.user;
+    if (!name)
+        return NULL;
+    if (strcmp(name, MUX_NAME) == 0 && !asks_for_mux(&f->meta))
+        return "named the Mux.Cool name, which is for users of a tunnel";
+    if (f->carrier || (u && u->may_link) || !strings_have(d->links, name))
+        return NULL;
+    return "named the domain of a bridge, which is for its links";
 }
 
 static void dispatch_open(struct flow *f, struct outbound *out)
@@ -77,16 +90,17 @@ void dispatch_by(struct dispatcher *d, struct flow *f, const struct rule *r)
 void dispatch(struct dispatcher *d, struct flow *f)
 {
     char name[ADDR_NAME_MAX + 1];
-    if (abuses_mux(&f->meta)) {
+    struct query q = query_of(&f->meta, name);
+    const char *objection = name_objection(d, f, q.name);
+    if (objection) {
         stat_add(d->loop->counters, STAT_names_refused, 1);
-        dispatch_refuse(f, "named the Mux.Cool name, which is for users of a tunnel");
+        dispatch_refuse(f, objection);
         return;
     }
     if (asks_for_mux(&f->meta) && d->mux) {
         dispatch_open(f, d->mux);
         return;
     }
-    struct query q = query_of(&f->meta, name);
     enum seat_need need = seat_needed(d, &q);
     if (need != SEAT_NONE)
         seat_take(d, f, need);

@@ -36,10 +36,15 @@ struct dispatcher {
     /* Names in normal form that mean something to this process: portals, bridges, their control streams,
      * mux. No sniffed name may be one of them, and they are not looked up. NULL: none. */
     const struct string_list *reserved;
+    const struct string_list
+        *links; /* the bridges' among them: no visitor may name them. NULL: none */
 };
 
 /* The destination by which a client asks for many streams on one connection. */
 #define MUX_NAME "v1.mux.cool"
+
+/* Whether the text is one of them; not so for NULL. */
+bool strings_have(const struct string_list *l, const char *text);
 
 /* A client that may do so asks for many streams on one connection. */
 bool asks_for_mux(const struct meta *m);

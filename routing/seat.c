@@ -23,10 +23,7 @@ struct seat {
 
 static bool is_reserved(const struct dispatcher *d, const char *name)
 {
-    for (size_t i = 0; name && d->reserved && i < d->reserved->count; i++)
-        if (strcmp(d->reserved->items[i], name) == 0)
-            return true;
-    return false;
+    return name && strings_have(d->reserved, name);
 }
 
 /* A mask of what can be found in the flow's bytes and has a name that counts. */

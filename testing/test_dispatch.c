@@ -122,6 +122,42 @@ static void the_mux_name_is_for_users_only(void **state)
     }
 }
 
+/* In normal form or not: an outbound would make a bridge of whoever named it. */
+static void a_bridges_domain_is_for_its_links(void **state)
+{
+    (void)state;
+    static const struct user tunnel = {.email = "a@b", .traffic = {-1, -1}, .may_link = true};
+    static const struct user proxy = {.email = "a@b", .traffic = {-1, -1}};
+    static const struct {
+        const char *name;
+        const struct user *user;
+        bool link;
+        unsigned passes;
+    } cases[] = {
+        {"tunnel.test", NULL, false, 0},   {"TUNNEL.test.", NULL, false, 0},
+        {"tunnel.test", &proxy, false, 0}, {"tunnel.test", &tunnel, false, 1},
+        {"tunnel.test", NULL, true, 1},    {"a.tunnel.test", NULL, false, 1},
+        {"other.test", NULL, false, 1},
+    };
+    const char *names[] = {"some.test", "tunnel.test"};
+    const struct string_list links = {names, 2};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct junction j;
+        junction_open(&j);
+        j.dispatcher.links = &links;
+        struct meta m = {.net = NET_TCP,
+                         .inbound_tag = "",
+                         .target = rig_addr(cases[i].name, 0),
+                         .user = cases[i].user};
+        struct flow *f = flow_new(&j.rig.loop, &j.in.end, &rig_end_ops, &m, &j.rig.policy);
+        f->carrier = cases[i].link;
+        dispatch(&j.dispatcher, f);
+        assert_int_equal(j.outs[0].count, cases[i].passes);
+        assert_int_equal(rig_stat(&j.rig, STAT_names_refused), !cases[i].passes);
+        junction_close(&j);
+    }
+}
+
 static void the_shorter_idle_time_holds(void **state)
 {
     (void)state;
@@ -204,6 +240,7 @@ int main(void)
         cmocka_unit_test(what_no_rule_matches_takes_the_default),
         cmocka_unit_test(without_a_default_it_is_refused),
         cmocka_unit_test(the_mux_name_is_for_users_only),
+        cmocka_unit_test(a_bridges_domain_is_for_its_links),
         cmocka_unit_test(an_outbound_that_is_named_needs_no_rule),
         cmocka_unit_test(a_balancer_with_nobody_alive_refuses),
     };
