@@ -300,12 +300,16 @@ static void own_names_do_not_need_a_server_by_the_rules(void **state)
     struct asked q;
     two_open(&t);
     t.servers[0].kind = DNS_HTTPS; /* there is no way to it here */
+    t.conf.server_count = 1;
     t.conf.own = own;
     t.conf.own_count = 1;
     two_start(&t);
     ask(&t, "proxy.example", DIAL_IPV4, &q);
-    RIG_UNTIL(&t.names.rig, (second_answer(&t, 1), q.calls));
+    RIG_UNTIL(&t.names.rig, (names_answer(&t.names, 1), q.calls)); /* the system's server */
     assert_int_equal(q.answer.count, 1);
+    ask(&t, "other.example", DIAL_IPV4, &q);
+    RIG_UNTIL(&t.names.rig, q.calls);
+    assert_int_equal(q.answer.count, 0);
     two_close(&t);
 }
 
