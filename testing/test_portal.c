@@ -23,6 +23,8 @@ struct test {
 };
 
 static const struct user bridge_user = {.email = "bridge@a", .traffic = {-1, -1}, .may_link = true};
+/* By its name it is listed, but it came by a proxy's password. */
+static const struct user proxy_user = {.email = "bridge@a", .traffic = {-1, -1}};
 static const struct user other_user = {.email = "other@a", .traffic = {-1, -1}, .may_link = true};
 static const char *listed[] = {"someone@a", "bridge@a"};
 
@@ -147,10 +149,11 @@ static void only_a_listed_user_that_a_rule_sends_by_tcp_becomes_a_carrier(void *
         {.net = NET_TCP, .user = &other_user, .by_rule = true},
         {.net = NET_UDP, .user = &bridge_user, .by_rule = true},
         {.net = NET_TCP, .user = &bridge_user, .by_rule = true, .guessed = true},
+        {.net = NET_TCP, .user = &proxy_user, .by_rule = true},
     };
     static const char *const spellings[] = {"bridge.test", "Bridge.Test", "BRIDGE.TEST.",
                                             "bridge.test."};
-    for (size_t i = 0; i < 5; i++)
+    for (size_t i = 0; i < 6; i++)
         for (size_t k = 0; k < 4; k++) {
             struct far *f = asks(t, spellings[k], refused[i]);
             rig_turn(&t->rig);
