@@ -1,5 +1,7 @@
 #include "conf/instance.h"
 
+#include <sys/socket.h>
+
 #include "conf/clients.h"
 #include "core/log.h"
 #include "proxy/api_inbound.h"
@@ -149,14 +151,24 @@ struct inbound *inbound_make(struct worker *w, const struct generation *g, size_
     return in;
 }
 
+/* The socket stays open, so that nobody is turned away. */
+static void inherit_tcp(struct accept_inbound *in, size_t n, struct accept_inbound *old,
+                        size_t port)
+{
+    struct err e;
+    int fd = accept_release(old, port);
+    if (in->carriage && sockopt_listen(fd, SOCK_STREAM, &in->carriage->sockopt, &e) < 0)
+        log_warn("inbound \"%s\": %s", in->in.tag, e.text);
+    accept_listen(in, n, fd);
+}
+
 void inbound_open(struct worker *w, struct inbound *in, const struct doors *d)
 {
     struct inbound **old = w->now.inbounds;
     for (size_t n = 0; n < d->ports; n++) {
         struct door *tcp = d->tcp ? &d->tcp[n] : NULL, *udp = d->udp ? &d->udp[n] : NULL;
         if (tcp && tcp->heir_of != DOOR_NEW)
-            accept_listen(accept_of(in), n,
-                          accept_release(accept_of(old[tcp->heir_of]), tcp->heir_port));
+            inherit_tcp(accept_of(in), n, accept_of(old[tcp->heir_of]), tcp->heir_port);
         else if (tcp)
             accept_listen(accept_of(in), n, door_take(tcp, w->loop.index));
         if (udp && udp->heir_of != DOOR_NEW)

@@ -29,10 +29,9 @@ struct ws {
 
     uint8_t head[WS_HEAD_MAX]; /* of the frame that is being written */
     size_t head_len, head_sent;
-    size_t len, left; /* bytes of its payload, and those that have not gone below */
-    uint8_t *masked;  /* a client's copy of it; owned */
-    size_t masked_room;
-    size_t early; /* bytes that went with the request; the user offers them once more */
+    size_t len, left;   /* bytes of its payload, and those that have not gone below */
+    struct bufq masked; /* what a client has left of it, masked */
+    size_t early;       /* bytes that went with the request; the user offers them once more */
     uint8_t control[WS_HEAD_MAX + WS_CONTROL_MAX]; /* to be sent between frames */
     size_t control_len, control_sent;
     uint8_t pong[WS_CONTROL_MAX]; /* what the last ping said; it waits to be answered */
@@ -123,20 +122,61 @@ static int slice(const struct iovec *iov, int count, size_t at, size_t len, stru
     return n;
 }
 
+static struct buf_pool *pool_of(const struct ws *w)
+{
+    return &loop_of(w)->bufs;
+}
+
+/* The next bytes of the frame, as many as fit. */
+static size_t fill_masked(struct buf *b, const struct iovec *iov, int count, size_t at, size_t len,
+                          const uint8_t mask[4], size_t done)
+{
+    struct iovec piece;
+    size_t room = len < BUF_DATA ? len : BUF_DATA;
+    while (b->len < room) {
+        slice(iov, count, at + b->len, room - b->len, &piece, 1);
+        ws_mask(b->data + b->len, piece.iov_base, piece.iov_len, mask, done + b->len);
+        b->len += piece.iov_len;
+    }
+    return b->len;
+}
+
+/* Into bufs, of which the loop has warm ones: what the user offers stays as it is. */
 static bool copy_masked(struct ws *w, const struct iovec *iov, int count, size_t at,
                         const uint8_t mask[4])
 {
-    struct iovec piece;
-    if (w->masked_room < w->len) {
-        free(w->masked);
-        w->masked = malloc(w->len);
-        w->masked_room = w->masked ? w->len : 0;
+    for (size_t done = 0; done < w->len;) {
+        struct buf *b = buf_new(pool_of(w));
+        if (!b) {
+            bufq_free(&w->masked, pool_of(w));
+            return false;
+        }
+        done += fill_masked(b, iov, count, at + done, w->len - done, mask, done);
+        bufq_put(&w->masked, b);
     }
-    for (size_t done = 0; w->masked && done < w->len; done += piece.iov_len) {
-        slice(iov, count, at + done, w->len - done, &piece, 1);
-        ws_mask(w->masked + done, piece.iov_base, piece.iov_len, mask, done);
+    return true;
+}
+
+static int masked_pieces(const struct ws *w, struct iovec *to)
+{
+    int n = 0;
+    for (const struct buf *b = w->masked.head; b && n < PIECES; b = b->next)
+        to[n++] = (struct iovec){b->data, b->len};
+    return n;
+}
+
+static void masked_gone(struct ws *w, size_t n)
+{
+    while (n) {
+        struct buf *b = bufq_take(&w->masked);
+        if (b->len > n) {
+            buf_pull(b, n);
+            bufq_unget(&w->masked, b);
+            return;
+        }
+        n -= b->len;
+        buf_free(pool_of(w), b);
     }
-    return w->masked;
 }
 
 /* The bytes of iov from `at` on become a frame. */
@@ -180,7 +220,7 @@ static ssize_t push_frame(struct ws *w, const struct iovec *iov, int count, size
     if (w->head_sent < w->head_len)
         out[n++] = (struct iovec){w->head + w->head_sent, w->head_len - w->head_sent};
     if (w->client)
-        out[n++] = (struct iovec){w->masked + (w->len - w->left), w->left};
+        n += masked_pieces(w, out + n);
     else
         n += slice(iov, count, at, w->left, out + n, PIECES);
     ssize_t wrote = below_writev(&w->layer, out, n);
@@ -191,6 +231,8 @@ static ssize_t push_frame(struct ws *w, const struct iovec *iov, int count, size
         control_gone(w, &rest);
     gone_of(&w->head_sent, w->head_len, &rest);
     w->left -= rest;
+    if (w->client)
+        masked_gone(w, rest);
     return (ssize_t)rest;
 }
 
@@ -336,11 +378,6 @@ static ssize_t ws_writev(struct layer *l, struct iovec *iov, int count)
     }
     ssize_t n = write_frames(w, iov, count);
     w->quiet = false;
-    if (between_frames(w)) {
-        free(w->masked);
-        w->masked = NULL;
-        w->masked_room = 0;
-    }
     return n;
 }
 
@@ -430,7 +467,8 @@ static void ws_free(struct layer *l, bool well)
     if (ev_is_active(&w->beat))
         ev_timer_stop(loop_of(w)->ev, &w->beat);
     ws_shake_fini(&w->shake);
-    free(w->masked);
+    if (w->masked.head)
+        bufq_free(&w->masked, pool_of(w));
     free(w);
 }
 

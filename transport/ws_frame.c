@@ -88,21 +88,30 @@ size_t ws_head_write(uint8_t out[WS_HEAD_MAX], enum ws_opcode opcode, size_t len
     return wr_len(&w);
 }
 
-/* Eight bytes at a time; compilers make more of it. Reading a word before writing it allows `to` before `from`. */
+enum { WORDS = 4 }; /* at a time: compilers make vectors of them */
+
+/* All are read before any is written, which allows `to` before `from`. */
+static void mask_words(uint8_t *to, const uint8_t *from, uint64_t key)
+{
+    uint64_t words[WORDS];
+    memcpy(words, from, sizeof words);
+    for (size_t i = 0; i < WORDS; i++)
+        words[i] ^= key;
+    memcpy(to, words, sizeof words);
+}
+
 void ws_mask(uint8_t *to, const uint8_t *from, size_t len, const uint8_t mask[4], uint64_t at)
 {
-    uint8_t turned[8];
-    uint64_t key, word;
+    enum { PIECE = WORDS * sizeof(uint64_t) };
+    uint8_t turned[sizeof(uint64_t)];
+    uint64_t key;
     for (size_t i = 0; i < sizeof turned; i++)
         turned[i] = mask[(at + i) & 3];
     memcpy(&key, turned, sizeof key);
-    for (; len >= sizeof word; to += sizeof word, from += sizeof word, len -= sizeof word) {
-        memcpy(&word, from, sizeof word);
-        word ^= key;
-        memcpy(to, &word, sizeof word);
-    }
+    for (; len >= PIECE; to += PIECE, from += PIECE, len -= PIECE)
+        mask_words(to, from, key);
     for (size_t i = 0; i < len; i++)
-        to[i] = from[i] ^ turned[i];
+        to[i] = from[i] ^ turned[i & 3];
 }
 
 /* --- payload out of frames --- */

@@ -1,6 +1,7 @@
 """sockopt: what sockets get of it, as the kernel tells, and what it refuses."""
 import json
 import re
+import signal
 import subprocess
 
 import pytest
@@ -101,3 +102,15 @@ def test_v6only_leaves_ipv4_to_others(run, origins):
     assert "[::]" in listeners or not listeners  # a host without IPv6 has none
     with pytest.raises(ConnectionError):
         connect(port)
+
+
+def test_a_reload_tells_a_port_that_is_open_what_is_new(run, origins):
+    port = free_port()
+    v2c = run("v2c", config(port, origins.odd))
+    v2c.path.write_text(json.dumps(config(port, origins.odd, {"tcpCongestion": "reno"})))
+    v2c.process.send_signal(signal.SIGHUP)
+    v2c.wait_log("reload: done")
+    with connect(port) as s:
+        s.sendall(b"echo\nhello")
+        assert read_exactly(s, 5) == b"hello"
+        assert " reno " in told(local=port)

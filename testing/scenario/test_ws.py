@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from certs import Cert
 from configs import LOG, dokodemo, vmess_in, vmess_out
 from origins import BANNER, MB, known_bytes
 from rig import (
@@ -75,6 +76,25 @@ def test_forged_heads(own_tunnel, origins, pairing, stream):
 @pytest.mark.parametrize("stream", [UPGRADE, EARLY], ids=["httpupgrade", "ws with early data"])
 def test_what_v2ray_4_has_not(own_tunnel, origins, pairing, stream):
     all_is_well(own_tunnel(pairing, carried_by(stream)), origins)
+
+
+@pytest.mark.pairings(*MIXED)
+@pytest.mark.parametrize("network", ["ws", "httpupgrade"])
+def test_over_tls(own_tunnel, origins, tmp_path, pairing, network):
+    if network == "httpupgrade" and "v2ray" in pairing:
+        pytest.skip("V2Ray 4 has no httpupgrade")
+    cert = Cert(names=[HOST])
+    stream = {"network": network, "security": "tls", f"{network}Settings": {"path": "/ray"}}
+
+    def prepare(t):
+        carried_by(dict(stream))(t)
+        link = next(i for i in t.portal_config["inbounds"] if i["tag"] == "interconn")
+        dial = next(o for o in t.bridge_config["outbounds"] if o["tag"] == "interconn")
+        link["streamSettings"] = {**stream, "tlsSettings": {"certificates": [cert.files(tmp_path, "portal")]}}
+        trusted = {"certificates": [cert.trusted(tmp_path, "portal")], "disableSystemRoot": True, "serverName": HOST}
+        dial["streamSettings"] = {**stream, "tlsSettings": trusted}
+
+    all_is_well(own_tunnel(pairing, prepare), origins)
 
 
 # -------------------------------------------------------------------------------------------- behind nginx
