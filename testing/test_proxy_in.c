@@ -106,6 +106,9 @@ static void what_is_no_header_is_refused(void **state)
     assert_refused(TEXT("PROXY TCP4 192.0.2.1 198.51.100.7 1234 +443\r\n"));
     assert_refused(TEXT("PROXY TCP4 example.com 198.51.100.7 1234 443\r\n"));
     assert_refused(TEXT("PROXY TCP6 [2001:db8::1] ::1 1234 443\r\n"));
+    assert_refused(TEXT("PROXY TCP4 ::1 ::1 1234 443\r\n"));
+    assert_refused(TEXT("PROXY TCP6 192.0.2.1 198.51.100.7 1234 443\r\n"));
+    assert_refused(TEXT("PROXY TCP4 \t192.0.2.1 198.51.100.7\v 1234 443\r\n"));
     assert_refused(TEXT("PROXY UDP4 192.0.2.1 198.51.100.7 1234 443\r\n"));
     assert_refused(TEXT("PROXY TCP4 192.0.2.1 198.51.100.7 1234 443\n"));
     assert_refused(TEXT("PROXY \r\n"));

@@ -1,5 +1,6 @@
 #include "transport/proxy_in.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -99,12 +100,16 @@ static bool v1_word(struct cursor *line, struct cursor *word)
     return cur_sub(line, len, word) && len > 0 && (!space || cur_skip(line, 1));
 }
 
-static bool v1_ip(struct cursor *line, struct addr *a)
+/* Of the family that the line says, and nothing around it that a reader of configurations would pass over. */
+static bool v1_ip(struct cursor *line, bool v6, struct addr *a)
 {
     struct cursor word;
     struct err ignored;
-    if (!v1_word(line, &word) || *word.p == '[')
+    if (!v1_word(line, &word) || (memchr(word.p, ':', cur_left(&word)) != NULL) != v6)
         return false;
+    for (const uint8_t *p = word.p; p < word.end; p++)
+        if (*p != '.' && *p != ':' && !isxdigit(*p))
+            return false;
     return addr_parse_host(a, (const char *)word.p, cur_left(&word), &ignored) == 0 &&
            addr_is_ip(a);
 }
@@ -139,8 +144,9 @@ static bool v1_line(struct cursor line, struct proxy_header *h)
     if (word_is(&word, "UNKNOWN"))
         return true;
     h->told = true;
-    return (word_is(&word, "TCP4") || word_is(&word, "TCP6")) && v1_ip(&line, &h->source) &&
-           v1_ip(&line, &h->dest) && v1_port(&line, &h->source) && v1_port(&line, &h->dest) &&
+    bool v6 = word_is(&word, "TCP6");
+    return (v6 || word_is(&word, "TCP4")) && v1_ip(&line, v6, &h->source) &&
+           v1_ip(&line, v6, &h->dest) && v1_port(&line, &h->source) && v1_port(&line, &h->dest) &&
            cur_left(&line) == 0 && line.end[-1] != ' ';
 }
 
