@@ -126,6 +126,9 @@ static void what_is_not_for_us_has_no_page_here(void **state)
     assert_not_found(&plain, REQUEST("/up/", "a"));
     assert_not_found(&plain, "GET /up HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_not_found(&plain, "GET /up HTTP/1.1\nHost: a\r\n\r\n");
+    assert_not_found(&plain, REQUEST("/up", "a\r\nHost: b"));
+    assert_not_found(&plain, REQUEST("/up", "a\r\nTransfer-Encoding: chunked"));
+    assert_not_found(&plain, REQUEST("/up", "a\r\nContent-Length: 5"));
     assert_not_found(&hosted, REQUEST("/up", "example.com.evil"));
     assert_not_found(&hosted, REQUEST("/up", "example.com:80x"));
 }

@@ -124,6 +124,11 @@ static void what_is_not_for_us_has_no_page_here(void **state)
     assert_not_found(&plain, REQUEST("/RAY", ""));
     assert_not_found(&hosted, REQUEST("/ray", ""));
     assert_not_found(&plain, "GET /ray HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_not_found(&plain, REQUEST("/ray", "Host: example.com\r\n"));
+    assert_not_found(&plain, REQUEST("/ray", "Content-Length: 5\r\n"));
+    assert_not_found(&plain, REQUEST("/ray", "Content-Length: 0\r\nContent-Length: 5\r\n"));
+    assert_not_found(&plain, REQUEST("/ray", "Transfer-Encoding: chunked\r\n"));
+    assert_not_found(&plain, REQUEST("/ray", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"));
     assert_not_found(&plain, "nonsense\r\n\r\n");
     assert_not_found(&plain, "GET /ray HTTP/1.1\r\nHost : a\r\n\r\n");
     assert_not_found(&plain, "POST /ray HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

@@ -31,6 +31,16 @@ static void a_head_is_read_as_it_was_written(void **state)
         }
 }
 
+static void half_a_code_is_no_close(void **state)
+{
+    (void)state;
+    static const uint8_t wire[] = {0x88, 1, 3};
+    struct cursor c = cur_of(wire, sizeof wire);
+    struct ws_head h;
+    struct err e;
+    assert_int_equal(ws_head_read(&c, &h, &e), STEP_FAIL);
+}
+
 static void a_mask_is_its_own_inverse_at_every_place_and_length(void **state)
 {
     (void)state;
@@ -118,6 +128,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_head_is_read_as_it_was_written),
+        cmocka_unit_test(half_a_code_is_no_close),
         cmocka_unit_test(a_mask_is_its_own_inverse_at_every_place_and_length),
         cmocka_unit_test(payload_is_the_same_however_frames_are_split),
     };

@@ -107,6 +107,14 @@ const char *head_field(const struct head *h, const char *name)
     return NULL;
 }
 
+unsigned head_count(const struct head *h, const char *name)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < h->count; i++)
+        count += strcasecmp(h->fields[i].name, name) == 0;
+    return count;
+}
+
 static bool list_has(const char *list, const char *word)
 {
     size_t len = strlen(word);

@@ -26,6 +26,8 @@ struct head {
 int head_parse(struct head *h, char *text, size_t len, struct err *e);
 /* The first field of that name; NULL: none. */
 const char *head_field(const struct head *h, const char *name);
+/* How many fields have that name. */
+unsigned head_count(const struct head *h, const char *name);
 /* One of the fields of that name, which are lists, has the word; case does not matter. */
 bool head_lists(const struct head *h, const char *name, const char *word);
 /* How a field "Host" names `host`, whatever the port. */

@@ -43,6 +43,14 @@ bool upgrade_ask(struct handshake *h, const struct upgrade_conf *c, const struct
     return said && handshake_say(h, "Connection: Upgrade\r\nUpgrade: websocket\r\n");
 }
 
+/* No proxy in front of us may have read another request, nor a body where we read the first frames. */
+static bool is_unambiguous(const struct head *h)
+{
+    const char *length = head_field(h, "Content-Length");
+    return head_count(h, "Host") == 1 && !head_count(h, "Transfer-Encoding") &&
+           (!length || (strcmp(length, "0") == 0 && head_count(h, "Content-Length") == 1));
+}
+
 const char *upgrade_asked(const struct head *h, const struct upgrade_conf *c, size_t *len)
 {
     const char *target = h->first[1];
@@ -50,8 +58,8 @@ const char *upgrade_asked(const struct head *h, const struct upgrade_conf *c, si
     if (strcmp(h->first[0], "GET") != 0 || strcmp(h->first[2], "HTTP/1.1") != 0 || theirs < ours ||
         memcmp(target, c->path, ours) != 0)
         return NULL;
-    if ((c->host && !head_is_for(h, c->host)) || !head_lists(h, "Upgrade", "websocket") ||
-        !head_lists(h, "Connection", "upgrade"))
+    if (!is_unambiguous(h) || (c->host && !head_is_for(h, c->host)) ||
+        !head_lists(h, "Upgrade", "websocket") || !head_lists(h, "Connection", "upgrade"))
         return NULL;
     *len = theirs - ours;
     return target + ours;

@@ -45,6 +45,8 @@ static enum step check_head(const struct ws_head *h, uint8_t first, struct err *
         return step_fail(e, EPROTO, "a frame of unknown kind %u", h->opcode);
     if (is_control(h->opcode) && (!h->final || h->len > WS_CONTROL_MAX))
         return step_fail(e, EPROTO, "a control frame that is too long, or a fragment");
+    if (h->opcode == WS_CLOSE && h->len == 1)
+        return step_fail(e, EPROTO, "a Close with half a code");
     if (h->len >> 63)
         return step_fail(e, EPROTO, "a frame of 2^63 bytes or more");
     return STEP_DONE;

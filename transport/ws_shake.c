@@ -135,7 +135,8 @@ static bool is_asked(struct ws_shake *s, const struct head *h)
     const char *more = upgrade_asked(h, &s->conf->to, &len);
     const char *version = head_field(h, "Sec-WebSocket-Version");
     return more && version && strcmp(version, "13") == 0 &&
-           is_key(head_field(h, "Sec-WebSocket-Key")) && take_early(s, h, more, len);
+           head_count(h, "Sec-WebSocket-Key") == 1 && is_key(head_field(h, "Sec-WebSocket-Key")) &&
+           take_early(s, h, more, len);
 }
 
 static bool say_accept(struct ws_shake *s, const struct head *h)
