@@ -17,6 +17,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integrity"))
 
 import harness
+from certs import Cert
 from harness import AFTER, HALF, FaultyRelay, Link, Load, Origin, Shim, check, check_all_good, restart, storm
 from rig import HOST, SANITIZED, SLOWER, Relay, counters, reset, wait_for
 
@@ -491,6 +492,51 @@ def test_calls_that_fail_or_do_little(link, seed, tmp_path):
         page.fail(one_byte=10_000, again=0, interrupted=0, aborted=0, no_files=0)
     check_all_good(t.load(seed, streams=4, seconds=0.6, max=3000).wait())
     assert pages["portal"].done("aborted") > 0
+
+
+CARRIED = {
+    "tls": {},
+    "ws": {"network": "ws", "wsSettings": {"path": "/link?ed=2048"}},
+    "ws in tls": {"network": "ws", "wsSettings": {"path": "/link"}},
+    "httpupgrade in tls": {"network": "httpupgrade", "httpupgradeSettings": {"path": "/link"}},
+    "forged in tls": {"network": "tcp", "tcpSettings": {"header": {"type": "http"}}},
+    "chained": {},
+}
+
+
+def carried(directory, how):
+    """Changes the configs of a Link: how its links travel."""
+    cert = Cert(names=[HOST])
+    own = {"certificates": [cert.files(directory, "link")]}
+    known = {"certificates": [cert.trusted(directory, "link")], "disableSystemRoot": True}
+
+    def prepare(name, config):
+        for end in config["inbounds"] if name == "portal" else config["outbounds"]:
+            if end["protocol"] != "vmess":
+                continue
+            end["streamSettings"] = {**CARRIED[how]}
+            if "tls" in how:
+                end["streamSettings"].update(security="tls", tlsSettings=own if name == "portal" else known)
+            if how == "chained":
+                end["proxySettings"] = {"tag": "through"}
+        if how == "chained" and name != "portal":
+            config["outbounds"].append({"tag": "through", "protocol": "freedom"})
+
+    return prepare
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("how", CARRIED)
+def test_layers_below_which_calls_do_little(link, seed, tmp_path, how):
+    """As above, with the link on layers that keep what did not go."""
+    pages, options = shims(tmp_path)
+    t = link(options=options, prepare=carried(tmp_path, how))
+    for page in pages.values():
+        page.fail(one_byte=3000, again=1000, interrupted=1000)
+    check_all_good(t.load(seed, streams=16, seconds=0.5, max=100_000).wait())
+    for page in pages.values():
+        page.fail(one_byte=10_000, again=0, interrupted=0)
+    check_all_good(t.load(seed, streams=4, seconds=0.2, max=3000).wait())
 
 
 @pytest.mark.quick
