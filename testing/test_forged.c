@@ -114,6 +114,20 @@ static void who_says_nothing_has_a_head_all_the_same(void **state)
     layers_close(&l);
 }
 
+static void a_reset_before_the_answer_is_no_end(void **state)
+{
+    (void)state;
+    struct layers l;
+    layers_open(&l);
+    layers_put(&l.a, forged_client_new(&conf));
+    side_write(&l.a, "hello", 5);
+    rig_hear(&l.rig, l.peer, REQUEST "hello");
+    rig_abort(l.peer);
+    l.peer = -1;
+    side_expect_failure(&l, &l.a, "http header: read: Connection reset by peer");
+    layers_close(&l);
+}
+
 static void what_has_no_blank_line_gets_an_error_page(void **state)
 {
     (void)state;
@@ -138,6 +152,7 @@ int main(void)
         cmocka_unit_test(the_head_may_be_split_anywhere),
         cmocka_unit_test(bytes_pass_both_ways_to_their_ends),
         cmocka_unit_test(who_says_nothing_has_a_head_all_the_same),
+        cmocka_unit_test(a_reset_before_the_answer_is_no_end),
         cmocka_unit_test(what_has_no_blank_line_gets_an_error_page),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -89,7 +89,7 @@ static ssize_t forged_readv(struct layer *l, struct iovec *iov, int count)
         enum step s = handshake_read(&f->heads, l, &why);
         if (s == STEP_MORE)
             return STREAM_AGAIN;
-        if (s == STEP_FAIL && why.code == ECONNRESET && !f->heads.len)
+        if (s == STEP_FAIL && f->heads.ended && !f->heads.len)
             return 0; /* it had nothing to say */
         if (s == STEP_FAIL)
             return forged_fail(f, &why);

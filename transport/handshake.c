@@ -179,6 +179,7 @@ enum step handshake_read(struct handshake *h, struct layer *l, struct err *e)
             l->wants_read = true, l->wants_write = false;
             return STEP_MORE;
         }
+        h->ended = n == 0;
         if (n <= 0)
             return handshake_cut(e, n);
         h->head = head_end(h->in, h->len + (size_t)n, h->len);

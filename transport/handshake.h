@@ -40,6 +40,7 @@ struct handshake {
     char *out; /* what is to be sent */
     size_t out_len, out_sent;
     bool refuses, refused;
+    bool ended; /* the peer said all before its head was whole */
 };
 
 /* MORE: l wants to read. FAIL also at the end of the stream. */
