@@ -635,6 +635,8 @@ static bool conn_check_connect(struct conn *c)
 {
     struct err why;
     int error = stream_connected(&c->stream);
+    if (error == EINPROGRESS)
+        return true;
     if (!error) {
         conn_connected(c);
         return true;

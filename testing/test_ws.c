@@ -424,9 +424,6 @@ static void early(const struct ws_conf *client, const struct ws_conf *server, si
     rig_pattern(bytes, sizeof bytes, 0);
     layers_open(&l); /* what is on the wire */
     layers_put(&l.a, ws_client_new(client, &to, false));
-    layers_go(&l.a);
-    rig_turn(&l.rig);
-    assert_false(rig_readable(l.peer));
     side_write(&l.a, bytes, len);
     layers_hear_head(&l, head, sizeof head);
     assert_in_range(strlen(head), with_request * 4 / 3, with_request * 4 / 3 + 300);
@@ -439,6 +436,40 @@ static void early(const struct ws_conf *client, const struct ws_conf *server, si
     side_write(&l.b, bytes, len);
     side_expect(&l, &l.b, bytes, len);
     side_expect(&l, &l.a, bytes, len);
+    layers_close(&l);
+}
+
+/* Else it would never hear a server that speaks first, nor the end. */
+static void who_has_nothing_to_say_asks_without_early_data(void **state)
+{
+    (void)state;
+    struct ws_conf c = plain;
+    struct addr to = somewhere();
+    struct layers l;
+    char head[8192];
+    c.early_max = 2048;
+    layers_open(&l);
+    layers_put(&l.a, ws_client_new(&c, &to, false));
+    l.a.stream.connecting = true;
+    layers_go(&l.a);
+    layers_hear_head(&l, head, sizeof head);
+    assert_null(strstr(head, "Sec-WebSocket-Protocol"));
+    assert_int_equal(stream_connected(&l.a.stream), EINPROGRESS);
+    unsigned called = l.a.called;
+    for (int i = 0; i < 10; i++)
+        rig_turn(&l.rig);
+    assert_int_equal(l.a.called, called);
+    shutdown(l.peer, SHUT_WR);
+    side_expect_failure(&l, &l.a, "ws: the connection ended in the handshake");
+    assert_int_equal(stream_connected(&l.a.stream), ECONNRESET);
+    layers_close(&l);
+
+    talk(&l, &c, &plain, &to);
+    side_write(&l.b, "banner", 6);
+    side_expect(&l, &l.a, "banner", 6);
+    side_write(&l.a, "answer", 6);
+    side_expect(&l, &l.b, "answer", 6);
+    assert_int_equal(stream_connected(&l.a.stream), 0);
     layers_close(&l);
 }
 
@@ -536,6 +567,7 @@ int main(void)
         cmocka_unit_test(a_server_may_not_mask),
         cmocka_unit_test(silence_is_broken_by_pings),
         cmocka_unit_test(the_first_bytes_may_go_with_the_request),
+        cmocka_unit_test(who_has_nothing_to_say_asks_without_early_data),
         cmocka_unit_test(a_path_with_more_behind_it_is_another_without_early_data),
         cmocka_unit_test(a_subprotocol_that_is_no_early_data_is_not_answered),
         cmocka_unit_test(a_trusted_proxy_tells_the_visitor),

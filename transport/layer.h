@@ -42,6 +42,7 @@ struct layer {
     struct stream *stream;        /* set when it is put on it */
     struct layer *below;          /* NULL: the stream's socket */
     bool wants_read, wants_write; /* of shake() that said MORE */
+    bool greets_late;             /* shake() says DONE, but only to learn what is written first */
 };
 
 /* What a layer reads from and writes to: the one below it, else the socket. As stream_readv(), stream_writev(). */
@@ -54,8 +55,8 @@ ssize_t below_write(struct layer *l, const void *from, size_t len);
 void layer_tell_source(struct layer *l, const struct addr *source);
 /* Why readv() or writev() is about to say STREAM_ERROR; the first reason counts. */
 void layer_fail(struct layer *l, const struct err *why);
-/* From writev(): what is written from here on waits until shake() says DONE once more. It is called next when what the
- * layer wants is possible. */
+/* From writev() or readv(): what is written from here on waits until shake() says DONE once more. It is called next when
+ * what the layer wants is possible. */
 void layer_greet_again(struct layer *l);
 /* Of a layer with `want`. The stream may be gone afterwards. */
 void layer_event(struct layer *l, bool readable, bool writable);

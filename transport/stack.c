@@ -96,6 +96,14 @@ static bool stack_greet(struct stack *k)
     return true;
 }
 
+int stack_connected(const struct stack *k)
+{
+    bool late = k->greets;
+    for (const struct layer *l = k->top; l; l = l->below)
+        late |= l->greets_late;
+    return k->why.code || !late ? k->why.code : EINPROGRESS;
+}
+
 static void stack_begin(struct stack *k)
 {
     int error = k->stream->connecting && k->stream->fd >= 0 ? socket_error(k->stream) : 0;

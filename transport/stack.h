@@ -25,6 +25,8 @@ struct stack {
 int stack_put(struct stream *s, struct layer *l);
 /* well: what layers say at the end is said, as far as the socket takes it. */
 void stack_free(struct stack *k, bool well);
+/* 0, why it failed, or EINPROGRESS. */
+int stack_connected(const struct stack *k);
 void stack_event(struct stack *k, bool readable, bool writable);
 void stack_want(struct stack *k, bool readable, bool writable);
 ssize_t stack_readv(struct stack *k, struct iovec *iov, int count);

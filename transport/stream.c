@@ -187,7 +187,7 @@ int socket_error(const struct stream *s)
 
 int stream_connected(struct stream *s)
 {
-    int error = s->stack ? s->stack->why.code : socket_error(s);
+    int error = s->stack ? stack_connected(s->stack) : socket_error(s);
     if (!error)
         s->connecting = false;
     return error;

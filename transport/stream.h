@@ -51,7 +51,8 @@ ssize_t stream_writev(struct stream *s, struct iovec *iov, int count);
  * stream_splice_in() may also mean that the pipe is full. SIGPIPE must be ignored. */
 ssize_t stream_splice_in(struct stream *s, int pipe, size_t len);
 ssize_t stream_splice_out(struct stream *s, int pipe, size_t len);
-/* What a finished connect(2) says, and the layers' greetings: 0, or an errno. Clears `connecting` when all succeeded. */
+/* What a finished connect(2) says, and the layers' greetings: 0, or an errno; EINPROGRESS: a layer greets when something
+ * is written or read. Clears `connecting` when all succeeded. */
 int stream_connected(struct stream *s);
 void stream_want(struct stream *s, bool readable, bool writable);
 /* The other side's address, and ours; type ADDR_NONE: it has none. */

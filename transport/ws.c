@@ -327,6 +327,7 @@ static enum step ws_shake(struct layer *l, struct err *e)
 {
     struct ws *w = of_layer(l);
     bool early = w->client && w->shake.conf->early_max && !w->shake.began;
+    l->greets_late = early;
     if (early) /* the first bytes are to go with the request */
         return STEP_DONE;
     enum step s = w->client ? ws_client_shake(&w->shake, l, e) : ws_server_shake(&w->shake, l, e);
@@ -432,7 +433,9 @@ static ssize_t ws_readv(struct layer *l, struct iovec *iov, int count)
     struct err why;
     bool framed;
     (void)count; /* what follows is read by the next call */
-    for (int i = 0; w->open && !w->reader.closed && i < READS; i++) {
+    if (!w->open)
+        return write_early(w, NULL, 0); /* who reads had nothing to say first */
+    for (int i = 0; !w->reader.closed && i < READS; i++) {
         ssize_t n = ws_shake_readv(&w->shake, l, iov, &framed);
         if (n == 0) {
             err_set(&why, ECONNRESET, "the connection ended without Close");
