@@ -179,6 +179,23 @@ static void nobody_is_called_before_all_have_greeted(void **state)
     assert_int_equal(w.finished, 2);
 }
 
+static void greeted_at_once_it_waits_for_what_the_user_wants(void **state)
+{
+    (void)state;
+    struct wire w;
+    wire_open(&w);
+    wire_put(&w, 'a', 1);
+    rig_say(&w.rig, w.peer, "a");
+    stream_want(&w.stream, true, false);
+    RIG_UNTIL(&w.rig, w.readable == 1);
+    for (int i = 0; i < 10; i++)
+        rig_turn(&w.rig);
+    assert_int_equal(w.writable, 1);
+    rig_say(&w.rig, w.peer, "x");
+    RIG_UNTIL(&w.rig, w.readable > 1);
+    wire_close(&w);
+}
+
 static void a_greeting_that_fails_says_why(void **state)
 {
     (void)state;
@@ -397,6 +414,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nobody_is_called_before_all_have_greeted),
+        cmocka_unit_test(greeted_at_once_it_waits_for_what_the_user_wants),
         cmocka_unit_test(a_greeting_that_fails_says_why),
         cmocka_unit_test(a_connection_that_fails_says_why),
         cmocka_unit_test(what_a_layer_has_read_ahead_is_not_forgotten),

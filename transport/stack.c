@@ -149,10 +149,11 @@ void stack_event(struct stack *k, bool readable, bool writable)
     bool greeted = !k->greets;
     if (!k->begun)
         stack_begin(k);
-    if (!stack_greet(k)) {
-        stack_watch(k);
+    bool greets = !stack_greet(k);
+    if (!greeted)
+        stack_watch(k); /* what is wanted now, by the next greeting or by the user */
+    if (greets)
         return;
-    }
     if (readable || !greeted)
         k->dry = false;
     k->stream->ready(k->stream, readable || !greeted, writable || !greeted);
