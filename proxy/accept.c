@@ -71,6 +71,8 @@ static void on_swallowing(struct stream *s, bool readable, bool writable)
         a->swallow -= (size_t)n;
     if (n <= 0 || !a->swallow)
         conn_drop(&a->conn, true);
+    else
+        stream_want(s, true, false);
 }
 
 static struct meta accepted_meta(const struct accepted *a)
@@ -176,6 +178,8 @@ static void accepted_more(struct accepted *a, const uint8_t *rest, size_t len)
     if (len > a->conn.codec->ops->accept_max || !accepted_keep(a, rest, len) ||
         conn_speak(&a->conn, &why) < 0)
         conn_drop(&a->conn, false);
+    else
+        stream_want(&a->conn.stream, true, false);
 }
 
 static void accepted_try(struct accepted *a, uint8_t *in, size_t n)

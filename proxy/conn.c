@@ -99,6 +99,8 @@ static void on_lingering(struct stream *s, bool readable, bool writable)
     c->lingered += n > 0 ? (size_t)n : 0;
     if (n <= 0 || c->lingered > LINGER_MAX)
         conn_drop(c, true);
+    else
+        stream_want(s, true, false);
 }
 
 static void on_loop_end(struct straggler *n)

@@ -190,6 +190,24 @@ def shake(port, path="/ray", host="web.test", more=""):
     return s, head
 
 
+def test_early_data_and_what_follows_in_the_same_read(run, origins):
+    """The greeting begins in the request and goes on in a frame behind it, which is read already."""
+    port = free_port()
+    inbound = {"port": port, "listen": HOST, "protocol": "http", "streamSettings": EARLY}
+    run("v2c", {"log": LOG, "inbounds": [inbound], "outbounds": [{"protocol": "freedom"}]}, "proxy")
+    early = base64.urlsafe_b64encode(b"CONNECT ").decode().rstrip("=")
+    request = REQUEST.format(path="/ray", host=HOST, more=f"Sec-WebSocket-Protocol: {early}\r\n")
+    with connect(port) as s:
+        rest = f"{HOST}:{origins.banner} HTTP/1.1\r\nHost: a.test\r\n\r\n"
+        s.sendall(request.encode() + frame(0x82, rest.encode()))
+        s.settimeout(3)
+        answer = b""
+        while BANNER not in answer:
+            got = s.recv(65536)
+            assert got, answer
+            answer += got
+
+
 def frame(first, payload):
     assert len(payload) < 126
     return bytes([first, 0x80 | len(payload), 0, 0, 0, 0]) + payload
