@@ -77,7 +77,7 @@ struct making {
     struct tls_settings set;
     struct tls_material *material[CERTS_MAX];
     size_t count, ours, authorities;
-    bool failed; /* a certificate could not be had, and was reported */
+    bool failed; /* a certificate or pin could not be had, and was reported */
 };
 
 static const struct node *place(const struct making *m)
@@ -355,12 +355,14 @@ static void server_trust(struct making *m, const struct tls_keys *keys)
 static void pins_build(struct making *m, const struct tls_keys *keys)
 {
     struct tls_settings *s = &m->set;
+    unsigned errors = m->b->report->errors;
     s->chain_pins = pins_read(m->b, keys->chain_pins, pin_base64,
                               "the SHA-256 of a chain as base64: v2c tls hash FILE prints it",
                               &s->chain_pin_count);
     s->cert_pins =
         pins_read(m->b, keys->cert_pins, pin_hex,
                   "the SHA-256 of a certificate as 64 hexadecimal digits", &s->cert_pin_count);
+    m->failed |= m->b->report->errors > errors;
     if (s->server && is_pinned(m))
         report_warn(m->b->report, place(m), "pins have no effect on a server");
     if (s->server)

@@ -153,6 +153,7 @@ void mux_close(struct mux *m, const struct err *why)
     err_set(&cut, ECONNRESET, "the link ended%s%s", why && why->code ? ": " : "",
             why && why->code ? why->text : "");
     m->closing = true;
+    m->reached = end_is_opened(&m->end);
     mux_end_sessions(m, &cut);
     mux_reader_fini(m);
     liveness_stop(m);

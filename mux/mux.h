@@ -66,6 +66,7 @@ struct mux {
     bool client;
     bool heard;   /* a frame came from the peer */
     bool closing; /* mux_close() is under way */
+    bool reached; /* when it closed the flow's other end had connected */
     bool said_hello;
     bool is_v2c;                   /* the peer said HELLO: */
     struct link_hello hello;       /* this */

@@ -22,7 +22,7 @@ struct portal {
     struct task weigh; /* says to the other loops how much the carriers have to carry now */
     bool going;        /* this side stops: bridges are told to go */
     bool stopping;     /* it is being freed: nobody finds a place any more */
-    struct log_limit carrier_complaints, name_complaints, empty_complaints;
+    struct log_limit carrier_complaints, name_complaints, empty_complaints, stray_complaints;
 };
 
 struct carrier {

@@ -6,6 +6,11 @@
 #include "reverse/way.h"
 #include "routing/dispatch.h"
 
+/* What mostly is wrong where somebody listens and is no portal to us. */
+#define ADVICE                                                                                     \
+    "check that the port, streamSettings, user id and domain are the portal's, and the clocks "    \
+    "within 120 s"
+
 enum {
     CONTROL_SESSION = 1, /* the only id under which a portal may open its control stream */
 };
@@ -161,10 +166,9 @@ static void link_complain(struct link *k, const struct err *why)
     if (loop_steady() - y->complained < COMPLAINT)
         return;
     y->complained = loop_steady();
-    log_warn("bridge %s: no portal: %s", y->bridge->conf->tag,
-             failed ? why->text
-                    : "it closed the connection without an answer; check the user id, the clock "
-                      "(within 120 s) and the port");
+    log_warn("bridge %s: no portal: %s%s", y->bridge->conf->tag,
+             failed ? why->text : "the connection was closed without an answer",
+             k->mux.reached ? "; " ADVICE : "");
 }
 
 static void link_unlist(struct link *k)
@@ -215,9 +219,7 @@ static void link_give_up(struct link *k, double seconds)
 {
     struct err why;
     if (end_is_opened(&k->mux.end))
-        err_set(&why, ETIMEDOUT,
-                "no answer within %.0f s; check the user id, the clock (within 120 s) and the port",
-                seconds);
+        err_set(&why, ETIMEDOUT, "no answer within %.0f s", seconds);
     else
         err_set(&why, ETIMEDOUT, "no connection within %.0f s", seconds);
     mux_close(&k->mux, &why);

@@ -45,6 +45,18 @@ static void portal_carrier(struct portal *p, struct flow *f)
         loop_ready(p->out.loop, &p->look);
 }
 
+/* A bridge asks for its domain and no port. This one may be meant for here, or for a portal behind this one. */
+static void portal_doubt(struct portal *p, const struct flow *f)
+{
+    const struct meta *m = &f->meta;
+    char to[ADDR_TEXT_MAX];
+    if (m->target.port != 0 || f->packets || m->guessed || !m->user || !m->user->may_link)
+        return;
+    if (log_allowed(&p->stray_complaints, (int64_t)loop_now(p->out.loop), 1))
+        log_warn("portal %s: %s asks for %s as bridges do, but the domain here is %s", p->conf->tag,
+                 m->user->email, addr_text(&m->target, to), p->domain);
+}
+
 static void portal_open(struct outbound *out, struct flow *f)
 {
     struct portal *p = container_of(out, struct portal, out);
@@ -57,8 +69,10 @@ static void portal_open(struct outbound *out, struct flow *f)
         portal_carrier(p, f);
     else if (control_is_name(target.name) || strcmp(target.name, p->control) == 0)
         portal_refuse(p, f, STAT_names_refused, &p->name_complaints, "named a control domain");
-    else
+    else {
+        portal_doubt(p, f);
         portal_visitor(p, f);
+    }
 }
 
 /* --- life --- */

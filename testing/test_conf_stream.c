@@ -14,6 +14,9 @@
 #define OUT(stream)                                                                                \
     "{\"inbounds\":[{\"port\":1," DOOR "}],\"outbounds\":[{\"protocol\":\"freedom\","              \
     "\"streamSettings\":" stream "}]}"
+#define PINS(pins)                                                                                 \
+    "{\"security\":\"tls\",\"tlsSettings\":{\"disableSystemRoot\":true,"                           \
+    "\"pinnedPeerCertificateChainSha256\":" pins "}}"
 #define WS(settings) "{\"network\":\"ws\",\"wsSettings\":" settings "}"
 
 static const struct carriage *in_of(struct run *r, const char *text)
@@ -321,6 +324,16 @@ static void settings_that_are_not_chosen_are_warned_about(void **state)
     run_free(&r);
 }
 
+static void a_wrong_pin_is_one_mistake_and_no_pin_another(void **state)
+{
+    (void)state;
+    struct run r = run_text(OUT(PINS("[\"short\"]")));
+    assert_non_null(strstr(r.said, "v2c tls hash FILE prints it"));
+    assert_null(strstr(r.said, "nobody is trusted"));
+    run_free(&r);
+    assert_refused(OUT(PINS("[]")), "nobody is trusted");
+}
+
 static void transports_to_come_are_errors(void **state)
 {
     (void)state;
@@ -345,6 +358,7 @@ int main(void)
         cmocka_unit_test(transport_fills_what_streams_leave_out),
         cmocka_unit_test(a_change_of_transport_changes_what_inherits_it),
         cmocka_unit_test(settings_that_are_not_chosen_are_warned_about),
+        cmocka_unit_test(a_wrong_pin_is_one_mistake_and_no_pin_another),
         cmocka_unit_test(transports_to_come_are_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

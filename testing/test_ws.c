@@ -206,8 +206,9 @@ static void a_client_believes_only_a_true_answer(void **state)
     assert_answer_fails("HTTP/1.1 404 Not Found\r\n\r\n",
                         "ws: the server answers 404, want 101: are path and host right?");
     assert_answer_fails("HTTP/1.1 101 x\r\n\r\n", "ws: the server's answer is not an upgrade");
-    assert_answer_fails(AGREED "\r\n",
-                        "ws: the server's Sec-WebSocket-Accept does not answer our key");
+    assert_answer_fails(
+        AGREED "\r\n",
+        "ws: the server's Sec-WebSocket-Accept does not answer our key: is it httpupgrade?");
     assert_answer_fails("SSH-2.0-x\r\n\r\n", "ws: the first line is not HTTP/1");
     assert_answer_fails("HTTP/1.1 101", "ws: the connection ended in the handshake");
 }

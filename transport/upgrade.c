@@ -65,11 +65,22 @@ const char *upgrade_asked(const struct head *h, const struct upgrade_conf *c, si
     return target + ours;
 }
 
+/* What is mostly wrong where a server says this. */
+static const char *upgrade_doubt(const char *status)
+{
+    if (strcmp(status, "400") == 0)
+        return "does it want tls, or pass Upgrade and Connection on?";
+    if (strcmp(status, "502") == 0 || strcmp(status, "503") == 0 || strcmp(status, "504") == 0)
+        return "what is behind it does not answer";
+    return "are path and host right?";
+}
+
 int upgrade_agreed(const struct head *h, struct err *e)
 {
-    if (strcmp(h->first[1], "101") != 0)
-        return err_set(e, EPROTO, "the server answers %.3s, want 101: are path and host right?",
-                       h->first[1]);
+    const char *said = h->first[1];
+    if (strcmp(said, "101") != 0)
+        return err_set(e, EPROTO, "the server answers %.3s, want 101: %s", said,
+                       upgrade_doubt(said));
     if (!head_lists(h, "Upgrade", "websocket") || !head_lists(h, "Connection", "upgrade"))
         return err_set(e, EPROTO, "the server's answer is not an upgrade");
     return 0;

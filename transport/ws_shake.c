@@ -59,7 +59,9 @@ static int check_answer(const struct ws_shake *s, const struct head *h, struct e
         return -1;
     ws_accept_of(s->key, want);
     if (!said || strcmp(said, want) != 0)
-        return err_set(e, EPROTO, "the server's Sec-WebSocket-Accept does not answer our key");
+        return err_set(
+            e, EPROTO,
+            "the server's Sec-WebSocket-Accept does not answer our key: is it httpupgrade?");
     if (head_field(h, "Sec-WebSocket-Extensions"))
         return err_set(e, EPROTO, "the server uses an extension that was not offered");
     return 0;
