@@ -151,7 +151,9 @@ void control_flow_end(struct process *p, struct errand *e)
         snprintf(number, sizeof number, "%.*s", (int)(dash - name), name);
     if (!*number || !dash[1] || !read_number(number, 0, UINT16_MAX, &worker) ||
         !read_number(dash + 1, 0, UINT32_MAX, &n.id) || worker >= p->made) {
-        control_refuse(e, 404, "there is no such flow: want its \"id\", as /v1/flows has it");
+        control_refuse(
+            e, 404,
+            "there is no such flow: want its \"id\", as \"v2c flows\" and /v1/flows show it");
         return;
     }
     worker_ask(&p->workers[worker], end_flow, &n);

@@ -12,7 +12,9 @@ struct made_up {
     struct user user;
     struct query query;
     char name[ADDR_NAME_MAX + 1], head[4096];
-    struct addr ips[EXPLAIN_IPS];
+    struct addr ips[EXPLAIN_IPS]; /* of the name: the rules may be asked with them */
+    unsigned ip_count;
+    bool sniffed;
     const struct inbound_conf *inbound; /* NULL: a bridge, or none was named */
 };
 
@@ -118,8 +120,7 @@ static int make_ips(struct made_up *m, const struct explain *x, struct err *e)
     for (unsigned i = 0; i < x->ip_count; i++)
         if (make_host(&m->ips[i], "resolved", x->ips[i], true, e) < 0)
             return -1;
-    m->query.ips = m->ips;
-    m->query.ip_count = x->ip_count;
+    m->ip_count = x->ip_count;
     return 0;
 }
 
@@ -182,6 +183,7 @@ static int make_up(struct made_up *m, const struct explain *x, const struct conf
     m->meta.user = x->user ? &m->user : NULL;
     m->query = query_of(&m->meta, m->name);
     m->query.protocol = x->protocol;
+    m->sniffed = x->sniffed || x->protocol;
     return make_ips(m, x, e) < 0 || make_sniffed(m, x->sniffed, e) < 0 ? -1 : make_head(m, x, e);
 }
 
@@ -199,6 +201,8 @@ static void print_flow(const struct made_up *m, FILE *out)
     if (m->meta.user)
         fprintf(out, ", user \"%s\"", m->meta.user->email);
     fprintf(out, "\n\n");
+    if (m->inbound && !m->inbound->sniffing && m->sniffed)
+        fprintf(out, "this inbound has no \"sniffing\": nothing would be found\n\n");
 }
 
 static void print_findings(const struct rule *r, const struct made_up *m, FILE *out)
@@ -230,6 +234,34 @@ static const struct rule *print_rules(const struct config *c, const struct made_
             return r;
     }
     return NULL;
+}
+
+static void take_addresses(struct made_up *m, FILE *out)
+{
+    m->query.ips = m->ips;
+    m->query.ip_count = m->ip_count;
+    if (m->ip_count == 0)
+        fprintf(out, "the name is looked up here; -resolved ADDRESS says what is found\n\n");
+}
+
+/* The name is looked up where a dispatcher does so. */
+static const struct rule *print_search(const struct config *c, struct made_up *m, FILE *out)
+{
+    bool lacks = c->strategy != AS_IS && m->meta.target.type == ADDR_NAME &&
+                 rules_lack(&c->rules, &m->query, FACT_IPS);
+    if (lacks && c->strategy == IP_ON_DEMAND)
+        take_addresses(m, out);
+    const struct rule *r = print_rules(c, m, out);
+    if (!r && lacks && c->strategy == IP_IF_NON_MATCH) {
+        fprintf(out,
+                "\nno rule matches, so domainStrategy asks again with the name's addresses\n\n");
+        take_addresses(m, out);
+        r = m->ip_count ? print_rules(c, m, out) : NULL;
+    }
+    if (m->ip_count > 0 && !m->query.ips)
+        fprintf(out,
+                "\n-resolved changes nothing: the name is not looked up here (domainStrategy)\n");
+    return r;
 }
 
 static const char *kind_name(enum outbound_kind kind)
@@ -335,7 +367,7 @@ int explain_print(const struct explain *x, const struct config *c, FILE *out, st
     if (make_up(&m, x, c, e) < 0)
         return -1;
     print_flow(&m, out);
-    const struct rule *r = print_rules(c, &m, out);
+    const struct rule *r = print_search(c, &m, out);
     print_choice(c, r, &m, out);
     return 0;
 }

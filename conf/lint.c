@@ -215,10 +215,28 @@ static void lint_vmess_out(struct build *b, const struct node *at, const struct 
     }
 }
 
-static void lint_clear(struct build *b, const struct node_list *outbounds)
+static const struct accounts *accounts_of(const struct inbound_conf *in)
 {
-    for (size_t i = 0; i < outbounds->count; i++)
-        lint_vmess_out(b, outbounds->items[i], outbound_at(b, i));
+    static const struct accounts none;
+    return in->kind == IN_SOCKS  ? &in->socks.accounts
+           : in->kind == IN_HTTP ? &in->http.accounts
+                                 : &none;
+}
+
+static void lint_passwords(struct build *b, const struct node *at, const struct inbound_conf *in)
+{
+    bool outside = in->listen.type != ADDR_UNIX && !is_local(&in->listen);
+    if (outside && accounts_of(in)->count > 0 && !is_encrypted(in->carriage))
+        report_warn(b->report, at,
+                    "passwords come here in the clear: add tls, or listen on 127.0.0.1");
+}
+
+static void lint_clear(struct build *b, const struct root *root)
+{
+    for (size_t i = 0; i < root->outbounds.count; i++)
+        lint_vmess_out(b, root->outbounds.items[i], outbound_at(b, i));
+    for (size_t i = 0; i < root->inbounds.count; i++)
+        lint_passwords(b, root->inbounds.items[i], &b->config->inbounds[i]);
 }
 
 void lint(struct build *b, const struct root *root)
@@ -231,5 +249,5 @@ void lint(struct build *b, const struct root *root)
     lint_bridges(b, &bridges);
     lint_portals(b, &portals, root);
     lint_tags(b, &root->outbounds);
-    lint_clear(b, &root->outbounds);
+    lint_clear(b, root);
 }

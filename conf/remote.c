@@ -323,7 +323,8 @@ static int remote_user(struct remote *r)
     if (!r->word || (!adds && strcmp(r->word, "remove") != 0))
         return wrong("want \"user add\" or \"user remove\"");
     if (!r->inbound || !r->email || (adds && !r->id))
-        return wrong(adds ? "want -inbound, -email and -id" : "want -inbound and -email");
+        return wrong(adds ? "want -inbound, -email and -id, which \"v2c uuid\" makes"
+                          : "want -inbound and -email");
     page_text(&path, "/v1/inbounds/");
     path_bytes(&path, r->inbound);
     page_text(&path, "/users");

@@ -79,6 +79,7 @@ static void request_through(struct request *r, struct outbound *via, const struc
     struct err why;
     struct layer *l = flow_layer_new();
     struct flow *f = l ? lower_flow(r->conn.end.flow, to, l) : NULL;
+    r->dial.tried = *to; /* what a failure names */
     conn_attach(&r->conn, -1);
     if (!f || stream_put_layer(&r->conn.stream, l) < 0) {
         if (l && !f)

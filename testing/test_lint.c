@@ -186,9 +186,18 @@ static void a_tag_that_nothing_leads_to_is_named(void **state)
                   "\"freedom\"}]}");
 }
 
+#define PROXY(protocol, listen, stream)                                                            \
+    "{\"inbounds\":[{\"port\":1,\"listen\":\"" listen "\",\"protocol\":\"" protocol                \
+    "\",\"settings\":{\"auth\":\"password\",\"accounts\":[{\"user\":\"u\",\"pass\":\"p\"}]"        \
+    "}" stream "}],\"outbounds\":[{\"protocol\":\"freedom\"}]}"
+
 static void what_travels_in_the_clear_is_named(void **state)
 {
     (void)state;
+    assert_said(PROXY("socks", "::", ""), "/inbounds/0: warning: passwords come here in the clear");
+    assert_said(PROXY("http", "192.0.2.1", ""), "/inbounds/0: warning: passwords come here");
+    assert_silent(PROXY("socks", "127.0.0.1", ""));
+    assert_silent(PROXY("socks", "@name", ""));
     assert_said("{\"inbounds\":[" DOOR("a", "1") "],\"outbounds\":[" VMESS_OUT("o", "203.0.113.5",
                                                                                "none") "]}",
                 "/outbounds/0: warning: \"security\": \"none\" sends what it carries in the clear");

@@ -91,15 +91,20 @@ def test_a_bridge_dials_its_portal_through_a_proxy(run, origins):
     assert in_parallel([lambda: http_get(web, "/small.txt").body] * 20) == [b"small\n"] * 20
 
 
-def test_why_the_proxy_failed_is_in_the_log(run, origins):
+@pytest.mark.parametrize("security", [None, "tls"])
+def test_why_the_proxy_failed_is_in_the_log(run, origins, security):
     """Nobody listens where the proxy should be."""
     ports = SimpleNamespace(**dict(zip(("web", "odd", "proxy", "far"), free_ports(4))))
     ports.udp = free_ports(1, udp=True)[0]
-    program = run("v2c", client(ports, origins, vmess_out("first", ports.far, INNER)), "client")
+    first = vmess_out("first", ports.far, INNER)
+    if security:
+        first["streamSettings"] = {"security": security}
+    program = run("v2c", client(ports, origins, first), "client")
     with pytest.raises(ConnectionResetError), connect(ports.web) as s:
         s.sendall(http_request("/small.txt"))
         s.recv(100)
-    program.wait_log(f"end=connect 127.0.0.1:{ports.proxy}: .*Connection refused")
+    target = f"connect 127.0.0.1:{ports.far}: " if security else ""
+    program.wait_log(f"end={target}connect 127.0.0.1:{ports.proxy}: .*Connection refused")
 
 
 def test_nobody_becomes_a_bridge_through_a_chain(run, origins):

@@ -24,6 +24,7 @@ CONFIG = {
         {"tag": "no", "protocol": "blackhole"},
     ],
     "routing": {
+        "domainStrategy": "IPIfNonMatch",
         "balancers": [
             {"tag": "all", "selector": ["o", "port"], "fallbackTag": "no", "strategy": {"type": "roundRobin"}},
             {"tag": "alone", "selector": ["portal"]},
@@ -75,6 +76,10 @@ FLOWS = [
     ("-domain a.test -method POST -path /x -header accept:b", '"out" (freedom, /outbounds/0), which dials through "no", the default: no rule matches'),
     ("-domain a.test -protocol tls -sniffed seen.test", "/routing/rules/6: matches"),
     ("-domain x.test -resolved 10.0.0.1 -network udp -source 192.0.2.1", "/routing/rules/4: matches"),
+    ("-domain x.test -resolved 10.0.0.1 -network udp -source 192.0.2.1", "no rule matches, so domainStrategy asks again"),
+    ("-domain x.test -network udp -source 192.0.2.1", "is looked up here; -resolved ADDRESS says what is found"),
+    ("-domain www.bad.test -inbound door -resolved 10.0.0.1", "-resolved changes nothing"),
+    ("-inbound door -protocol tls", "this inbound has no \"sniffing\": nothing would be found"),
 ]
 
 
