@@ -167,11 +167,10 @@ static enum step sized_read(struct cursor *in, size_t len, struct dns_reply *r)
 static enum step trailers_read(struct cursor *in)
 {
     struct cursor line;
-    do
-        if (!line_read(in, &line))
-            return STEP_MORE;
-    while (cur_left(&line));
-    return STEP_DONE;
+    while (line_read(in, &line))
+        if (!cur_left(&line))
+            return STEP_DONE;
+    return STEP_MORE;
 }
 
 static enum step chunks_read(struct cursor *in, struct dns_reply *r, struct err *e)

@@ -33,14 +33,24 @@ def addresses(answer, asked):
     return flags & 15, found
 
 
+def same_port():
+    """A socket for datagrams and one for connections; somebody may have one of the two ports."""
+    while True:
+        udp, tcp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.create_server((HOST, 0))
+        try:
+            udp.bind(tcp.getsockname())
+            return udp, tcp
+        except OSError:
+            udp.close()
+            tcp.close()
+
+
 class NameServer:
     """Answers whatever it is asked with the question, its first bit set, and "seen" behind it."""
 
     def __init__(self):
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind((HOST, 0))
-        self.port = self.udp.getsockname()[1]
-        self.tcp = socket.create_server((HOST, self.port))
+        self.udp, self.tcp = same_port()
+        self.port = self.tcp.getsockname()[1]
         self.asked = []
         for job in (self._datagrams, self._streams):
             threading.Thread(target=job, daemon=True).start()
