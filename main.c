@@ -64,7 +64,7 @@ static struct config *load(struct source_args *a, struct explain *explain, int a
             a->source.strict = true;
             continue;
         }
-        fprintf(stderr, "v2c: cannot use \"%s\" here; see \"v2c help\"\n", argv[i]);
+        arg_refuse(argv, i);
         return NULL;
     }
     source_args_default(a);

@@ -25,6 +25,15 @@ bool arg_is(const char *arg, const char *name)
            (strcmp(arg + 1, name) == 0 || (arg[1] == '-' && strcmp(arg + 2, name) == 0));
 }
 
+void arg_refuse(char **argv, int i)
+{
+    bool flag = argv[i][0] == '-';
+    fprintf(stderr, "v2c: cannot use \"%s\" here%s; see \"v2c help\"\n", argv[i],
+            !flag          ? ": a file of configuration stands behind -c"
+            : !argv[i + 1] ? ": it is no flag of this command, or wants a value"
+                           : "");
+}
+
 void source_args_init(struct source_args *a)
 {
     *a = (struct source_args){.source = {.files = a->files}};

@@ -12,6 +12,8 @@
 const char *arg_value(char **argv, int *i, const char *name);
 /* A flag without a value. */
 bool arg_is(const char *arg, const char *name);
+/* Complains to standard error about a word that nobody took. */
+void arg_refuse(char **argv, int i);
 
 enum { SOURCE_FILES_MAX = 64 };
 

@@ -369,7 +369,7 @@ int remote_run(const char *command, int argc, char **argv)
     for (int i = 0; i < argc; i++) {
         if (take(&r, argv, &i) && (commands[c].word || !r.word))
             continue;
-        fprintf(stderr, "v2c: cannot use \"%s\" here; see \"v2c help\"\n", argv[i]);
+        arg_refuse(argv, i);
         return REMOTE_USAGE;
     }
     int result = commands[c].run(&r);

@@ -82,6 +82,11 @@ def test_wrong_use_is_an_error_that_shows_the_way(args):
     assert "usage" in answer.text.lower() or "v2c help" in answer.text
 
 
+def test_a_file_without_its_flag_and_a_flag_without_its_file():
+    assert "behind -c" in v2c("test", "config.json").text
+    assert "wants a value" in v2c("run", "-c").text
+
+
 # ----------------------------------------------------------------------------------------------- test
 
 
