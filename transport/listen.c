@@ -108,8 +108,10 @@ static int open_unix(struct opening *o, const struct sockaddr *sa, socklen_t len
         fd = open_at(o, sa, len, false);
     else if (taken)
         errno = EADDRINUSE;
-    if (fd < 0 || !path || o->conf->mode < 0 || chmod(path, (mode_t)o->conf->mode) == 0)
-        return fd;
+    mode_t mode = (mode_t)o->conf->mode;
+    if (fd < 0 || !path || o->conf->mode < 0 ||
+        fchmodat(AT_FDCWD, path, mode, AT_SYMLINK_NOFOLLOW) == 0)
+        return fd; /* who may write to the folder could have put a link in its place */
     err_sys(&o->why, "chmod %s", path);
     close(fd);
     unlink(path);
