@@ -77,7 +77,7 @@ static void warn_direct(struct build *b, const struct node *at, const struct dns
     const struct rules *rules = &b->config->rules;
     const struct node *tag = node_get(at, "tag");
     bool named = false;
-    for (size_t i = 0; tag && *tag->text && i < rules->count; i++)
+    for (size_t i = 0; node_is(tag, NODE_TEXT) && *tag->text && i < rules->count; i++)
         named |= rule_names(&rules->items[i], tag->text);
     for (size_t i = 0; named && i < c->server_count; i++)
         if (!is_routed(&c->servers[i]) && c->servers[i].kind != DNS_SYSTEM)
