@@ -25,7 +25,8 @@ const struct field login_fields[] = {
 static void check_texts(struct build *b, const struct node *at, const struct account_keys *keys)
 {
     if (!*keys->name)
-        report_error(b->report, at, "want a \"user\" of 1..255 bytes, got none");
+        report_error(b->report, node_member(at, "user"),
+                     "want a \"user\" of 1..255 bytes, got none");
     else if (strlen(keys->name) > ACCOUNT_TEXT_MAX || strlen(keys->pass) > ACCOUNT_TEXT_MAX)
         report_error(b->report, at, "\"user\" and \"pass\" have at most 255 bytes");
 }
@@ -151,8 +152,8 @@ void login_servers_build(struct build *b, const struct node *at, const struct no
 {
     struct node_list nodes = {0};
     value_objects(b->report, b->scratch, at, &nodes);
-    if (nodes.count == 0)
-        report_error(b->report, at ? at : owner, "0 target server: want \"servers\"");
+    if (!at || node_is_blank(at))
+        report_error(b->report, at ? at : owner, "0 target server: want \"servers\", got none");
     servers->items = arena_array(b->config->strings, nodes.count, sizeof *servers->items);
     servers->count = servers->items ? nodes.count : 0;
     for (size_t i = servers->count; i-- > 0;)

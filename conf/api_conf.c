@@ -46,7 +46,8 @@ static void services_check(struct build *b, const struct node *at)
         return;
     for (size_t i = 0; i < list.count; i++)
         if (!is_service(list.items[i].text))
-            report_warn(b->report, list.items[i].at, "no core has a service \"%.64s\"",
+            report_warn(b->report, list.items[i].at,
+                        "no core has a service \"%.64s\": want StatsService, for one",
                         list.items[i].text);
 }
 
@@ -132,9 +133,17 @@ static bool read_loopback(const char *text, struct addr *a)
     return true;
 }
 
+static void listen_fail(struct build *b, const struct node *at)
+{
+    static const char wanted[] = "\"127.0.0.1:PORT\" or the path of a unix socket";
+    if (node_is(at, NODE_TEXT))
+        report_error(b->report, at, "want %s, got \"%.64s\"", wanted, at->text);
+    else
+        report_wrong(b->report, at, wanted);
+}
+
 static bool listen_read(struct build *b, const struct node *at, struct addr *a)
 {
-    char got[64];
     struct err e;
     bool text = node_is(at, NODE_TEXT);
     if (text && (*at->text == '/' || *at->text == '@')) {
@@ -143,8 +152,7 @@ static bool listen_read(struct build *b, const struct node *at, struct addr *a)
         return a->type == ADDR_UNIX;
     }
     if (!text || !read_loopback(at->text, a)) {
-        report_error(b->report, at, "want \"127.0.0.1:PORT\" or the path of a unix socket, got %s",
-                     node_describe(at, got, sizeof got));
+        listen_fail(b, at);
         return false;
     }
     if (is_loopback(a))
@@ -204,7 +212,7 @@ void api_conf_build(struct build *b, const struct node *at, struct outbound_conf
     outbound_conf_init(b, at, keys.tag, out);
     out->kind = OUT_API;
     if (read && !*keys.tag)
-        report_error(b->report, at, "API tag can't be empty.");
+        report_error(b->report, node_member(at, "tag"), "API tag can't be empty.");
     if (!conf)
         return;
     services_check(b, keys.services);

@@ -93,7 +93,8 @@ static void candidates_build(struct build *b, const struct node *at, const struc
     if (k->selector && !value_texts(b->report, b->scratch, k->selector, &prefixes))
         return;
     if (prefixes.count == 0) {
-        report_error(b->report, k->selector ? k->selector : at, "empty selector list");
+        report_error(b->report, k->selector ? k->selector : at,
+                     "empty selector list: want the beginning of a tag");
         return;
     }
     out->count = selector_build(b, &prefixes, &items);
@@ -106,10 +107,10 @@ static void candidates_build(struct build *b, const struct node *at, const struc
 
 static void fallback_build(struct build *b, const struct node *at, struct balancer *out)
 {
-    if (!at || node_is_empty(at))
+    if (!at || (at->type == NODE_TEXT && !*at->text))
         return;
     if (at->type != NODE_TEXT) {
-        report_error(b->report, at, "want the tag of an outbound as text");
+        report_wrong(b->report, at, "the tag of an outbound as text");
         return;
     }
     const struct name *name = names_find(&b->outbound_tags, at->text);
@@ -147,7 +148,7 @@ static void balancer_build(struct build *b, const struct node *at, struct balanc
     struct balancer_keys keys;
     fields_read(b->report, at, balancer_fields, &keys);
     if (!*keys.tag)
-        report_error(b->report, at, "empty balancer tag");
+        report_error(b->report, node_member(at, "tag"), "empty balancer tag");
     out->tag = build_text(b, keys.tag);
     out->strategy = (enum balance_strategy)keys.strategy;
     candidates_build(b, at, &keys, out);
@@ -175,7 +176,7 @@ void balancers_conf_build(struct build *b, const struct node *at)
 const struct balancer *balancer_named(struct build *b, const struct node *at)
 {
     if (at->type != NODE_TEXT) {
-        report_error(b->report, at, "want the tag of a balancer as text");
+        report_wrong(b->report, at, "the tag of a balancer as text");
         return NULL;
     }
     const struct name *name = names_find(&b->balancer_tags, at->text);

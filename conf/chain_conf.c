@@ -21,7 +21,7 @@ void chain_conf_build(struct build *b, const struct node *at, struct outbound_co
     if (*keys.tag)
         out->via = build_text(b, keys.tag);
     else
-        report_error(b->report, at,
+        report_error(b->report, node_member(at, "tag"),
                      "invalid outbound detour proxy settings: Proxy tag is not set.");
 }
 
@@ -41,6 +41,11 @@ static bool chain_ends(const struct build *b, const struct outbound_conf *out)
     return !out;
 }
 
+static const struct node *chain_tag(const struct node *outbound)
+{
+    return node_member(node_get(outbound, "proxySettings"), "tag");
+}
+
 void chain_conf_check(struct build *b, const struct node_list *nodes)
 {
     for (size_t i = 0; i < nodes->count; i++) {
@@ -48,10 +53,10 @@ void chain_conf_check(struct build *b, const struct node_list *nodes)
         if (!out->via)
             continue;
         if (!next_of(b, out) && !b->partial)
-            report_error(b->report, nodes->items[i],
+            report_error(b->report, chain_tag(nodes->items[i]),
                          "proxySettings: no outbound has the tag \"%.64s\"", out->via);
         else if (!chain_ends(b, out))
-            report_error(b->report, nodes->items[i],
+            report_error(b->report, chain_tag(nodes->items[i]),
                          "proxySettings: the chain through \"%.64s\" comes back to itself",
                          out->via);
     }

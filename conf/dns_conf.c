@@ -213,7 +213,7 @@ static void local_domains(struct build *b, struct dns_server *s)
 static void client_read(struct build *b, const struct node *at, struct addr *client)
 {
     struct addr a = {0};
-    if (!at || node_is_empty(at) || !value_host(b->report, at, &a))
+    if (!at || (at->type == NODE_TEXT && !*at->text) || !value_host(b->report, at, &a))
         return;
     if (!addr_is_ip(&a))
         report_error(b->report, at, "want an IP address, got \"%.64s\"", a.name);
@@ -248,7 +248,7 @@ static void server_build(struct build *b, const struct node *at, const struct dn
     if (at->type == NODE_OBJECT)
         address = keys.address;
     if (!node_is(address, NODE_TEXT)) {
-        report_error(b->report, address ? address : at, "want the address of a server as text");
+        report_wrong(b->report, address ? address : at, "the address of a server as text");
         return;
     }
     *s = (struct dns_server){.kind = DNS_SYSTEM,
@@ -273,7 +273,7 @@ static void servers_build(struct build *b, const struct node *at, const struct d
     if (!at)
         return;
     if (at->type != NODE_ARRAY) {
-        report_error(b->report, at, "want an array");
+        report_wrong(b->report, at, "an array");
         return;
     }
     size_t count = node_count(at), i = 0;

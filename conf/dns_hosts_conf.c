@@ -102,7 +102,7 @@ void dns_hosts_build(struct build *b, const struct node *at, struct dns_conf *c)
     if (!at)
         return;
     if (at->type != NODE_OBJECT) {
-        report_error(b->report, at, "want an object");
+        report_wrong(b->report, at, "an object");
         return;
     }
     size_t count = node_count(at);

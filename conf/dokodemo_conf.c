@@ -36,7 +36,7 @@ void dokodemo_conf_build(struct build *b, const struct node *at, const struct no
                      "destination\"");
     if (keys.port && !(keys.port->type == NODE_INTEGER && keys.port->integer == 0))
         value_port(b->report, keys.port, &conf->target.port);
-    if (keys.network && !node_is_empty(keys.network))
+    if (keys.network && !node_is_blank(keys.network))
         value_networks(b->report, b->scratch, keys.network, &conf->networks);
     if (conf->networks == 0)
         report_warn(b->report, keys.network,

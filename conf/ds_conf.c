@@ -23,7 +23,8 @@ const struct addr *ds_conf_build(struct build *b, const struct node *at, const s
     memset(&a, 0, sizeof a);
     fields_read(b->report, at, ds_fields, &keys);
     if (!*keys.path) {
-        report_error(b->report, at ? at : owner, "empty domain socket path: set dsSettings.path");
+        report_error(b->report, at ? node_member(at, "path") : owner,
+                     "empty domain socket path: set dsSettings.path");
         return NULL;
     }
     const char *name = keys.path + (keys.abstract && *keys.path == '@');
@@ -32,6 +33,6 @@ const struct addr *ds_conf_build(struct build *b, const struct node *at, const s
     if (!text)
         return NULL;
     if (addr_parse_unix(&a, text, &e) < 0)
-        report_error(b->report, at, "path: %s", e.text);
+        report_error(b->report, node_member(at, "path"), "%s, got \"%.64s\"", e.text, text);
     return build_keep(b, &a, sizeof a);
 }

@@ -6,7 +6,7 @@
 
 #include "conf/nearest.h"
 
-enum { DESCRIBE_MAX = 64, ADVICE_MAX = 96 };
+enum { WANTED_MAX = 64 };
 
 bool field_is_comment(const char *key)
 {
@@ -22,21 +22,35 @@ const struct field_name *field_name_find(const struct field_name *names, const c
     return NULL;
 }
 
+static bool is_alias(const struct field_name *names, const struct field_name *name)
+{
+    while (names < name && names->value != name->value)
+        names++;
+    return names < name;
+}
+
+static void list_names(const struct field_name *names, char *out, size_t room)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (const struct field_name *name = names; name->text && used < room; name++) {
+        if (name->value == NAME_LATER || !*name->text || is_alias(names, name))
+            continue;
+        int n = snprintf(out + used, room - used, "%s%s", used ? ", " : "", name->text);
+        used += n > 0 ? (size_t)n : 0;
+    }
+}
+
 const char *field_name_advice(const struct field_name *names, const char *text, char *out,
                               size_t room)
 {
     unsigned best = NEAREST_FAR;
-    out[0] = '\0';
+    size_t used = (size_t)snprintf(out, room, ", want one of ");
+    list_names(names, out + used, room - used);
     for (; names->text; names++)
         if (nearest_better(text, names->text, &best))
             snprintf(out, room, ", did you mean \"%s\"?", names->text);
     return out;
-}
-
-static void fail_type(struct report *r, const struct node *at, const char *wanted)
-{
-    char got[DESCRIBE_MAX];
-    report_error(r, at, "want %s, got %s", wanted, node_describe(at, got, sizeof got));
 }
 
 static void set_default(const struct field *f, void *to)
@@ -67,31 +81,12 @@ static void set_defaults(const struct field *fields, void *to)
 static void set_number(struct report *r, const struct node *at, const struct field *f,
                        int64_t *member)
 {
-    char wanted[DESCRIBE_MAX];
+    char wanted[WANTED_MAX];
     snprintf(wanted, sizeof wanted, "a whole number %" PRId64 "..%" PRId64, f->min, f->max);
     if (at->type != NODE_INTEGER || at->integer < f->min || at->integer > f->max)
-        fail_type(r, at, wanted);
+        report_wrong(r, at, wanted);
     else
         *member = at->integer;
-}
-
-static bool is_alias(const struct field_name *names, const struct field_name *name)
-{
-    while (names < name && names->value != name->value)
-        names++;
-    return names < name;
-}
-
-static void list_names(const struct field_name *names, char *out, size_t room)
-{
-    size_t used = 0;
-    out[0] = '\0';
-    for (const struct field_name *name = names; name->text && used < room; name++) {
-        if (name->value == NAME_LATER || is_alias(names, name))
-            continue;
-        int n = snprintf(out + used, room - used, "%s%s", used ? ", " : "", name->text);
-        used += n > 0 ? (size_t)n : 0;
-    }
 }
 
 static void set_name(struct report *r, const struct node *at, const struct field *f, int *member)
@@ -99,7 +94,7 @@ static void set_name(struct report *r, const struct node *at, const struct field
     char known[160];
     list_names(f->names, known, sizeof known);
     if (at->type != NODE_TEXT) {
-        fail_type(r, at, "text");
+        report_wrong(r, at, "text");
         return;
     }
     const struct field_name *name = field_name_find(f->names, at->text);
@@ -131,7 +126,7 @@ static void set_member(struct report *r, const struct node *at, const struct fie
         if (at->type == NODE_BOOL)
             *(bool *)(void *)member = at->truth;
         else
-            fail_type(r, at, "true or false");
+            report_wrong(r, at, "true or false");
         break;
     case FIELD_TYPE_NUMBER:
         set_number(r, at, f, (int64_t *)(void *)member);
@@ -140,7 +135,7 @@ static void set_member(struct report *r, const struct node *at, const struct fie
         if (at->type == NODE_TEXT)
             *(const char **)(void *)member = at->text;
         else
-            fail_type(r, at, "text");
+            report_wrong(r, at, "text");
         break;
     case FIELD_TYPE_NAME:
         set_name(r, at, f, (int *)(void *)member);
@@ -187,7 +182,7 @@ static void set_members(struct report *r, const struct node *at, const struct fi
 {
     const struct node *found[FIELDS_MAX] = {0};
     if (at->type != NODE_OBJECT) {
-        fail_type(r, at, "an object");
+        report_wrong(r, at, "an object");
         return;
     }
     for (const struct node *n = at->first; n; n = n->next) {

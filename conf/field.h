@@ -101,7 +101,7 @@ struct field {
 bool fields_read(struct report *r, const struct node *at, const struct field *fields, void *to);
 /* The word of a table, whatever its case; NULL when it is unknown. */
 const struct field_name *field_name_find(const struct field_name *names, const char *text);
-/* ", did you mean X" with the nearest of the names, or "". Returns `out`. */
+/* ", did you mean X?" with the nearest of the names, or all that there are. Returns `out`. */
 const char *field_name_advice(const struct field_name *names, const char *text, char *out,
                               size_t room);
 /* Never warned about: "$schema", "remarks", "ps", and what begins with "_" or "//". */

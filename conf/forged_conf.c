@@ -89,8 +89,9 @@ static bool choice_build(struct build *b, const struct text_list *list, char fro
         texts[i] = build_text(b, list->items[i].text);
         if (value_is_line(texts[i], from))
             continue;
-        report_error(b->report, list->items[i].at, "want text without control bytes%s",
-                     from > ' ' ? " and spaces" : "");
+        report_error(b->report, list->items[i].at,
+                     "want text without control bytes%s, got \"%.64s\"",
+                     from > ' ' ? " and spaces" : "", texts[i]);
         return false;
     }
     *to = (struct forged_choice){texts ? build_keep(b, texts, list->count * sizeof *texts) : NULL,
@@ -106,7 +107,7 @@ static bool values_of(struct build *b, const struct node *n, struct forged_choic
     if (n->type != NODE_TEXT && !value_texts(b->report, b->scratch, n, &list))
         return false;
     if (list.count == 0) {
-        report_error(b->report, n, "want at least one value");
+        report_error(b->report, n, "want at least one value, got none");
         return false;
     }
     return choice_build(b, &list, ' ', to);
@@ -119,7 +120,7 @@ static void headers_build(struct build *b, const struct node *at, struct forged_
     if (!at)
         return;
     if (at->type != NODE_OBJECT) {
-        report_error(b->report, at, "want an object");
+        report_wrong(b->report, at, "an object");
         return;
     }
     memset(fields, 0, sizeof fields);
@@ -138,7 +139,8 @@ static void headers_build(struct build *b, const struct node *at, struct forged_
 static const char *word(struct build *b, const struct node *at, const char *key, const char *text)
 {
     if (!*text || !value_is_line(text, '!'))
-        report_error(b->report, at, "%s: want text without spaces and control bytes", key);
+        report_error(b->report, node_member(at, key),
+                     "%s: want text without spaces and control bytes, got \"%.64s\"", key, text);
     return build_text(b, text);
 }
 
@@ -161,7 +163,7 @@ static void response_head(struct build *b, const struct node *at, struct forged_
 {
     struct head_keys keys;
     fields_read(b->report, at, forged_response_fields, &keys);
-    struct text_item reason = {keys.reason, at};
+    struct text_item reason = {keys.reason, node_member(at, "reason")};
     struct text_list reasons = {&reason, 1};
     *to = (struct forged_head){.method = word(b, at, "status", keys.method),
                                .version = word(b, at, "version", keys.version),

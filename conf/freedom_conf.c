@@ -57,7 +57,7 @@ static void redirect_build(struct build *b, const struct node *at, struct addr *
     struct addr a = {0};
     static const uint8_t any[4];
     if (at->type != NODE_TEXT) {
-        report_error(b->report, at, "invalid redirect address: want \"host:port\" as text");
+        report_wrong(b->report, at, "\"host:port\" as text");
         return;
     }
     if (!*at->text)
@@ -67,9 +67,11 @@ static void redirect_build(struct build *b, const struct node *at, struct addr *
     bool bare_v6 = colon && !bracket && memchr(at->text, ':', host);
     if (!colon || (bracket && bracket + 1 != colon) || bare_v6)
         report_error(b->report, at, "invalid redirect address: %.64s: %s", at->text,
-                     bare_v6 ? "too many colons, want \"[v6]:port\"" : "missing port in address");
+                     bare_v6 ? "too many colons, want \"[v6]:port\""
+                             : "missing port in address, want \"host:port\"");
     else if (!redirect_port(colon + 1, &a.port))
-        report_error(b->report, at, "invalid redirect port: %.64s", at->text);
+        report_error(b->report, at, "invalid redirect port: %.64s: want 0..65535 behind the colon",
+                     at->text);
     else if (host > 0 && addr_parse_host(&a, at->text, host, &e) < 0)
         report_error(b->report, at, "invalid redirect address: %s", e.text);
     else {

@@ -93,7 +93,7 @@ static const char *headers_build(struct build *b, const struct node *at)
 {
     const char *lines = "";
     if (at && at->type != NODE_OBJECT)
-        report_error(b->report, at, "want an object of texts");
+        report_wrong(b->report, at, "an object of texts");
     else if (at)
         for (const struct node *n = at->first; n; n = n->next)
             lines = header_build(b, n, lines);

@@ -87,7 +87,10 @@ static void listen_build(struct build *b, const struct node *at, struct addr *li
     if (a.type == ADDR_NAME && strcasecmp(a.name, "localhost") == 0)
         *listen = (struct addr){.type = ADDR_IPV4, .ip = {127, 0, 0, 1}};
     else if (a.type == ADDR_NAME)
-        report_error(b->report, at, "unable to listen on domain address: %.64s", a.name);
+        report_error(b->report, at,
+                     "unable to listen on domain address: %.64s: want an IP address or the path of "
+                     "a unix socket",
+                     a.name);
     else if (!is_any(&a))
         *listen = a;
 }

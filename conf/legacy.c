@@ -3,11 +3,10 @@
 static void collect(struct report *r, struct arena *a, struct node_list *list,
                     const struct node *single, const struct node *detours, const struct node *array)
 {
-    char got[64];
     if (single && single->type == NODE_OBJECT)
         node_list_add(list, a, single);
     else if (single)
-        report_error(r, single, "want an object, got %s", node_describe(single, got, sizeof got));
+        report_wrong(r, single, "an object");
     value_objects(r, a, detours, list);
     value_objects(r, a, array, list);
 }

@@ -26,6 +26,12 @@ const struct node *node_get(const struct node *object, const char *key)
     return found;
 }
 
+const struct node *node_member(const struct node *object, const char *key)
+{
+    const struct node *member = node_get(object, key);
+    return member ? member : object;
+}
+
 bool node_is(const struct node *n, enum node_type type)
 {
     return n && n->type == type;
@@ -49,6 +55,11 @@ bool node_is_empty(const struct node *n)
         return !n->first;
     }
     return false;
+}
+
+bool node_is_blank(const struct node *n)
+{
+    return (n->type == NODE_TEXT && !*n->text) || (n->type == NODE_ARRAY && !n->first);
 }
 
 size_t node_count(const struct node *n)

@@ -41,9 +41,12 @@ enum { NODE_POINTER_MAX = 256 };
 /* Puts child behind the children of `list`; keeps its parent and so its pointer. */
 void node_append(struct node *list, struct node *child);
 const struct node *node_get(const struct node *object, const char *key);
+/* The member, or the object that lacks it: where to say what is wrong with it. */
+const struct node *node_member(const struct node *object, const char *key);
 bool node_is(const struct node *n, enum node_type type); /* false for NULL */
 /* null, false, 0, "", {} or []: what a key that is not there would mean. */
 bool node_is_empty(const struct node *n);
+bool node_is_blank(const struct node *n); /* "", or [] */
 size_t node_count(const struct node *n);
 
 /* "/inbounds/0/port"; the document itself is "". A long one is cut. Returns `out`. */

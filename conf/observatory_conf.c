@@ -71,14 +71,15 @@ static bool duration_of(const char *text, double *seconds)
 
 static void interval_build(struct build *b, const struct node *at, double *interval)
 {
-    char got[64];
+    static const char wanted[] = "a duration as \"10s\" or \"1m30s\"";
     double seconds;
     *interval = INTERVAL;
     if (!at)
         return;
-    if (at->type != NODE_TEXT || !duration_of(at->text, &seconds))
-        report_error(b->report, at, "want a duration as \"10s\" or \"1m30s\", got %s",
-                     node_describe(at, got, sizeof got));
+    if (at->type != NODE_TEXT)
+        report_wrong(b->report, at, wanted);
+    else if (!duration_of(at->text, &seconds))
+        report_error(b->report, at, "want %s, got \"%.64s\"", wanted, at->text);
     else if (seconds != 0 && (seconds < INTERVAL_MIN || seconds > INTERVAL_MAX))
         report_error(b->report, at, "want a duration from \"100ms\" to \"24h\", got \"%.64s\"",
                      at->text);
@@ -156,8 +157,8 @@ static void url_build(struct build *b, const struct node *at, const char *text,
 {
     struct url u;
     if (!url_split(text, &u) || !host_parse(&u, &out->target)) {
-        report_error(b->report, at,
-                     "want probeURL as \"https://host/path\" or \"http://host:port/path\", got "
+        report_error(b->report, node_member(at, "probeURL"),
+                     "want \"https://host/path\" or \"http://host:port/path\", got "
                      "\"%.64s\"",
                      text);
         return;

@@ -67,8 +67,9 @@ static void mux_build(struct build *b, const struct node *at, int kind, struct o
     if (!at || !fields_read(b->report, at, mux_fields, &keys))
         return;
     if (keys.concurrency > MUXED_STREAMS_MAX)
-        report_error(b->report, at, "invalid mux concurrency: %lld: want at most %d",
-                     (long long)keys.concurrency, MUXED_STREAMS_MAX);
+        report_error(b->report, node_member(at, "concurrency"),
+                     "invalid mux concurrency: %lld: want at most %d", (long long)keys.concurrency,
+                     MUXED_STREAMS_MAX);
     else if (keys.enabled && keys.concurrency >= 0 && kind >= 0 && !may_mux(kind))
         report_error(b->report, at, "v2c has mux on vmess outbounds only: leave it out");
     else if (keys.enabled && keys.concurrency >= 0)

@@ -25,7 +25,7 @@ const struct field policy_system_fields[] = {
 };
 
 const struct field policy_fields[] = {
-    FIELD_NODE("levels", struct policy_keys, levels, "objects"),
+    FIELD_NODE("levels", struct policy_keys, levels, "object"),
     FIELD_OBJECT("system", policy_system_fields),
     FIELD_END,
 };
@@ -111,9 +111,8 @@ enum { LEVELS_MAX = 1024 };
 static void levels_build(struct build *b, const struct node *at)
 {
     struct config *c = b->config;
-    char got[64];
     if (at->type != NODE_OBJECT) {
-        report_error(b->report, at, "want an object, got %s", node_describe(at, got, sizeof got));
+        report_wrong(b->report, at, "an object");
         return;
     }
     size_t count = node_count(at);

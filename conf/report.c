@@ -142,6 +142,12 @@ void report_error(struct report *r, const struct node *at, const char *fmt, ...)
     va_end(ap);
 }
 
+void report_wrong(struct report *r, const struct node *at, const char *wanted)
+{
+    char got[64];
+    report_error(r, at, "want %s, got %s", wanted, node_describe(at, got, sizeof got));
+}
+
 void report_warn(struct report *r, const struct node *at, const char *fmt, ...)
 {
     va_list ap;

@@ -32,6 +32,8 @@ void report_error(struct report *r, const struct node *at, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void report_warn(struct report *r, const struct node *at, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* "want WANTED, got ...": the kind of value that stands there instead, for a text may be a secret. */
+void report_wrong(struct report *r, const struct node *at, const char *wanted);
 /* About a member's key: points at the key, not at the value. */
 void report_warn_key(struct report *r, const struct node *at, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -24,12 +24,14 @@ static void check_domain(struct build *b, const struct node *at, const char *dom
     if (!*domain)
         return;
     if (addr_parse_host(&a, domain, strlen(domain), &e) < 0)
-        report_error(b->report, at, "invalid domain: %s", e.text);
+        report_error(b->report, at, "invalid domain: %s; want letters, digits, '.', '_' and '-'",
+                     e.text);
     else if (addr_is_ip(&a))
         report_error(b->report, at, "want a domain name, got the IP address \"%.64s\"", domain);
     else if (strspn(domain, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-") !=
              strlen(domain))
-        report_error(b->report, at, "want a domain of letters, digits, '.', '_' and '-'");
+        report_error(b->report, at,
+                     "want a domain of letters, digits, '.', '_' and '-', got \"%.64s\"", domain);
 }
 
 static void portal_users_build(struct build *b, const struct node *at, struct portal_conf *portal)
@@ -56,17 +58,17 @@ void portal_conf_build(struct build *b, const struct node *at, struct outbound_c
     struct portal_keys keys;
     fields_read(b->report, at, portal_fields, &keys);
     if (!*keys.tag)
-        report_error(b->report, at, "portal tag is empty");
+        report_error(b->report, node_member(at, "tag"), "portal tag is empty");
     if (!*keys.domain)
-        report_error(b->report, at, "portal domain is empty");
+        report_error(b->report, node_member(at, "domain"), "portal domain is empty");
     outbound_conf_init(b, at, keys.tag, out);
     out->kind = OUT_PORTAL;
     struct portal_conf portal;
     memset(&portal, 0, sizeof portal); /* what is kept is compared with its padding */
     portal.tag = out->tag;
     portal.domain = build_text(b, keys.domain);
-    check_domain(b, at, portal.domain);
-    check_domain(b, at, keys.control_domain);
+    check_domain(b, node_member(at, "domain"), portal.domain);
+    check_domain(b, node_member(at, "controlDomain"), keys.control_domain);
     portal.control_domain = *keys.control_domain ? build_text(b, keys.control_domain) : NULL;
     portal_users_build(b, keys.users, &portal);
     portal.traffic = build_traffic(b, "portal", out->tag, true, true);
@@ -95,12 +97,12 @@ void bridge_conf_build(struct build *b, const struct node *at, struct bridge_con
     struct bridge_keys keys;
     fields_read(b->report, at, bridge_fields, &keys);
     if (!*keys.tag)
-        report_error(b->report, at, "bridge tag is empty");
+        report_error(b->report, node_member(at, "tag"), "bridge tag is empty");
     if (!*keys.domain)
-        report_error(b->report, at, "bridge domain is empty");
+        report_error(b->report, node_member(at, "domain"), "bridge domain is empty");
     bridge->tag = build_text(b, keys.tag);
     bridge->domain = build_text(b, keys.domain);
-    check_domain(b, at, bridge->domain);
+    check_domain(b, node_member(at, "domain"), bridge->domain);
     bridge->connections = (unsigned)keys.connections;
     bridge->traffic = build_traffic(b, "bridge", bridge->tag, true, true);
     bridge->carriers_slot = build_slot(b, "bridge", bridge->tag, "carriers");

@@ -21,7 +21,7 @@ const struct field root_fields[] = {
     FIELD_NODE("outbound", struct root, outbound, "object"),
     FIELD_NODE("inboundDetour", struct root, inbound_detour, "objects"),
     FIELD_NODE("outboundDetour", struct root, outbound_detour, "objects"),
-    FIELD_NODE("port", struct root, port, "port"),
+    FIELD_NODE("port", struct root, port, "port|range|env"),
     FIELD_LATER("fakedns"),
     FIELD_LATER("burstObservatory"),
     FIELD_LATER("multiObservatory"),

@@ -107,7 +107,7 @@ static void ips_build(struct rule_build *rb, enum condition cond, const struct n
 static void ports_build(struct rule_build *rb, enum condition cond, const struct node *at,
                         struct port_set *set)
 {
-    char digits[32], got[64];
+    char digits[32];
     const char *text = digits;
     struct err e = {0};
     if (!at)
@@ -117,8 +117,7 @@ static void ports_build(struct rule_build *rb, enum condition cond, const struct
     else if (at->type == NODE_INTEGER)
         snprintf(digits, sizeof digits, "%" PRId64, at->integer);
     else {
-        report_error(rb->b->report, at, "want a port or text like \"53,443,1000-2000\", got %s",
-                     node_describe(at, got, sizeof got));
+        report_wrong(rb->b->report, at, "a port or text like \"53,443,1000-2000\"");
         return;
     }
     note(rb, cond, at);
@@ -135,7 +134,7 @@ static void ports_build(struct rule_build *rb, enum condition cond, const struct
 
 static void networks_build(struct rule_build *rb, const struct node *at)
 {
-    if (!at || node_is_empty(at))
+    if (!at || node_is_blank(at))
         return;
     note(rb, COND_NETWORK, at);
     if (value_networks(rb->b->report, rb->b->scratch, at, &rb->rule.networks))
@@ -262,7 +261,7 @@ static void attrs_map_build(struct rule_build *rb, const struct node *at)
         fail_memory(rb);
     for (const struct node *n = at->first; rb->rule.attrs && n; n = n->next)
         if (n->type != NODE_TEXT)
-            report_error(rb->b->report, n, "want a regular expression as text");
+            report_wrong(rb->b->report, n, "a regular expression as text");
         else if (attrs_map_add(rb->rule.attrs, n->key, n->text, &e) < 0)
             report_error(rb->b->report, n, "%s", e.text);
 }
@@ -270,9 +269,10 @@ static void attrs_map_build(struct rule_build *rb, const struct node *at)
 /* V2Ray's expression, or Xray's map. */
 static void attrs_build(struct rule_build *rb, const struct node *at)
 {
-    char got[64];
     struct err e = {0};
-    if (!at || node_is_empty(at))
+    bool none =
+        at && ((at->type == NODE_TEXT && !*at->text) || (at->type == NODE_OBJECT && !at->first));
+    if (!at || none)
         return;
     note(rb, COND_ATTRS, at);
     if (at->type == NODE_OBJECT) {
@@ -282,9 +282,7 @@ static void attrs_build(struct rule_build *rb, const struct node *at)
         if (!rb->rule.attrs)
             report_error(rb->b->report, at, "%s", e.text);
     } else {
-        report_error(rb->b->report, at,
-                     "want a text like \"attrs[':method'] == 'GET'\" or an object, got %s",
-                     node_describe(at, got, sizeof got));
+        report_wrong(rb->b->report, at, "a text like \"attrs[':method'] == 'GET'\" or an object");
     }
 }
 
@@ -305,7 +303,7 @@ static void target_build(struct rule_build *rb, const struct node *at, const str
     struct report *r = rb->b->report;
     const struct node *tag = keys->outbound_tag;
     if (tag && tag->type != NODE_TEXT) {
-        report_error(r, tag, "want the tag of an outbound as text");
+        report_wrong(r, tag, "the tag of an outbound as text");
     } else if (tag && *tag->text) {
         const struct name *name = names_find(&rb->b->outbound_tags, tag->text);
         if (name)
@@ -321,7 +319,8 @@ static void target_build(struct rule_build *rb, const struct node *at, const str
         if (rb->rule.balancer)
             check_portal_rule(rb, at);
     } else {
-        report_error(r, at, "neither outboundTag nor balancerTag is specified in routing rule");
+        report_error(r, node_member(at, "outboundTag"),
+                     "neither outboundTag nor balancerTag is specified in routing rule");
     }
 }
 

@@ -27,7 +27,7 @@ static void ip_add(struct build *b, const struct text_item *item, struct cidr_se
 {
     struct err e = {0};
     if (!geo_ips_add(b, item, set) && cidr_set_add(set, item->text, &e) < 0)
-        report_error(b->report, item->at, "invalid IP: %.64s", item->text);
+        report_error(b->report, item->at, "%s", e.text);
 }
 
 bool domain_set_build(struct build *b, const struct node *at, struct domain_set **set)

@@ -32,7 +32,7 @@ static unsigned kinds_build(struct build *b, const struct node *at)
     if (!at || !value_texts(b->report, b->scratch, at, &list))
         return 0;
     for (size_t i = 0; i < list.count; i++) {
-        char advice[64];
+        char advice[192];
         const struct text_item *item = &list.items[i];
         const struct field_name *kind = field_name_find(kind_names, item->text);
         if (!kind)
@@ -112,7 +112,7 @@ static const struct cidr_set *ips_build(struct build *b, const struct node *at)
     for (size_t i = 0; i < list.count; i++) {
         if (cidr_set_add(set, list.items[i].text, &e) == 0)
             continue;
-        report_error(b->report, list.items[i].at, "invalid IP: %.64s", list.items[i].text);
+        report_error(b->report, list.items[i].at, "%s", e.text);
         well = false;
     }
     return set_keep(b, name, set, well && cidr_set_seal(set) == 0, ips_drop);

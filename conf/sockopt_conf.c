@@ -54,7 +54,7 @@ static int fast_open_of(struct build *b, const struct sockopt_keys *keys)
     if (at->type == NODE_BOOL)
         return at->truth ? queue : -1;
     if (at->type != NODE_INTEGER || at->integer > 65535) {
-        report_error(b->report, at, "want true, false or a whole number up to 65535");
+        report_wrong(b->report, at, "true, false or a whole number up to 65535");
         return 0;
     }
     return at->integer > 0 ? (int)at->integer : -1;
@@ -65,7 +65,7 @@ static const char *name_of(struct build *b, const struct node *at, const char *k
                            const char *text)
 {
     if (strlen(text) > 15)
-        report_error(b->report, at, "%s: want at most 15 bytes, got \"%.64s\"", key, text);
+        report_error(b->report, node_member(at, key), "want at most 15 bytes, got \"%.64s\"", text);
     return *text ? build_text(b, text) : NULL;
 }
 

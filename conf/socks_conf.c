@@ -39,7 +39,7 @@ static void ip_build(struct build *b, const struct node *at, struct addr *ip)
     if (addr_is_ip(&a))
         *ip = a;
     else
-        report_error(b->report, at, "want an IP address, got a name");
+        report_error(b->report, at, "want an IP address, got \"%.64s\"", a.name);
 }
 
 static void auth_check(struct build *b, const struct node *at, const struct socks_keys *keys,

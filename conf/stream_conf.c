@@ -83,7 +83,8 @@ static void warn_unused(struct build *b, const struct node *at, const struct str
         security == SECURITY_TLS ? keys->tls : NULL,
     };
     for (const struct node *n = at->first; n; n = n->next) {
-        bool matters = !is_settings(n->key) || node_is_empty(n);
+        bool matters =
+            !is_settings(n->key) || n->type == NODE_NULL || (n->type == NODE_OBJECT && !n->first);
         for (size_t i = 0; i < sizeof used / sizeof *used; i++)
             matters |= n == used[i];
         if (!matters)

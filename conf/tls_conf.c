@@ -33,12 +33,12 @@ static const struct field_name version_names[] = {
 const struct field tls_fields[] = {
     FIELD_TEXT("serverName", struct tls_keys, name, ""),
     FIELD_BOOL("allowInsecure", struct tls_keys, insecure, false),
-    FIELD_NODE("alpn", struct tls_keys, alpn, "list"),
-    FIELD_NODE("certificates", struct tls_keys, certificates, "list"),
+    FIELD_NODE("alpn", struct tls_keys, alpn, "texts"),
+    FIELD_NODE("certificates", struct tls_keys, certificates, "objects"),
     FIELD_BOOL("disableSystemRoot", struct tls_keys, no_system, false),
     FIELD_BOOL("enableSessionResumption", struct tls_keys, resumption, false),
-    FIELD_NODE("pinnedPeerCertificateChainSha256", struct tls_keys, chain_pins, "list"),
-    FIELD_NODE("pinnedPeerCertSha256", struct tls_keys, cert_pins, "list"),
+    FIELD_NODE("pinnedPeerCertificateChainSha256", struct tls_keys, chain_pins, "texts"),
+    FIELD_NODE("pinnedPeerCertSha256", struct tls_keys, cert_pins, "texts"),
     FIELD_BOOL("verifyClientCertificate", struct tls_keys, verify_client, false),
     FIELD_NAME("minVersion", struct tls_keys, min, version_names, TLS_1_2),
     FIELD_NAME("maxVersion", struct tls_keys, max, version_names, VERSION_NONE),
@@ -97,7 +97,7 @@ static bool lines_measure(struct build *b, const struct node *at, size_t *len)
     }
     for (const struct node *n = at->first; n; n = n->next) {
         if (n->type != NODE_TEXT) {
-            report_error(b->report, n, "want a line of PEM");
+            report_wrong(b->report, n, "a line of PEM");
             return false;
         }
         *len += strlen(n->text) + 1;
@@ -152,10 +152,11 @@ static bool certificate_source(struct build *b, const struct node *at, const str
     if (b->report->errors > errors)
         return false;
     if (!s->cert_file && !s->cert)
-        report_error(b->report, at,
+        report_error(b->report, node_member(at, "certificateFile"),
                      "both file and bytes are empty: want certificateFile, or certificate");
     else if (s->usage == TLS_OURS && !s->key_file && !s->key)
-        report_error(b->report, at, "both file and bytes are empty: want keyFile, or key");
+        report_error(b->report, node_member(at, "keyFile"),
+                     "both file and bytes are empty: want keyFile, or key");
     return b->report->errors == errors;
 }
 
@@ -170,6 +171,20 @@ static void warn_of(struct build *b, const struct node *at, const struct tls_mat
         report_warn(b->report, at, "every user of this machine may read the key: chmod o-r");
 }
 
+static bool begins_with(const char *text, const char *prefix)
+{
+    return prefix && strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+/* Errors of files begin with their path; others are of all together. */
+static const struct node *blamed(const struct node *at, const struct tls_source *s,
+                                 const struct err *e)
+{
+    if (begins_with(e->text, s->cert_file))
+        return node_member(at, "certificateFile");
+    return begins_with(e->text, s->key_file) ? node_member(at, "keyFile") : at;
+}
+
 static void certificate_read(struct making *m, const struct node *at)
 {
     struct cert_keys keys;
@@ -180,7 +195,7 @@ static void certificate_read(struct making *m, const struct node *at)
         certificate_source(m->b, at, &keys, &s)) {
         one = tls_material_load(&s, &e);
         if (!one)
-            report_error(m->b->report, at, "%s", e.text);
+            report_error(m->b->report, blamed(at, &s, &e), "%s", e.text);
     }
     if (!one) {
         m->failed = true;
@@ -232,7 +247,8 @@ static const void *pins_read(struct build *b, const struct node *at, pin_reader 
         if (read(list.items[i].text, pins[*count]))
             ++*count;
         else
-            report_error(b->report, list.items[i].at, "want %s", wish);
+            report_error(b->report, list.items[i].at, "want %s, got \"%.100s\"", wish,
+                         list.items[i].text);
     return pins;
 }
 
@@ -303,7 +319,9 @@ static void versions_read(struct making *m, const struct tls_keys *keys)
     if (m->set.max_version && m->set.max_version < m->set.min_version)
         report_error(m->b->report, node_get(m->at, "maxVersion"), "is below minVersion");
     if (*keys->suites && tls_ciphers_parse(keys->suites, &m->set, &e) < 0)
-        report_error(m->b->report, node_get(m->at, "cipherSuites"), "%s", e.text);
+        report_error(m->b->report, node_get(m->at, "cipherSuites"),
+                     "%s; want names of OpenSSL with \":\" between, got \"%.64s\"", e.text,
+                     keys->suites);
 }
 
 /* --- who is trusted --- */

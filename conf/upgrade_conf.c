@@ -49,8 +49,10 @@ const char *request_path_build(struct build *b, const struct node *at, const cha
                                unsigned *early)
 {
     if (!value_is_line(path, '!') || strchr(path, '#')) {
-        report_error(b->report, at,
-                     "want a path without spaces, control bytes and \"#\": write them as %%XX");
+        report_error(b->report, node_member(at, "path"),
+                     "want a path without spaces, control bytes and \"#\", which are written as "
+                     "%%XX, got \"%.64s\"",
+                     path);
         return "/";
     }
     char *text = arena_printf(b->scratch, "%s%s", *path == '/' ? "" : "/", path);
@@ -78,13 +80,12 @@ static bool is_ours(const char *name)
 
 static bool field_check(struct build *b, const struct node *n)
 {
-    char got[64];
     if (!header_name_is_valid(n->key))
         report_error(b->report, n, "want the name of an HTTP header, got \"%.64s\"", n->key);
     else if (is_ours(n->key))
         report_error(b->report, n, "v2c writes the header %.64s itself", n->key);
     else if (n->type != NODE_TEXT)
-        report_error(b->report, n, "want text, got %s", node_describe(n, got, sizeof got));
+        report_wrong(b->report, n, "text");
     else if (!value_is_line(n->text, ' '))
         report_error(b->report, n, "want a header without control bytes");
     else
@@ -104,7 +105,7 @@ static void headers_build(struct build *b, const struct node *at, struct upgrade
     if (!at)
         return;
     if (at->type != NODE_OBJECT) {
-        report_error(b->report, at, "want an object");
+        report_wrong(b->report, at, "an object");
         return;
     }
     for (const struct node *n = at->first; n; n = n->next) {
@@ -148,7 +149,8 @@ void request_build(struct build *b, const struct request_keys *keys, bool server
 {
     *c = (struct upgrade_conf){.path = keys->path};
     if (*keys->host && !value_is_line(keys->host, '!'))
-        report_error(b->report, keys->at, "want a host without spaces and control bytes");
+        report_error(b->report, node_member(keys->at, "host"),
+                     "want a host without spaces and control bytes, got \"%.64s\"", keys->host);
     else if (*keys->host)
         c->host = build_text(b, keys->host);
     const char *wanted = c->host;

@@ -12,8 +12,7 @@ enum { DESCRIBE_MAX = 64, ENV_NAME_MAX = 64 };
 
 static bool fail_type(struct report *r, const struct node *at, const char *wanted)
 {
-    char got[DESCRIBE_MAX];
-    report_error(r, at, "want %s, got %s", wanted, node_describe(at, got, sizeof got));
+    report_wrong(r, at, wanted);
     return false;
 }
 
@@ -24,7 +23,7 @@ bool value_host(struct report *r, const struct node *at, struct addr *host)
         return fail_type(r, at, "an address as text");
     if (addr_parse_host(host, at->text, strlen(at->text), &e) == 0)
         return true;
-    report_error(r, at, "invalid address: %s", e.text);
+    report_error(r, at, "invalid address: %s; want an IP address or a name", e.text);
     return false;
 }
 
@@ -199,7 +198,7 @@ bool value_networks(struct report *r, struct arena *a, const struct node *at, un
 int value_name(struct report *r, const struct node *at, const struct field_name *names,
                const char *unknown, const char *later)
 {
-    char advice[96];
+    char advice[192];
     if (at->type != NODE_TEXT) {
         fail_type(r, at, "text");
         return NAME_DEFAULT;

@@ -103,11 +103,10 @@ const struct field vmess_out_fields[] = {
 
 static void check_alter_id(struct build *b, const struct node *at)
 {
-    char got[64];
     if (!at)
         return;
     if (at->type != NODE_INTEGER || at->integer < 0 || at->integer > UINT16_MAX)
-        report_error(b->report, at, "want alterId 0, got %s", node_describe(at, got, sizeof got));
+        report_wrong(b->report, at, "alterId 0");
     else if (at->integer > 0)
         report_error(b->report, at,
                      "v2c speaks VMess with the AEAD header only: set alterId to 0 on both sides");
@@ -118,7 +117,11 @@ static void id_build(struct build *b, const struct node *at, const struct node *
                      struct vmess_user *u)
 {
     struct err e = {0};
-    if (!node_is(at, NODE_TEXT) || !*at->text || vmess_parse_id(u->id, at->text, &e) < 0) {
+    if (at && at->type != NODE_TEXT) {
+        report_wrong(b->report, at, "a UUID as text");
+        return;
+    }
+    if (!at || !*at->text || vmess_parse_id(u->id, at->text, &e) < 0) {
         report_error(b->report, at ? at : owner,
                      "failed to parse ID: invalid UUID: want 32 hexadecimal digits, as "
                      "\"v2c uuid\" prints them");
@@ -248,9 +251,9 @@ static void server_build(struct build *b, const struct node *at, struct vmess_se
     fields_read(b->report, at, vmess_server_fields, &keys);
     server_host_build(b, at, keys.address, keys.port, server);
     value_objects(b->report, b->scratch, keys.users, &nodes);
-    if (nodes.count == 0)
+    if (!keys.users || node_is_blank(keys.users))
         report_error(b->report, keys.users ? keys.users : at,
-                     "0 user configured for VMess outbound");
+                     "0 user configured for VMess outbound: want one");
     server->users = arena_array(b->config->strings, nodes.count, sizeof *server->users);
     server->count = server->users ? nodes.count : 0;
     for (size_t i = 0; i < server->count; i++)
@@ -298,7 +301,8 @@ void vmess_out_conf_build(struct build *b, const struct node *at, const struct n
     if (nodes.count == 0 && keys.address) {
         flat_server(b, at, &keys, conf);
     } else if (nodes.count == 0) {
-        report_error(b->report, at ? at : owner, "0 VMess receiver configured");
+        report_error(b->report, at ? node_member(at, "vnext") : owner,
+                     "0 VMess receiver configured: want \"vnext\"");
     } else {
         conf->servers = arena_array(b->config->strings, nodes.count, sizeof *conf->servers);
         conf->count = conf->servers ? nodes.count : 0;

@@ -35,7 +35,8 @@ static void early_build(struct build *b, const struct node *at, const struct ws_
     if (!keys->early)
         c->early_field = build_text(b, "Sec-WebSocket-Protocol");
     else if (*keys->early_field && !header_name_is_valid(keys->early_field))
-        report_error(b->report, at, "earlyDataHeaderName: want the name of an HTTP header");
+        report_error(b->report, node_member(at, "earlyDataHeaderName"),
+                     "want the name of an HTTP header, got \"%.64s\"", keys->early_field);
     else if (*keys->early_field)
         c->early_field = build_text(b, keys->early_field);
     else if (strchr(c->to.path, '?'))

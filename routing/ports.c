@@ -40,7 +40,8 @@ int port_range_parse(struct port_range *r, const char *text, size_t len, struct 
     size_t from_len = dash ? (size_t)(dash - text) : len;
     int shown = len < 80 ? (int)len : 80;
     if (!parse_port(&r->from, text, from_len) || !parse_port(&r->to, to, (size_t)(text + len - to)))
-        return err_set(e, EINVAL, "invalid port range: %.*s", shown, text);
+        return err_set(e, EINVAL, "invalid port range: %.*s, want \"80\" or \"80-90\"", shown,
+                       text);
     if (r->from > r->to)
         return err_set(e, ERANGE, "invalid port range: %.*s: the first port is above the last",
                        shown, text);

@@ -633,8 +633,9 @@ static void mux_is_for_vmess_outbounds(void **state)
         assert_int_equal(run_good(&r, cases[i].text)->outbounds[0].mux, cases[i].streams);
         run_free(&r);
     }
-    assert_refused(MUX("{\"concurrency\":1025}"),
-                   "/outbounds/0/mux: error: invalid mux concurrency: 1025: want at most 1024");
+    assert_refused(
+        MUX("{\"concurrency\":1025}"),
+        "/outbounds/0/mux/concurrency: error: invalid mux concurrency: 1025: want at most 1024");
     assert_refused("{\"outbounds\":[{\"protocol\":\"freedom\",\"mux\":{\"enabled\":true}}]}",
                    "/outbounds/0/mux: error: v2c has mux on vmess outbounds only");
 }

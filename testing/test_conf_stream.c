@@ -74,7 +74,7 @@ static void the_path_of_ws_has_several_forms(void **state)
     assert_refused(IN(WS("{\"path\":\"/a?b=c\",\"maxEarlyData\":5}")),
                    "early data goes behind the path, which has a query");
     assert_refused(IN(WS("{\"maxEarlyData\":5,\"earlyDataHeaderName\":\"X E\"}")),
-                   "earlyDataHeaderName: want the name of an HTTP header");
+                   "earlyDataHeaderName: error: want the name of an HTTP header");
 }
 
 static void headers_are_said_and_a_host_is_only_demanded_by_name(void **state)
@@ -214,7 +214,7 @@ static void sockopt_is_compiled(void **state)
     assert_refused(IN("{\"sockopt\":{\"mark\":-1}}"), "want a whole number 0..4294967295");
     assert_refused(IN("{\"sockopt\":{\"tcpFastOpen\":\"yes\"}}"), "want true, false or a whole");
     assert_refused(IN("{\"sockopt\":{\"tcpCongestion\":\"a-name-that-is-long\"}}"),
-                   "tcpCongestion: want at most 15 bytes");
+                   "tcpCongestion: error: want at most 15 bytes");
     assert_refused(IN("{\"sockopt\":{\"tproxy\":\"redirect\"}}"), "v2c has no sockopt tproxy yet");
 }
 
@@ -270,7 +270,7 @@ static void a_domain_socket_may_be_dialled(void **state)
     }
     assert_refused(OUT("{\"network\":\"ds\"}"), "empty domain socket path: set dsSettings.path");
     assert_refused(OUT("{\"network\":\"ds\",\"dsSettings\":{\"path\":\"a\"}}"),
-                   "path: want an absolute path");
+                   "path: error: want an absolute path");
 }
 
 static void transport_fills_what_streams_leave_out(void **state)

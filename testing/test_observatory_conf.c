@@ -73,16 +73,17 @@ static void https_is_the_default(void **state)
 static void what_is_no_url_is_refused(void **state)
 {
     (void)state;
-    assert_refused(URL("ftp://a.example/"), "/observatory: error: want probeURL as");
-    assert_refused(URL("a.example"), "want probeURL as");
-    assert_refused(URL("http://"), "want probeURL as");
-    assert_refused(URL("http:///x"), "want probeURL as");
-    assert_refused(URL("http://a.example:0/"), "want probeURL as");
-    assert_refused(URL("http://a.example:70000/"), "want probeURL as");
-    assert_refused(URL("http://a.example:1-2/"), "want probeURL as");
-    assert_refused(URL("http://me:secret@a.example/"), "want probeURL as");
-    assert_refused(URL("http://a.example/ HTTP/1.1\\r\\nX: y"), "want probeURL as");
-    assert_refused(URL("http://a.example#x"), "want probeURL as");
+    assert_refused(URL("ftp://a.example/"),
+                   "/observatory/probeURL: error: want \"https://host/path\"");
+    assert_refused(URL("a.example"), "want \"https://host/path\"");
+    assert_refused(URL("http://"), "want \"https://host/path\"");
+    assert_refused(URL("http:///x"), "want \"https://host/path\"");
+    assert_refused(URL("http://a.example:0/"), "want \"https://host/path\"");
+    assert_refused(URL("http://a.example:70000/"), "want \"https://host/path\"");
+    assert_refused(URL("http://a.example:1-2/"), "want \"https://host/path\"");
+    assert_refused(URL("http://me:secret@a.example/"), "want \"https://host/path\"");
+    assert_refused(URL("http://a.example/ HTTP/1.1\\r\\nX: y"), "want \"https://host/path\"");
+    assert_refused(URL("http://a.example#x"), "want \"https://host/path\"");
 }
 
 static void intervals_are_written_as_in_go(void **state)

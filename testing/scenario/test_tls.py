@@ -315,7 +315,7 @@ def test_mistakes_have_their_place(tmp_path, known):
     for settings, complaint in (
         ({}, f"{at}: error: a server wants a certificate"),
         ({"certificates": [wrong]}, f"{at}/certificates/0: error: this key is not the certificate's"),
-        ({"certificates": [{**own, "keyFile": "/x"}]}, f"{at}/certificates/0: error: /x: cannot be read"),
+        ({"certificates": [{**own, "keyFile": "/x"}]}, f"{at}/certificates/0/keyFile: error: /x: cannot be read"),
         ({"certificates": [{**own, "usage": "issue"}]}, f"{at}/certificates/0/usage: error: v2c has no issue"),
         ({"certificates": [own], "minVersion": "1.1"}, f'{at}/minVersion: error: want "1.2" or "1.3"'),
         ({"certificates": [own], "cipherSuites": "X"}, f"{at}/cipherSuites: error: unknown or unsafe"),
