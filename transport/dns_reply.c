@@ -166,7 +166,7 @@ static enum step sized_read(struct cursor *in, size_t len, struct dns_reply *r)
 /* Lines behind the last chunk, up to an empty one. */
 static enum step trailers_read(struct cursor *in)
 {
-    struct cursor line;
+    struct cursor line = {NULL, NULL};
     while (line_read(in, &line))
         if (!cur_left(&line))
             return STEP_DONE;
