@@ -212,8 +212,9 @@ static json_t *understand(const char *answer, const struct remote *r)
         return json;
     }
     const char *why = json_string_value(json_object_get(json, "error"));
-    fprintf(stderr, "v2c: %s%s\n", why ? "refused: " : "",
-            why ? why : "what answers there is no v2c with this api");
+    fprintf(stderr, "v2c: %s%s%s\n", why ? "refused: " : "",
+            why ? why : "what answers there is no v2c with this api",
+            status == 401 ? ": give -token-file FILE, or -c FILE with that configuration" : "");
     json_decref(json);
     return NULL;
 }
