@@ -10,12 +10,12 @@
 #include "transport/ws_shake.h"
 
 enum {
-    FRAME = 64 * 1024 - 1, /* bytes of payload in one frame */
-    PIECES = 32,           /* of payload in one write */
-    MASKS = 16,            /* drawn at once */
-    CONTROLS = 10,         /* a second, from the peer */
-    READS = 16,            /* of one readv(), that brought no payload */
-    NORMAL = 1000,         /* codes of Close */
+    FRAME = 256 * 1024, /* bytes of payload in one frame, and so in one write */
+    PIECES = 32,        /* of payload in one write */
+    MASKS = 16,         /* drawn at once */
+    CONTROLS = 10,      /* a second, from the peer */
+    READS = 16,         /* of one readv(), that brought no payload */
+    NORMAL = 1000,      /* codes of Close */
     GOING_AWAY = 1001,
     PROTOCOL_ERROR = 1002,
 };
