@@ -35,8 +35,7 @@ static struct meta made_up(const char *inbound_tag, const struct user *user, con
 
 struct way {
     const struct rule *rule;         /* NULL: none matches */
-    const struct outbound_conf *out; /* NULL: the flow is refused, or a balancer chooses */
-    bool refused;
+    const struct outbound_conf *out; /* NULL: a balancer chooses, or the flow is refused */
 };
 
 static struct way way_of(const struct build *b, const struct meta *m)
@@ -45,10 +44,8 @@ static struct way way_of(const struct build *b, const struct meta *m)
     struct query q = query_of(m, name);
     const struct rule *r = rules_match(&b->config->rules, &q);
     if (r)
-        return (struct way){r, r->balancer ? NULL : outbound_at(b, r->outbound), false};
-    if (b->config->has_default)
-        return (struct way){NULL, outbound_at(b, 0), false};
-    return (struct way){.refused = true};
+        return (struct way){r, r->balancer ? NULL : outbound_at(b, r->outbound)};
+    return (struct way){NULL, b->config->has_default ? outbound_at(b, 0) : NULL};
 }
 
 static bool balancer_leads(const struct balancer *balancer, size_t out)
@@ -72,7 +69,7 @@ static void lint_bridge_link(struct build *b, const struct node *at,
     struct meta m = made_up(bridge->tag, NULL, bridge->domain);
     struct way way = way_of(b, &m);
     const char *by = way.rule ? "a rule sends" : "no rule matches, and the default outbound takes";
-    if (!way.out)
+    if (!way.rule && !way.out)
         report_warn(
             b->report, at,
             "no rule sends this bridge's domain anywhere: add {\"inboundTag\": [\"%.64s\"], "

@@ -132,6 +132,15 @@ static void a_bridge_must_reach_its_portal(void **state)
                   "visitors would go back through \"link\", to where its portal is");
 }
 
+static void a_bridge_may_reach_its_portal_by_a_balancer(void **state)
+{
+    (void)state;
+    assert_silent("{\"reverse\":{\"bridges\":[{\"tag\":\"br\",\"domain\":\"t.test\"}]},"
+                  "\"outbounds\":[" FREEDOM "," LINK_OUT "],\"routing\":{\"balancers\":["
+                  "{\"tag\":\"ways\",\"selector\":[\"link\"]}],\"rules\":[{\"inboundTag\":[\"br\"],"
+                  "\"domain\":[\"full:t.test\"],\"balancerTag\":\"ways\"}," BRIDGE_OUT "]}}");
+}
+
 static void assert_portal(const char *more, const char *clients, const char *rules,
                           const char *message)
 {
@@ -211,6 +220,7 @@ int main(void)
         cmocka_unit_test(a_rule_behind_a_wider_one_never_matches),
         cmocka_unit_test(a_rule_that_may_match_is_not_blamed),
         cmocka_unit_test(a_bridge_must_reach_its_portal),
+        cmocka_unit_test(a_bridge_may_reach_its_portal_by_a_balancer),
         cmocka_unit_test(who_may_be_a_bridge_is_said),
         cmocka_unit_test(a_portal_that_v2ray_makes_the_default_is_named),
         cmocka_unit_test(a_tag_that_nothing_leads_to_is_named),
