@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "conf/args.h"
+#include "routing/seat.h"
 
 /* The flow in the making, and what points to what. */
 struct made_up {
@@ -57,12 +58,12 @@ static const struct inbound_conf *inbound_named(const struct config *c, const ch
     return NULL;
 }
 
-static bool is_bridge(const struct config *c, const char *tag)
+static const struct bridge_conf *bridge_named(const struct config *c, const char *tag)
 {
     for (size_t i = 0; i < c->bridge_count; i++)
         if (strcmp(c->bridges[i].tag, tag) == 0)
-            return true;
-    return false;
+            return &c->bridges[i];
+    return NULL;
 }
 
 static int make_inbound(struct made_up *m, const struct explain *x, const struct config *c,
@@ -72,8 +73,10 @@ static int make_inbound(struct made_up *m, const struct explain *x, const struct
     if (!x->inbound)
         return 0;
     m->inbound = inbound_named(c, x->inbound);
-    if (!m->inbound && !is_bridge(c, x->inbound))
+    const struct bridge_conf *bridge = bridge_named(c, x->inbound);
+    if (!m->inbound && !bridge)
         return err_set(e, EINVAL, "no inbound or bridge has the tag \"%s\"", x->inbound);
+    m->meta.sniffing = m->inbound ? m->inbound->sniffing : bridge->sniffing;
     if (m->inbound && m->inbound->kind == IN_DOKODEMO)
         m->meta.target = m->inbound->dokodemo.target;
     return 0;
@@ -201,8 +204,32 @@ static void print_flow(const struct made_up *m, FILE *out)
     if (m->meta.user)
         fprintf(out, ", user \"%s\"", m->meta.user->email);
     fprintf(out, "\n\n");
-    if (m->inbound && !m->inbound->sniffing && m->sniffed)
+}
+
+/* --- what a seat would find out first: routing/seat.h --- */
+
+static enum seat_need need_of(const struct config *c, const struct made_up *m, bool sniffs)
+{
+    static const struct resolver some;
+    const struct dispatcher d = {
+        .rules = &c->rules, .strategy = c->strategy, .reserved = &c->reserved, .resolver = &some};
+    struct meta meta = m->meta;
+    struct query q = m->query;
+    if (!sniffs)
+        meta.sniffing = NULL;
+    q.meta = &meta;
+    return seat_needed(&d, &q);
+}
+
+static void print_sniffing(const struct config *c, const struct made_up *m, FILE *out)
+{
+    bool found = m->sniffed || m->query.head;
+    if (*m->meta.inbound_tag && !m->meta.sniffing && m->sniffed)
         fprintf(out, "this inbound has no \"sniffing\": nothing would be found\n\n");
+    else if (!found && need_of(c, m, true) == SEAT_SNIFFS)
+        fprintf(out,
+                "the first bytes are looked at here; -sniffed NAME and -protocol WORD say what "
+                "is found\n\n");
 }
 
 static void print_findings(const struct rule *r, const struct made_up *m, FILE *out)
@@ -247,8 +274,7 @@ static void take_addresses(struct made_up *m, FILE *out)
 /* The name is looked up where a dispatcher does so. */
 static const struct rule *print_search(const struct config *c, struct made_up *m, FILE *out)
 {
-    bool lacks = c->strategy != AS_IS && m->meta.target.type == ADDR_NAME &&
-                 rules_lack(&c->rules, &m->query, FACT_IPS);
+    bool lacks = need_of(c, m, false) == SEAT_LOOKS_UP;
     if (lacks && c->strategy == IP_ON_DEMAND)
         take_addresses(m, out);
     const struct rule *r = print_rules(c, m, out);
@@ -295,6 +321,25 @@ static void print_outbound(const struct config *c, size_t i, FILE *out)
         fprintf(out, ", which dials through \"%s\"", o->via);
 }
 
+static bool is_observed(const struct config *c, size_t outbound)
+{
+    for (size_t i = 0; i < c->observatory.count; i++)
+        if (c->observatory.items[i].outbound == outbound)
+            return true;
+    return false;
+}
+
+/* How anybody knows that it is alive. */
+static const char *liveness(const struct config *c, size_t i)
+{
+    bool observed = is_observed(c, i);
+    if (c->outbounds[i].kind == OUT_PORTAL)
+        return observed ? "alive with a bridge that the observatory does not find dead"
+                        : "alive while it has a bridge";
+    return observed ? "alive unless the observatory finds it dead"
+                    : "not observed: it counts as alive";
+}
+
 static void print_balancer(const struct config *c, const struct balancer *b, FILE *out)
 {
     fprintf(out, "outbound: balancer \"%s\" chooses by %s, of those that are alive:\n", b->tag,
@@ -302,7 +347,7 @@ static void print_balancer(const struct config *c, const struct balancer *b, FIL
     for (size_t i = 0; i < b->count; i++) {
         fprintf(out, "    ");
         print_outbound(c, b->outbounds[i], out);
-        fprintf(out, "\n");
+        fprintf(out, ": %s\n", liveness(c, b->outbounds[i]));
     }
     fprintf(out, "when none is, ");
     if (b->has_fallback)
@@ -340,10 +385,23 @@ static void print_portal(const struct outbound_conf *o, const struct made_up *m,
         fprintf(out, "there it is a bridge's link\n");
 }
 
+/* As a dispatcher objects to it: who comes by vmess may name these, and a bridge does. */
+static bool is_refused(const struct config *c, const struct made_up *m)
+{
+    char name[ADDR_NAME_MAX + 1];
+    struct query q = query_of(&m->meta, name);
+    return m->inbound && m->inbound->kind != IN_VMESS && q.name && strings_have(&c->links, q.name);
+}
+
 static void print_choice(const struct config *c, const struct rule *r, const struct made_up *m,
                          FILE *out)
 {
     fprintf(out, "\n");
+    if (is_refused(c, m)) {
+        fprintf(out, "outbound: none: the flow is refused, for it names what is for a bridge's "
+                     "links only\n");
+        return;
+    }
     if (r && r->balancer) {
         print_balancer(c, r->balancer, out);
         return;
@@ -367,6 +425,7 @@ int explain_print(const struct explain *x, const struct config *c, FILE *out, st
     if (make_up(&m, x, c, e) < 0)
         return -1;
     print_flow(&m, out);
+    print_sniffing(c, &m, out);
     const struct rule *r = print_search(c, &m, out);
     print_choice(c, r, &m, out);
     return 0;

@@ -16,7 +16,7 @@ CONFIG = {
             {"tag": "portal", "domain": "t.test"},
             {"tag": "strict", "domain": "s.test", "users": ["other@test"]},
         ],
-        "bridges": [{"tag": "bridge", "domain": "far.test"}],
+        "bridges": [{"tag": "bridge", "domain": "far.test", "sniffing": {"enabled": True, "destOverride": ["tls"]}}],
     },
     "inbounds": [dokodemo("door", 31000, 8080, "10.9.8.7"), vmess_in("in", 31001, [(USER, "x@test")])],
     "outbounds": [
@@ -69,8 +69,8 @@ FLOWS = [
     (
         "-ip 10.1.1.1 -network udp -source 192.0.2.9",
         'outbound: balancer "all" chooses by roundRobin, of those that are alive:\n'
-        '    "out" (freedom, /outbounds/0), which dials through "no"\n'
-        '    "portal" (portal, /reverse/portals/0)\nwhen none is, "no" (blackhole, /outbounds/1)\n',
+        '    "out" (freedom, /outbounds/0), which dials through "no": not observed: it counts as alive\n'
+        '    "portal" (portal, /reverse/portals/0): alive while it has a bridge\nwhen none is, "no" (blackhole, /outbounds/1)\n',
     ),
     ("-domain a.test -method POST -path /x -header accept:a", "when none is, the flow is refused"),
     ("-domain a.test -method POST -path /x -header accept:b", '"out" (freedom, /outbounds/0), which dials through "no", the default: no rule matches'),
@@ -79,6 +79,9 @@ FLOWS = [
     ("-domain x.test -resolved 10.0.0.1 -network udp -source 192.0.2.1", "no rule matches, so domainStrategy asks again"),
     ("-domain x.test -network udp -source 192.0.2.1", "is looked up here; -resolved ADDRESS says what is found"),
     ("-domain www.bad.test -inbound door -resolved 10.0.0.1", "-resolved changes nothing"),
+    ("-inbound bridge -domain x.test", "the first bytes are looked at here; -sniffed NAME and -protocol WORD say"),
+    ("-inbound door -domain far.test", "outbound: none: the flow is refused, for it names"),
+    ("-inbound bridge -domain far.test", '"out" (freedom, /outbounds/0)'),
     ("-inbound door -protocol tls", "this inbound has no \"sniffing\": nothing would be found"),
 ]
 
