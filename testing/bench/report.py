@@ -1,7 +1,7 @@
 """From samples to medians, ratios and Markdown. No I/O: everything here is a function of the results."""
 from statistics import median
 
-from scenarios import GOALS, METRICS, SCENARIOS
+from scenarios import GOALS, METRICS, SCENARIOS, TRAVEL, TRAVEL_GOALS
 
 NOISY = 0.10
 ORDER = ["v2ray", "haproxy", "direct", "limit-mux"]  # the columns before v2c
@@ -124,6 +124,35 @@ def goals_table(document):
     return table(head, rows)
 
 
+def travel_rows(document, scenario, metric):
+    """Of each program whose link travels somehow: its figure, and what it keeps of its own plain link's."""
+    summary = summarise(document["samples"]).get(scenario, {})
+    for subject in summary:
+        plain, _, way = subject.partition("-")
+        if not way or plain not in summary or metric not in summary[subject]:
+            continue
+        kept = ratios(document["samples"], plain).get(scenario, {}).get(subject, {}).get(metric)
+        goal = TRAVEL_GOALS.get(subject)
+        reached = None if goal is None or kept is None else round(kept, 2) >= goal
+        yield [
+            f"{SCENARIOS[scenario].title}: {METRICS[metric].label}", subject,
+            number(metric, summary[plain][metric]["median"]), number(metric, summary[subject][metric]["median"]),
+            MINUS if kept is None else f"{kept:.2f}", f"{goal:g}" if goal else "", word(reached) if goal else "",
+        ]  # fmt: skip
+
+
+def travel_table(document):
+    """What links keep by tls, by WebSocket, by both, and by tls with VMess's own encryption off."""
+    head = ["what", "link", "plain", "so", "kept", "goal", "reached"]
+    rows = [
+        row
+        for scenario in TRAVEL
+        for metric in ("mb_s", "cpu_s_gb", "req_s", "cpu_us_req")
+        for row in travel_rows(document, scenario, metric)
+    ]
+    return table(head, rows) if rows else ""
+
+
 def cell(metric, entry, gain):
     text = number(metric, entry["median"])
     if entry["count"] > 1:
@@ -158,6 +187,7 @@ def markdown(document, full=False):
         + (f" (at most {max(s['others'] for s in noisy):.0%})" if noisy else "")
         + ".\n",
         goals_table(document),
+        travel_table(document),
     ]
     if full:
         summary, gains = summarise(samples), ratios(samples, "v2ray")

@@ -69,7 +69,7 @@ class V2Like:
 
     def __init__(self, name, command, *more_roles):
         self.name, self.command = name, command
-        self.roles = {"tunnel", "service", "portal", "hop", "far", *more_roles}
+        self.roles = {"tunnel", "service", "portal", "hop", "far", "travels", *more_roles}
         self.user = str(uuid.uuid4())
 
     def start(self, stage, name, config, space=None):
@@ -146,11 +146,9 @@ class V2Like:
 class Travelling(V2Like):
     """The same with a link that travels by TLS, whose certificate the bridge knows, by WebSocket, or both."""
 
-    roles_of_it = {"tunnel", "service"}
-
     def __init__(self, name, command, tls=False, ws=False, security=SECURITY):
         super().__init__(name, command)
-        self.roles = self.roles_of_it
+        self.roles = {"travels"}
         self.cert = Cert(names=[HOST]) if tls else None
         self.ws, self.security = ws, security
 

@@ -22,6 +22,18 @@ class Statistics(unittest.TestCase):
         self.assertEqual(report.goodness("mb_s", 20, 10), 2)
         self.assertEqual(report.goodness("cpu_s_gb", 1, 2), 2)
 
+    def test_what_a_link_keeps_is_of_its_own_programs_plain_one(self):
+        samples = [
+            sample(0, "v2c", "travel-1", mb_s=100, cpu_s_gb=1),
+            sample(0, "v2c-tls", "travel-1", mb_s=80, cpu_s_gb=2),
+            sample(0, "v2c-ws", "travel-1", mb_s=76, cpu_s_gb=1.25),
+            sample(0, "v2ray-tls", "travel-1", mb_s=40, cpu_s_gb=3),
+        ]
+        rows = list(report.travel_rows({"samples": samples}, "travel-1", "mb_s"))
+        self.assertEqual([row[1] for row in rows], ["v2c-tls", "v2c-ws"])
+        self.assertEqual(rows[0][-3:], ["0.80", "0.85", "**no**"])
+        self.assertEqual(rows[1][-3:], ["0.76", "0.75", "yes"])
+
     def test_a_ratio_to_nothing_or_of_what_has_no_direction_is_not_known(self):
         self.assertIsNone(report.goodness("mb_s", 20, 0))
         self.assertIsNone(report.goodness("asked", 20, 10))
