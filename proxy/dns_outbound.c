@@ -128,6 +128,15 @@ static enum step parts_fill(struct end *e, struct parts *p)
     }
 }
 
+/* A datagram for a stream that takes no more is lost, too. */
+static bool message_pass(const struct end *from, struct end *to, const uint8_t *bytes, size_t len)
+{
+    if (!from->flow->packets || end_room(to))
+        return message_put(to, bytes, len);
+    stat_add(to->flow->loop->counters, STAT_datagrams_dropped, 1);
+    return true;
+}
+
 typedef bool message_came(struct talk *t, const uint8_t *bytes, size_t len);
 
 static bool take_datagrams(struct talk *t, struct end *e, message_came *came)
@@ -141,18 +150,29 @@ static bool take_datagrams(struct talk *t, struct end *e, message_came *came)
     return well;
 }
 
+/* What is taken from a stream is answered or passed on: who does not read is not heard either. */
+static bool may_take(struct talk *t, const struct end *from)
+{
+    if (!t->end.flow->packets && !end_room(&t->end))
+        return false;
+    return from != &t->end ||
+           (t->asked_count < ASKED_MAX && (!t->below.flow || end_room(&t->below)));
+}
+
 static bool take_stream(struct talk *t, struct end *e, struct parts **parts, message_came *came)
 {
-    enum step s = STEP_FAIL;
-    if (!*parts)
-        *parts = calloc(1, sizeof **parts);
-    while (*parts && (s = parts_fill(e, *parts)) == STEP_DONE) {
+    if (!*parts && !(*parts = calloc(1, sizeof **parts)))
+        return false;
+    while (may_take(t, e)) {
+        enum step s = parts_fill(e, *parts);
+        if (s != STEP_DONE)
+            return s == STEP_MORE;
         size_t len = (*parts)->len - PREFIX;
         (*parts)->len = 0;
         if (!came(t, (*parts)->bytes + PREFIX, len))
             return false;
     }
-    return s == STEP_MORE;
+    return true;
 }
 
 /* False: it cannot go on. */
@@ -163,20 +183,16 @@ static bool take_messages(struct talk *t, struct end *e, struct parts **parts, m
 
 /* --- the server behind us --- */
 
+static void talk_run(struct talk *t);
+
 static bool on_server_said(struct talk *t, const uint8_t *bytes, size_t len)
 {
-    return message_put(&t->end, bytes, len);
+    return message_pass(&t->below, &t->end, bytes, len);
 }
 
 static void on_below_wake(struct end *e)
 {
-    struct talk *t = container_of(e, struct talk, below);
-    if (end_failed(e))
-        talk_fail(t, EHOSTUNREACH, "the name server cannot be asked");
-    else if (!take_messages(t, e, &t->back, on_server_said))
-        talk_fail(t, EPROTO, "the name server's answer cannot be passed on");
-    else if (talk_over(t))
-        talk_leave(t, NULL);
+    talk_run(container_of(e, struct talk, below));
 }
 
 static const struct end_ops below_ops = {.wake = on_below_wake};
@@ -226,6 +242,8 @@ static void on_resolved(void *owner, const struct resolve_answer *found)
         talk_fail(t, ENOMEM, "out of memory");
     else if (talk_over(t))
         talk_leave(t, NULL);
+    else if (end_has(&t->end))
+        end_wake(&t->end);
 }
 
 static bool ask_resolver(struct talk *t, const struct dns_asked *q)
@@ -253,21 +271,29 @@ static bool on_client_said(struct talk *t, const uint8_t *bytes, size_t len)
         return ask_resolver(t, &q);
     if (!t->below.flow && !below_open(t))
         return false;
-    return message_put(&t->below, bytes, len);
+    return message_pass(&t->end, &t->below, bytes, len);
+}
+
+/* Both ways, for each may have waited for room in the other. */
+static void talk_run(struct talk *t)
+{
+    if (end_failed(&t->end))
+        talk_leave(t, NULL);
+    else if (t->below.flow && end_failed(&t->below))
+        talk_fail(t, EHOSTUNREACH, "the name server cannot be asked");
+    else if (!take_messages(t, &t->end, &t->in, on_client_said))
+        talk_fail(t, EPROTO, "no DNS message, or out of memory");
+    else if (t->below.flow && !take_messages(t, &t->below, &t->back, on_server_said))
+        talk_fail(t, EPROTO, "the name server's answer cannot be passed on");
+    else if (talk_over(t))
+        talk_leave(t, NULL);
+    else if (end_at_eof(&t->end) && t->below.flow)
+        end_eof(&t->below);
 }
 
 static void on_wake(struct end *e)
 {
-    struct talk *t = container_of(e, struct talk, end);
-    if (end_failed(e)) {
-        talk_leave(t, NULL);
-    } else if (!take_messages(t, e, &t->in, on_client_said)) {
-        talk_fail(t, EPROTO, "no DNS message, or out of memory");
-    } else if (talk_over(t)) {
-        talk_leave(t, NULL);
-    } else if (end_at_eof(e) && t->below.flow) {
-        end_eof(&t->below);
-    }
+    talk_run(container_of(e, struct talk, end));
 }
 
 static const struct end_ops talk_ops = {.wake = on_wake};

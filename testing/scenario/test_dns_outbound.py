@@ -163,6 +163,23 @@ def test_many_questions_on_one_connection(door, server):
     assert len(server.asked) == 14
 
 
+def test_who_does_not_read_is_not_heard(door, server):
+    """And each question that was taken has its answer, however many came at once."""
+    asked = question("here.test", A)
+    wire = (struct.pack(">H", len(asked)) + asked) * 1000
+    sent = 0
+    with socket.create_connection((HOST, door()), 5) as s:
+        s.settimeout(0.3)
+        with contextlib.suppress(TimeoutError):
+            while sent < 100_000_000:
+                sent += s.send(wire)
+        assert sent < 50_000_000
+        s.settimeout(5)
+        for _ in range(5000):
+            answer = read_exactly(s, struct.unpack(">H", read_exactly(s, 2))[0])
+            assert answer[:2] == asked[:2]
+
+
 def test_another_server_and_network(door, server):
     port = door(network="tcp", address="127.0.0.1", port=server.port)
     asked = question("here.test", MX)
