@@ -102,7 +102,7 @@ static bool is_secret_key(const struct node *n)
 {
     return n->key && n->type == NODE_TEXT &&
            (strcasecmp(n->key, "id") == 0 || strcasecmp(n->key, "password") == 0 ||
-            strcasecmp(n->key, "pass") == 0);
+            strcasecmp(n->key, "pass") == 0 || strcasecmp(n->key, "token") == 0);
 }
 
 /* Depth is bounded by the parser. */

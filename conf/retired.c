@@ -145,7 +145,8 @@ void retire_outbound(struct retirement *r, struct outbound *out, bool tag_gone, 
     retire(r, (struct retired){.out = out, .side = 1, .tag = tag}, drain, g);
 }
 
-void retirement_renew(struct retirement *all, const struct config *to, struct dispatcher *closed)
+void retirement_renew(struct retirement *all, const struct config *to, struct dispatcher *open,
+                      struct dispatcher *closed)
 {
     for (struct list_item *i = list_first(&all->all); i; i = list_next(&all->all, i)) {
         struct retired *r = container_of(i, struct retired, item);
@@ -153,8 +154,8 @@ void retirement_renew(struct retirement *all, const struct config *to, struct di
             r->in ? config_has_inbound(to, r->in->tag) : config_has_outbound(to, r->out->tag);
         if (named)
             r->tag = NULL;
-        else if (r->in)
-            r->in->dispatcher = closed;
+        if (r->in)
+            r->in->dispatcher = named ? open : closed;
     }
 }
 

@@ -24,8 +24,9 @@ void retire_inbound(struct retirement *r, struct inbound *in, bool tag_gone, dou
 void retire_outbound(struct retirement *r, struct outbound *out, bool tag_gone, double drain,
                      struct generation *g);
 /* By this configuration: tags that name something again keep their flows, and who is still greeting where
- * the tag is gone is dispatched by `closed`. */
-void retirement_renew(struct retirement *r, const struct config *to, struct dispatcher *closed);
+ * the tag is gone is dispatched by `closed`, else by `open`. */
+void retirement_renew(struct retirement *r, const struct config *to, struct dispatcher *open,
+                      struct dispatcher *closed);
 /* Frees all at once. */
 void retirement_fini(struct retirement *r);
 

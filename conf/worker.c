@@ -342,7 +342,7 @@ void worker_change(struct worker *w, const struct plan *p)
     change_outbounds(w, p);
     change_bridges(w, p);
     change_prober(w);
-    retirement_renew(&w->retirement, p->to->config, &w->closed);
+    retirement_renew(&w->retirement, p->to->config, &w->dispatcher, &w->closed);
     if (p->from)
         end_old(w, p);
     generation_unref(w->now.generation);

@@ -14,6 +14,7 @@ import peer
 import rig
 from configs import add_status, dokodemo, rule, vmess_in
 from origins import known_bytes
+from proxies import socks_ask, socks_in
 from rig import (
     HOST, connect, counters, free_port, free_ports, http_get, listening, read_exactly, wait_for,
 )
@@ -175,6 +176,21 @@ def test_an_inbound_that_comes_back_keeps_its_flows(run, origins, workers):
             while time.monotonic() < end:  # longer than "drain"
                 talk.again()
                 fresh.again()
+
+
+def test_who_greets_an_inbound_that_comes_back_is_served(run, origins):
+    """While it was gone the rules could not know it: that holds no longer."""
+    config, *_ = door(origins)
+    port = free_port()
+    with_socks = {**config, "drain": 30, "inbounds": [*config["inbounds"], socks_in("socks", port)]}
+    program = run("v2c", with_socks)
+    with connect(port) as s:
+        s.sendall(b"\5")
+        reload_to(program, {**config, "drain": 30})
+        reload_to(program, with_socks)
+        s.sendall(b"\1\0")
+        assert read_exactly(s, 2) == b"\5\0"
+        assert socks_ask(s, 1, HOST, origins.web)[0] == 0
 
 
 @pytest.mark.parametrize("workers", [1, 3])
