@@ -61,7 +61,7 @@ void bridge_portals_build(struct build *b, const struct node *at, struct bridge_
 void routing_conf_build(struct build *b, const struct node *at);
 /* False: the rule can never match, or is wrong, and is left out. */
 bool rule_conf_build(struct build *b, const struct node *at, struct rule *out);
-/* Domain conditions and networks, as rules, dns and sniffing write them, with lists in files. Makes the set, or adds to it,
+/* Domain conditions and networks, as rules and dns write them, with lists in files. Makes the set, or adds to it,
  * and seals it. False: absent or empty, and *set is as it was; or memory is out, which is remembered. */
 bool domain_set_build(struct build *b, const struct node *at, struct domain_set **set);
 bool cidr_set_build(struct build *b, const struct node *at, struct cidr_set **set);
