@@ -144,10 +144,15 @@ static void networks_build(struct rule_build *rb, const struct node *at)
 static bool list_of(struct rule_build *rb, enum condition cond, const struct node *at,
                     struct text_list *list)
 {
-    if (!at || !value_texts(rb->b->report, rb->b->scratch, at, list) || list->count == 0)
+    if (!at || at->type == NODE_NULL || !value_texts(rb->b->report, rb->b->scratch, at, list))
         return false;
-    note(rb, cond, at);
-    return true;
+    if (list->count == 0)
+        report_warn(rb->b->report, at,
+                    "want somebody in this list, got nobody: it is no condition, and anybody "
+                    "matches");
+    else
+        note(rb, cond, at);
+    return list->count > 0;
 }
 
 /* The rule owns its texts. */

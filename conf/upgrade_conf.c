@@ -147,7 +147,8 @@ static void trusted_build(struct build *b, const struct node *at, struct trusted
 void request_build(struct build *b, const struct request_keys *keys, bool server,
                    struct upgrade_conf *c)
 {
-    *c = (struct upgrade_conf){.path = keys->path};
+    memset(c, 0, sizeof *c); /* what is kept is compared with its padding */
+    c->path = keys->path;
     if (*keys->host && !value_is_line(keys->host, '!'))
         report_error(b->report, node_member(keys->at, "host"),
                      "want a host without spaces and control bytes, got \"%.64s\"", keys->host);
