@@ -69,12 +69,28 @@ static void api_end_unlist(struct api_end *a)
     a->api = NULL;
 }
 
+static void errand_free(struct errand *e)
+{
+    page_free(&e->page);
+    free(e->body);
+    free(e);
+}
+
+/* One that is still on its way is freed when it comes back. */
+static void errand_leave(struct errand *e)
+{
+    if (e->came_back)
+        errand_free(e);
+    else
+        e->asker = NULL;
+}
+
 static void api_end_free(struct api_end *a, const struct err *why)
 {
     ev_timer_stop(end_loop(&a->end)->ev, &a->deadline);
     api_end_unlist(a);
     if (a->errand)
-        a->errand->asker = NULL;
+        errand_leave(a->errand);
     end_leave(&a->end, why);
     page_free(&a->body);
     free(a->in);
@@ -164,13 +180,6 @@ static bool is_open(const uint8_t *data, struct http1_span path)
 {
     return http1_is(data, path, "/v1/status") || http1_is(data, path, "/v1/stats") ||
            http1_is(data, path, "/v1/log");
-}
-
-static void errand_free(struct errand *e)
-{
-    page_free(&e->page);
-    free(e->body);
-    free(e);
 }
 
 static void on_errand_back(struct task *t)

@@ -112,14 +112,23 @@ def comes_back(port, body):
 
 
 def keeps_senders_apart(port):
+    """Each hears its own words; one datagram may be lost, nothing says that it must not."""
     senders = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(20)]
     for n, s in enumerate(senders):
-        s.settimeout(5)
+        s.settimeout(2)
         s.connect((HOST, port))
         s.send(b"sender %d" % n)
     for n, s in enumerate(senders):
-        assert s.recv(100) == b"sender %d" % n
+        assert said_again(s, b"sender %d" % n) == b"sender %d" % n
         s.close()
+
+
+def said_again(s, words):
+    for _ in range(4):
+        with contextlib.suppress(TimeoutError):
+            return s.recv(100)
+        s.send(words)
+    return None
 
 
 def carries_large_ones_or_drops_them(udp, web, both_new):

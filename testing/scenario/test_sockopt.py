@@ -97,7 +97,7 @@ def test_what_it_refuses_a_dialled_socket_ends_the_flow(run, origins):
 
 def test_v6only_leaves_ipv4_to_others(run, origins):
     port = free_port()
-    run("v2c", config(port, origins.web, {"v6only": True}, listen="::"), ports=[])
+    run("v2c", config(port, origins.web, {"v6only": True}, listen="::"), ports=[]).wait_log("v2c started")
     listeners = subprocess.run(["ss", "-Hltn", f"sport = :{port}"], capture_output=True, text=True, timeout=10).stdout
     assert "[::]" in listeners or not listeners  # a host without IPv6 has none
     with pytest.raises(ConnectionError):
