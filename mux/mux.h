@@ -87,7 +87,8 @@ struct mux {
     struct buf *whole;           /* data that must be whole: datagrams, control, link messages */
     struct mux_session *stalled; /* its flow has no room: nothing is read until it has */
     ev_timer stall;
-    uint64_t stall_mark; /* what had reached that flow when it stalled */
+    uint64_t stall_mark;  /* what had reached that flow when it last took something */
+    unsigned stall_looks; /* at it since then, one a second */
 
     /* writing */
     struct list waiting; /* sessions that have data; the carrier had no room for it */

@@ -6,7 +6,8 @@ enum {
     MOVE_MIN = BUF_ROOM / 4, /* smaller pieces would make a queue hold more memory than bytes */
     FRAMES_PER_TURN = 4096,
     STALL_STEP = 64 * 1024,     /* bytes a stalled flow must take before reading goes on */
-    STALL_PROGRESS = 16 * 1024, /* bytes a stalled flow must take within STALL_LIMIT to be kept */
+    STALL_PROGRESS = 16 * 1024, /* bytes a stalled flow must take within ... */
+    STALL_LIMIT = 5,            /* ... so many looks, and seconds, to be kept */
     OVERFLOW_MAX =
         4 * 1024 * 1024, /* bytes that a stream without windows queues before others wait */
     OVERFLOW_SHARE = 25, /* hundredths of the budget up to which it may */
@@ -16,7 +17,7 @@ enum {
     ANSWERS_MAX = 1024 * 1024, /* bytes beyond the carrier's limit: ends of all ids fit twice */
 };
 
-static const double STALL_LIMIT = 5; /* seconds */
+static const double STALL_LOOK = 1; /* seconds from one look at a stalled flow to the next */
 
 static struct buf_pool *mux_pool(struct mux *m)
 {
@@ -34,11 +35,12 @@ static void on_stall(struct ev_loop *ev, ev_timer *w, int events)
     uint64_t taken = end_total(&s->end) - end_unread(&s->end);
     if (taken - m->stall_mark >= STALL_PROGRESS) {
         m->stall_mark = taken;
-        ev_timer_again(m->end.flow->loop->ev, &m->stall);
-        return;
+        m->stall_looks = 0;
     }
+    if (m->stall_looks++ < STALL_LIMIT)
+        return;
     stat_add(m->end.flow->loop->counters, STAT_mux_stalled, 1);
-    err_set(&why, ETIMEDOUT, "its reader held up the link for %g s", STALL_LIMIT);
+    err_set(&why, ETIMEDOUT, "its reader held up the link for %d s", STALL_LIMIT);
     session_close(s, &why);
 }
 
@@ -50,7 +52,8 @@ static void mux_stall(struct mux *m, struct mux_session *s)
     m->stall_mark = end_total(&s->end) - end_unread(&s->end);
     ev_init(&m->stall, on_stall);
     m->stall.data = m;
-    m->stall.repeat = STALL_LIMIT;
+    m->stall.repeat = STALL_LOOK;
+    m->stall_looks = 1;
     ev_timer_again(m->end.flow->loop->ev, &m->stall);
 }
 
