@@ -301,7 +301,9 @@ void session_grant(struct mux_session *s)
     if (credit)
         mux_note(s->mux,
                  &(struct link_item){.type = LINK_WINDOW, .stream = s->id, .credit = credit});
-    else if (window_awaits(&s->window, s->came, &low) && queued > low)
+    /* Also behind a grant: a client sends without limit until it has heard our HELLO, so what came may be far
+     * beyond what was granted, and nothing more need come that would ask again. */
+    if (window_awaits(&s->window, s->came, &low) && queued > low)
         end_call_at(&s->end, low);
 }
 

@@ -291,6 +291,29 @@ static void a_reader_that_stops_holds_up_itself_alone(void **state)
     assert_true(written(t).credit >= WINDOW_FIRST);
 }
 
+/* A client sends without limit until it has heard HELLO. */
+static void who_sent_far_more_than_was_granted_is_given_the_rest_as_it_is_read(void **state)
+{
+    struct test *t = *state;
+    t->rig.policy.buffer_size = 16 * WINDOW_FIRST;
+    server_open(t, FIRST);
+    say_new(t, 1);
+    struct far *target = t->server.opened[0];
+    target->refuses = true;
+    say_keep(t, 1, 8 * WINDOW_FIRST);
+    uint64_t granted = WINDOW_FIRST + written(t).credit, taken = 0;
+    struct buf *b;
+    while ((b = end_take(&target->end))) {
+        clock_forward(0.1);
+        taken += b->len;
+        buf_free(&t->rig.loop.bufs, b);
+        rig_turn(&t->rig);
+        granted += written(t).credit;
+        assert_true(granted >= taken + WINDOW_FIRST / 2);
+    }
+    assert_int_equal(taken, 8 * WINDOW_FIRST);
+}
+
 static void between_two_muxes_a_reader_that_stops_holds_up_itself_alone(void **state)
 {
     struct test *t = *state;
@@ -448,6 +471,7 @@ int main(void)
         LAW(the_end_needs_no_credit),
         LAW(what_waits_for_credit_stops_its_source_and_costs_little),
         LAW(streams_begun_before_hello_have_what_they_sent_counted),
+        LAW(who_sent_far_more_than_was_granted_is_given_the_rest_as_it_is_read),
         LAW(datagrams_have_no_windows),
         LAW(what_was_read_is_given_back_and_no_more),
         LAW(the_window_of_a_sender_that_says_blocked_grows),

@@ -17,6 +17,7 @@ from certs import Cert
 from system import HOST, NotMeasured, find_program, free_port
 
 DOMAIN = "tunnel.example"
+LINK_NAME = "link.example"  # in certificates; V2Ray does not ask for an address in one
 SECURITY = "aes-128-gcm"
 SERVED_SECONDS = 30
 
@@ -149,7 +150,7 @@ class Travelling(V2Like):
     def __init__(self, name, command, tls=False, ws=False, security=SECURITY):
         super().__init__(name, command)
         self.roles = {"travels"}
-        self.cert = Cert(names=[HOST]) if tls else None
+        self.cert = Cert(names=[LINK_NAME]) if tls else None
         self.ws, self.security = ws, security
 
     def stream_settings(self, folder, server):
@@ -159,7 +160,7 @@ class Travelling(V2Like):
             settings.update(security="tls", tlsSettings=ours)
         elif self.cert:
             trusted = {"certificates": [self.cert.trusted(folder, "link")], "disableSystemRoot": True}
-            settings.update(security="tls", tlsSettings=trusted)
+            settings.update(security="tls", tlsSettings={**trusted, "serverName": LINK_NAME})
         return settings
 
     def start(self, stage, name, config, space=None):

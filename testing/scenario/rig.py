@@ -290,6 +290,15 @@ def read_to_end(s, timeout=10, keep=True):
     return Ending(bytes(data) if keep else count, how)
 
 
+def visit_end(port):
+    """How a visitor who says nothing ends. Who is reset at once may hear of it while he still connects."""
+    try:
+        with connect(port) as s:
+            return read_to_end(s).how
+    except ConnectionResetError:
+        return "rst"
+
+
 def read_exactly(s, count):
     data = bytearray()
     while len(data) < count:

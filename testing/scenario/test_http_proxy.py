@@ -7,7 +7,7 @@ import pytest
 from configs import LOG, dokodemo
 from origins import Server, known_bytes
 from proxies import PASSWORD, USER, curl, http_in, proxy_out
-from rig import HOST, connect, free_port, free_ports, http_get, in_parallel, read_exactly, read_to_end
+from rig import HOST, connect, free_port, free_ports, http_get, in_parallel, read_exactly, read_to_end, visit_end
 from test_socks import server
 
 pytestmark = [pytest.mark.v2c, pytest.mark.quick]
@@ -217,7 +217,7 @@ def test_our_own_headers_and_what_a_proxy_says(run, origins):
         b"CONNECT %s HTTP/1.1\r\nHost: %s\r\nProxy-Authorization: Basic %s\r\nUser-Agent: test\r\n\r\n"
         % (target, target, credential)
     ]
-    assert read_to_end(connect(web)).how == "rst"
+    assert visit_end(web) == "rst"
     program.wait_log("end=.*wants a user and password")
     other.close()
 

@@ -8,7 +8,9 @@ import pytest
 from configs import LOG, dokodemo, rule
 from origins import known_bytes
 from proxies import PASSWORD, USER, Association, account, curl, proxy_out, socks_ask, socks_greet, socks_in
-from rig import HOST, connect, free_port, free_ports, http_get, in_parallel, read_exactly, read_to_end, wait_for
+from rig import (
+    HOST, connect, free_port, free_ports, http_get, in_parallel, read_exactly, read_to_end, visit_end, wait_for,
+)
 from test_chains import carries
 
 pytestmark = [pytest.mark.v2c, pytest.mark.quick]
@@ -214,7 +216,7 @@ def test_a_wrong_password_is_told_in_the_log(run, origins):
     config["outbounds"][0]["settings"]["servers"][0]["users"] = [account(password="wrong")]
     run("v2c", server(socks_in("socks", ports.socks, True)), "server")
     program = run("v2c", config, "client")
-    assert read_to_end(connect(ports.web)).how == "rst"
+    assert visit_end(ports.web) == "rst"
     program.wait_log("end=.*refuses our user or password")
 
 
