@@ -16,6 +16,17 @@ enum net {
     NET_UDP = 2
 }; /* also the numbers of Mux.Cool and VMess, and bits of a mask */
 
+/* How a visitor names the tunnel that he wants, of a portal that has many. */
+enum tunnel_by { TUNNEL_UNNAMED, TUNNEL_BY_ID, TUNNEL_BY_NODE, TUNNEL_BY_CLUSTER };
+
+enum { TUNNEL_NAME_MAX = 63 };
+
+struct tunnel_name {
+    const char *tenant; /* kept; NULL: of no tenant. The same name of two tenants is two tunnels */
+    uint8_t by;         /* enum tunnel_by */
+    char text[TUNNEL_NAME_MAX + 1]; /* lower case */
+};
+
 struct meta {
     enum net net;
     struct addr source; /* ADDR_NONE when nobody told, as on a bridge with an old portal */
@@ -32,6 +43,7 @@ struct meta {
      * dispatch() returns; NULL: it is no HTTP request that the inbound could read. */
     const char *head;
     size_t head_len;
+    struct tunnel_name tunnel; /* for a portal with many; unnamed: the target says it, or there is one */
 };
 
 #endif
