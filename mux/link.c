@@ -44,6 +44,49 @@ static bool hello_read(struct cursor *in, struct link_hello *h)
     return true;
 }
 
+static bool name_byte(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
+}
+
+static bool printable(char c)
+{
+    return c >= ' ' && c <= '~';
+}
+
+static void text_write(struct writer *w, struct link_text t)
+{
+    wr_u8(w, t.len);
+    wr_bytes(w, t.len ? t.p : "", t.len);
+}
+
+static bool text_read(struct cursor *in, struct link_text *t, uint8_t max, bool (*good)(char))
+{
+    struct cursor text;
+    if (!cur_u8(in, &t->len) || t->len > max || !cur_sub(in, t->len, &text))
+        return false;
+    t->p = (const char *)text.p;
+    for (uint8_t i = 0; i < t->len; i++)
+        if (!good(t->p[i]))
+            return false;
+    return true;
+}
+
+static void names_write(struct writer *w, const struct link_names *n)
+{
+    wr_u8(w, n->weight);
+    text_write(w, n->node);
+    text_write(w, n->cluster);
+    text_write(w, n->tenant);
+}
+
+static bool names_read(struct cursor *in, struct link_names *n)
+{
+    return cur_u8(in, &n->weight) && text_read(in, &n->node, LINK_NAME_MAX, name_byte) &&
+           text_read(in, &n->cluster, LINK_NAME_MAX, name_byte) &&
+           text_read(in, &n->tenant, LINK_NAME_MAX, name_byte);
+}
+
 static void value_write(struct writer *w, const struct link_item *i)
 {
     switch ((enum link_type)i->type) {
@@ -66,6 +109,22 @@ static void value_write(struct writer *w, const struct link_item *i)
         wr_be16(w, i->stream);
         wr_u8(w, i->refusal);
         return;
+    case LINK_NAMES:
+        names_write(w, &i->names);
+        return;
+    case LINK_HOST_ANSWER:
+        wr_u8(w, i->host.answer);
+        text_write(w, i->host.name);
+        return;
+    case LINK_HOST:
+        text_write(w, i->host.name);
+        return;
+    case LINK_WEIGHT:
+        wr_u8(w, i->weight);
+        return;
+    case LINK_WHY:
+        text_write(w, i->why);
+        return;
     case LINK_BLOCKED:
     case LINK_OPENED:
         wr_be16(w, i->stream);
@@ -86,6 +145,17 @@ static bool value_read(struct cursor *in, struct link_item *i)
         return cur_be16(in, &i->stream) && cur_be32(in, &i->credit);
     case LINK_REFUSED:
         return cur_be16(in, &i->stream) && cur_u8(in, &i->refusal);
+    case LINK_NAMES:
+        return names_read(in, &i->names);
+    case LINK_HOST_ANSWER:
+        return cur_u8(in, &i->host.answer) &&
+               text_read(in, &i->host.name, LINK_HOST_MAX, printable);
+    case LINK_HOST:
+        return text_read(in, &i->host.name, LINK_HOST_MAX, printable);
+    case LINK_WEIGHT:
+        return cur_u8(in, &i->weight);
+    case LINK_WHY:
+        return text_read(in, &i->why, LINK_WHY_MAX, printable);
     case LINK_BLOCKED:
     case LINK_OPENED:
         return cur_be16(in, &i->stream);

@@ -9,6 +9,9 @@
 enum {
     LINK_MAX = 512, /* bytes of one message */
     LINK_VERSION = 2,
+    LINK_NAME_MAX = 63,  /* bytes of a node's, cluster's or tenant's name */
+    LINK_HOST_MAX = 253, /* bytes of a hostname */
+    LINK_WHY_MAX = 120,  /* bytes of a reason */
 };
 
 enum link_type {
@@ -20,6 +23,11 @@ enum link_type {
     LINK_PING = 6,
     LINK_PONG = 7,
     LINK_GOAWAY = 8,
+    LINK_NAMES = 9,
+    LINK_HOST = 10,
+    LINK_HOST_ANSWER = 11,
+    LINK_WEIGHT = 12,
+    LINK_WHY = 13,
 };
 
 enum link_feature {
@@ -28,7 +36,8 @@ enum link_feature {
     LINK_PINGS = 0x04,
     LINK_GOAWAYS = 0x08,
     LINK_ORIGIN = 0x10,
-    LINK_FEATURES = 0x1f, /* ours */
+    LINK_NAMED = 0x20,
+    LINK_FEATURES = 0x3f, /* ours */
 };
 
 /* Why a stream was refused. */
@@ -40,7 +49,34 @@ enum link_refusal {
 };
 
 /* Why a link takes no more streams. */
-enum link_going { GOING_WORN = 1, GOING_STOPS = 2 };
+enum link_going { GOING_WORN = 1, GOING_STOPS = 2, GOING_REFUSED = 3 };
+
+/* What became of a wish for a hostname. */
+enum link_host_answer {
+    HOST_GRANTED = 1,
+    HOST_TAKEN = 2,       /* another tunnel has it */
+    HOST_NOT_ALLOWED = 3, /* not to this user */
+    HOST_INVALID = 4,     /* it is no hostname */
+};
+
+/* Points into the message that was read, or to what is written. */
+struct link_text {
+    const char *p; /* not ended by 0 */
+    uint8_t len;
+};
+
+/* Who has dialled the link. The names are of a-z, 0-9, '.', '_' and '-'; an empty one is none. */
+struct link_names {
+    uint8_t weight; /* see LINK_WEIGHT_... */
+    struct link_text node, cluster, tenant;
+};
+
+/* How many streams a bridge wants, against others of the same tunnel. */
+enum {
+    LINK_WEIGHT_NONE = 0, /* none while any other takes some */
+    LINK_WEIGHT_USUAL = 1,
+    LINK_WEIGHT_ALL = 255, /* all, while it is there */
+};
 
 struct link_hello {
     uint8_t version;
@@ -64,6 +100,13 @@ struct link_item {
             uint8_t reason; /* enum link_going, or one we do not know */
             uint32_t wait;  /* milliseconds */
         } going;            /* GOAWAY */
+        struct link_names names;
+        struct {
+            uint8_t answer; /* HOST_ANSWER: enum link_host_answer, or one we do not know */
+            struct link_text name;
+        } host;               /* HOST, HOST_ANSWER */
+        uint8_t weight;       /* WEIGHT */
+        struct link_text why; /* WHY: printable ASCII */
     };
 };
 

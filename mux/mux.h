@@ -31,6 +31,17 @@ struct mux_ops {
     void (*answered)(struct mux *m, int refusal);
     /* The peer takes no more streams, or wants none; it is back after so many milliseconds. May be NULL. */
     void (*going)(struct mux *m, uint32_t wait);
+    /* The peer said HELLO: m->hello and m->features hold. May be NULL. */
+    void (*met)(struct mux *m);
+    /* What peers that have LINK_NAMED tell (link.h). Texts are valid within the call, the carrier must not be
+     * closed in it, and any of them may come at any time and again. Each may be NULL. */
+    void (*named)(struct mux *m, const struct link_names *names);
+    void (*host_wanted)(struct mux *m, struct link_text name);
+    /* answer: enum link_host_answer, or one we do not know. */
+    void (*host_answered)(struct mux *m, struct link_text name, int answer);
+    void (*weighed)(struct mux *m, uint8_t weight);
+    /* Why the peer does not want the link; what follows from that it says with GOAWAY. */
+    void (*told_why)(struct mux *m, struct link_text why);
     /* m->silent has changed. May be NULL. */
     void (*silence)(struct mux *m);
     /* Client: it carries more or less than before. May be NULL. */
@@ -126,6 +137,13 @@ bool mux_give_back(struct mux *m);
 void mux_ask(struct mux *m);
 /* Tells the peer that no streams should be opened here any more, if it can understand that. */
 bool mux_say_going(struct mux *m, enum link_going reason, uint32_t wait);
+/* False: the peer does not know of names, and nothing was said. Behind our own HELLO they may be used before
+ * the peer's has come. Texts that are longer than link.h allows, or of other bytes, are not read there. */
+bool mux_say_names(struct mux *m, const struct link_names *names);
+bool mux_say_host(struct mux *m, struct link_text name);
+bool mux_say_host_answer(struct mux *m, struct link_text name, enum link_host_answer answer);
+bool mux_say_weight(struct mux *m, uint8_t weight);
+bool mux_say_why(struct mux *m, struct link_text why);
 /* Server, from `opened`: a flow whose first end is the stream. NULL: memory, or its budget, is out. */
 struct flow *mux_accept(struct mux *m, const struct mux_frame *f, const struct meta *meta,
                         const struct policy *p);

@@ -30,6 +30,8 @@ static void hear_hello(struct mux *m, const struct link_hello *h)
             credit_begin(&s->credit, h->window);
         session_resume(s); /* it may have had an end to say that only v2c understands */
     }
+    if (m->ops->met)
+        m->ops->met(m);
 }
 
 static void hear_window(struct mux_session *s, uint32_t credit)
@@ -71,6 +73,24 @@ static void hear_of_stream(struct mux *m, struct mux_session *s, const struct li
     }
 }
 
+/* Only where both sides have said that they know of names: an ordinary client has none. */
+static void hear_of_names(struct mux *m, const struct link_item *i)
+{
+    const struct mux_ops *ops = m->ops;
+    if (!(m->features & LINK_NAMED))
+        return;
+    if (i->type == LINK_NAMES && ops->named)
+        ops->named(m, &i->names);
+    else if (i->type == LINK_HOST && ops->host_wanted)
+        ops->host_wanted(m, i->host.name);
+    else if (i->type == LINK_HOST_ANSWER && ops->host_answered)
+        ops->host_answered(m, i->host.name, i->host.answer);
+    else if (i->type == LINK_WEIGHT && ops->weighed)
+        ops->weighed(m, i->weight);
+    else if (i->type == LINK_WHY && ops->told_why)
+        ops->told_why(m, i->why);
+}
+
 static void hear_item(struct mux *m, const struct link_item *i)
 {
     switch (i->type) {
@@ -86,6 +106,13 @@ static void hear_item(struct mux *m, const struct link_item *i)
     case LINK_GOAWAY:
         if (m->ops->going)
             m->ops->going(m, i->going.wait);
+        break;
+    case LINK_NAMES:
+    case LINK_HOST:
+    case LINK_HOST_ANSWER:
+    case LINK_WEIGHT:
+    case LINK_WHY:
+        hear_of_names(m, i);
         break;
     default: {
         struct mux_session *s = session_find(m, i->stream);
@@ -112,4 +139,44 @@ bool mux_say_going(struct mux *m, enum link_going reason, uint32_t wait)
     mux_note(m, &(struct link_item){.type = LINK_GOAWAY,
                                     .going = {.reason = (uint8_t)reason, .wait = wait}});
     return true;
+}
+
+/* Behind our HELLO these may go out before the peer's has come: who does not know them passes over them. */
+static bool may_name(const struct mux *m)
+{
+    return m->offers & LINK_NAMED && (m->is_v2c ? m->features & LINK_NAMED : m->said_hello);
+}
+
+static bool say_of_names(struct mux *m, const struct link_item *i)
+{
+    if (!may_name(m))
+        return false;
+    mux_note(m, i);
+    return true;
+}
+
+bool mux_say_names(struct mux *m, const struct link_names *names)
+{
+    return say_of_names(m, &(struct link_item){.type = LINK_NAMES, .names = *names});
+}
+
+bool mux_say_host(struct mux *m, struct link_text name)
+{
+    return say_of_names(m, &(struct link_item){.type = LINK_HOST, .host = {.name = name}});
+}
+
+bool mux_say_host_answer(struct mux *m, struct link_text name, enum link_host_answer answer)
+{
+    return say_of_names(m, &(struct link_item){.type = LINK_HOST_ANSWER,
+                                               .host = {.answer = (uint8_t)answer, .name = name}});
+}
+
+bool mux_say_weight(struct mux *m, uint8_t weight)
+{
+    return say_of_names(m, &(struct link_item){.type = LINK_WEIGHT, .weight = weight});
+}
+
+bool mux_say_why(struct mux *m, struct link_text why)
+{
+    return say_of_names(m, &(struct link_item){.type = LINK_WHY, .why = why});
 }

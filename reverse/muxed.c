@@ -144,7 +144,7 @@ static struct trunk *trunk_new(struct muxed *x)
     if (!t)
         return NULL;
     mux_init(&t->mux, &trunk_ops, true, NULL, -1);
-    t->mux.offers &= (uint16_t)~LINK_ORIGIN;
+    t->mux.offers &= (uint16_t) ~(LINK_ORIGIN | LINK_NAMED);
     struct flow *f = flow_new(l, &t->mux.end, &mux_end_ops, &meta, x->policy);
     if (!f) {
         free(t);

@@ -1,7 +1,9 @@
 #include "testing/mux_rig.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "mux/link.h"
 
@@ -253,6 +255,51 @@ static void on_going(struct mux *m, uint32_t wait)
     peer_of(m)->wait = wait;
 }
 
+/* --- what it hears of names --- */
+
+static void tell(struct mux *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void tell(struct mux *m, const char *format, ...)
+{
+    struct peer *p = peer_of(m);
+    size_t len = strlen(p->told);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(p->told + len, sizeof p->told - len, format, args);
+    va_end(args);
+}
+
+static void on_met(struct mux *m)
+{
+    tell(m, "met\n");
+}
+
+static void on_named(struct mux *m, const struct link_names *n)
+{
+    tell(m, "named %u %.*s/%.*s/%.*s\n", n->weight, n->node.len, n->node.p, n->cluster.len,
+         n->cluster.p, n->tenant.len, n->tenant.p);
+}
+
+static void on_host_wanted(struct mux *m, struct link_text name)
+{
+    tell(m, "wanted %.*s\n", name.len, name.p);
+}
+
+static void on_host_answered(struct mux *m, struct link_text name, int answer)
+{
+    tell(m, "answered %.*s %d\n", name.len, name.p, answer);
+}
+
+static void on_weighed(struct mux *m, uint8_t weight)
+{
+    tell(m, "weighed %u\n", weight);
+}
+
+static void on_told_why(struct mux *m, struct link_text why)
+{
+    tell(m, "why %.*s\n", why.len, why.p);
+}
+
 static void on_silence(struct mux *m)
 {
     peer_of(m)->silences++;
@@ -283,14 +330,16 @@ static void on_closed(struct mux *m, const struct err *why)
     peer_of(m)->why = why ? why->code : 0;
 }
 
-static const struct mux_ops client_ops = {.unopened = on_unopened,
-                                          .answered = on_answered,
-                                          .going = on_going,
-                                          .silence = on_silence,
-                                          .control_refused = on_control_refused,
-                                          .alive = on_alive,
-                                          .closed = on_closed};
-static const struct mux_ops server_ops = {.opened = on_opened,
+#define NAME_OPS                                                                                   \
+    .met = on_met, .named = on_named, .host_wanted = on_host_wanted,                               \
+    .host_answered = on_host_answered, .weighed = on_weighed, .told_why = on_told_why
+
+static const struct mux_ops client_ops = {
+    NAME_OPS,          .unopened = on_unopened, .answered = on_answered,
+    .going = on_going, .silence = on_silence,   .control_refused = on_control_refused,
+    .alive = on_alive, .closed = on_closed};
+static const struct mux_ops server_ops = {NAME_OPS,
+                                          .opened = on_opened,
                                           .going = on_going,
                                           .silence = on_silence,
                                           .control = on_control,

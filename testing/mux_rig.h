@@ -60,6 +60,7 @@ struct peer {
     int refusal;            /* the last one */
     size_t going, silences; /* GOAWAYs heard; changes of mux.silent */
     uint32_t wait;          /* of the last GOAWAY */
+    char told[1000];        /* what it heard of names, a line each */
     size_t control_len, control_count, control_refused;
 };
 

@@ -12,13 +12,32 @@
 #include "mux/link.h"
 #include "testing/vectors.h"
 
-enum { ITEMS_MAX = LINK_MAX / 3, TEXT_MAX = 100 };
+enum { ITEMS_MAX = LINK_MAX / 3, TEXT_MAX = 400 };
 
 struct message {
     struct link_item items[ITEMS_MAX];
     size_t count;
     bool ours;
 };
+
+/* The texts of an item, in turn. */
+static struct link_text *item_part(struct link_item *i, unsigned which)
+{
+    struct link_text *names[] = {&i->names.node, &i->names.cluster, &i->names.tenant};
+    if (i->type == LINK_NAMES)
+        return which < 3 ? names[which] : NULL;
+    if (i->type == LINK_HOST || i->type == LINK_HOST_ANSWER)
+        return which == 0 ? &i->host.name : NULL;
+    return i->type == LINK_WHY && which == 0 ? &i->why : NULL;
+}
+
+/* What points into one copy points into the other. */
+static void item_move(struct link_item *i, const uint8_t *from, const uint8_t *to)
+{
+    struct link_text *t;
+    for (unsigned n = 0; (t = item_part(i, n)); n++)
+        t->p = (const char *)to + ((const uint8_t *)t->p - from);
+}
 
 /* From memory of exactly that size. */
 static struct message message_of(const uint8_t *bytes, size_t len)
@@ -29,11 +48,15 @@ static struct message message_of(const uint8_t *bytes, size_t len)
         memcpy(exact, bytes, len);
     struct cursor c = cur_of(exact, len);
     m.ours = link_read_magic(&c);
-    while (m.ours && link_read(&c, &m.items[m.count]))
+    while (m.ours && link_read(&c, &m.items[m.count])) {
+        item_move(&m.items[m.count], exact, bytes);
         assert_true(++m.count < ITEMS_MAX);
+    }
     test_free(exact);
     return m;
 }
+
+#define TEXT(t) (t).len, (t).p
 
 /* As the vectors have it: the type and its fields in order. */
 static void item_text(const struct link_item *i, char text[TEXT_MAX])
@@ -65,6 +88,22 @@ static void item_text(const struct link_item *i, char text[TEXT_MAX])
         return;
     case LINK_GOAWAY:
         snprintf(text, TEXT_MAX, "GOAWAY %u %u", i->going.reason, i->going.wait);
+        return;
+    case LINK_NAMES:
+        snprintf(text, TEXT_MAX, "NAMES %u \"%.*s\" \"%.*s\" \"%.*s\"", i->names.weight,
+                 TEXT(i->names.node), TEXT(i->names.cluster), TEXT(i->names.tenant));
+        return;
+    case LINK_HOST:
+        snprintf(text, TEXT_MAX, "HOST \"%.*s\"", TEXT(i->host.name));
+        return;
+    case LINK_HOST_ANSWER:
+        snprintf(text, TEXT_MAX, "HOST_ANSWER %u \"%.*s\"", i->host.answer, TEXT(i->host.name));
+        return;
+    case LINK_WEIGHT:
+        snprintf(text, TEXT_MAX, "WEIGHT %u", i->weight);
+        return;
+    case LINK_WHY:
+        snprintf(text, TEXT_MAX, "WHY \"%.*s\"", TEXT(i->why));
         return;
     default:
         fail_msg("type %u was read", i->type);
@@ -197,14 +236,64 @@ static void an_item_is_read_only_when_it_is_long_enough(void **state)
     (void)state;
     static const size_t shortest[] = {
         [LINK_HELLO] = 3,   [LINK_WINDOW] = 6, [LINK_BLOCKED] = 2, [LINK_OPENED] = 2,
-        [LINK_REFUSED] = 3, [LINK_PING] = 8,   [LINK_PONG] = 8,    [LINK_GOAWAY] = 5};
+        [LINK_REFUSED] = 3, [LINK_PING] = 8,   [LINK_PONG] = 8,    [LINK_GOAWAY] = 5,
+        [LINK_NAMES] = 4,   [LINK_HOST] = 1,   [LINK_WEIGHT] = 1,  [LINK_HOST_ANSWER] = 2,
+        [LINK_WHY] = 1};
     for (unsigned type = 0; type < 256; type++)
         for (uint8_t len = 0; len < 40; len++) {
-            uint8_t bytes[50] = {'v', '2', 'c', '1', (uint8_t)type, 0, len, 1};
-            bool known = type >= LINK_HELLO && type <= LINK_GOAWAY;
+            bool text = type == LINK_HOST || type == LINK_WHY; /* its length comes first: 0 */
+            uint8_t bytes[50] = {'v', '2', 'c', '1', (uint8_t)type, 0, len, !text};
+            bool known = type >= LINK_HELLO && type <= LINK_WHY;
             struct message m = message_of(bytes, 7u + len);
             assert_int_equal(m.count, known && len >= shortest[type]);
         }
+}
+
+static bool is_read(uint8_t type, const char *text, size_t len)
+{
+    uint8_t bytes[LINK_MAX] = {'v', '2', 'c', '1', type};
+    struct writer w = wr_of(bytes + 5, sizeof bytes - 5);
+    wr_be16(&w, (uint16_t)(1 + len));
+    wr_u8(&w, (uint8_t)len);
+    wr_bytes(&w, text, len);
+    return message_of(bytes, 5 + wr_len(&w)).count == 1;
+}
+
+static void a_text_is_read_up_to_its_longest_and_when_it_is_printable(void **state)
+{
+    (void)state;
+    char text[255];
+    memset(text, 'a', sizeof text);
+    for (size_t len = 0; len <= sizeof text; len++) {
+        assert_int_equal(is_read(LINK_HOST, text, len), len <= LINK_HOST_MAX);
+        assert_int_equal(is_read(LINK_WHY, text, len), len <= LINK_WHY_MAX);
+    }
+    for (unsigned c = 0; c < 256; c++) {
+        text[1] = (char)c;
+        assert_int_equal(is_read(LINK_WHY, text, 3), c >= ' ' && c <= '~');
+    }
+}
+
+static void names_are_read_when_they_are_names(void **state)
+{
+    (void)state;
+    static const char good[] = "abcdefghijklmnopqrstuvwxyz0123456789.-_";
+    char text[LINK_NAME_MAX + 1];
+    for (unsigned which = 0; which < 3; which++)
+        for (unsigned c = 0; c < 256; c++) {
+            uint8_t bytes[LINK_MAX];
+            struct message m = {.count = 1, .items = {{.type = LINK_NAMES}}};
+            memset(text, 'n', sizeof text);
+            text[5] = (char)c;
+            *item_part(m.items, which) = (struct link_text){text, LINK_NAME_MAX};
+            size_t len = message_write(&m, bytes);
+            assert_int_equal(message_of(bytes, len).count, c && strchr(good, (int)c));
+        }
+    struct message m = {.count = 1, .items = {{.type = LINK_NAMES}}};
+    uint8_t bytes[LINK_MAX];
+    m.items[0].names.node = (struct link_text){text, LINK_NAME_MAX + 1};
+    text[5] = 'n';
+    assert_int_equal(message_of(bytes, message_write(&m, bytes)).count, 0);
 }
 
 static void what_is_not_ours_has_no_items(void **state)
@@ -227,7 +316,7 @@ static void any_bytes_behind_the_magic_are_harmless(void **state)
         size_t len = randombytes_uniform(sizeof bytes - 4);
         randombytes_buf(bytes + 4, len);
         for (size_t at = 4; at + 2 < 4 + len; at += randombytes_uniform(12))
-            bytes[at] %= 10, bytes[at + 1] = 0, bytes[at + 2] %= 15;
+            bytes[at] %= 15, bytes[at + 1] = 0, bytes[at + 2] %= 15;
         struct message m = message_of(bytes, 4 + len);
         for (size_t j = 0; j < m.count; j++) {
             struct message one = {.items = {m.items[j]}, .count = 1}, read;
@@ -245,6 +334,8 @@ int main(void)
         cmocka_unit_test(the_frame_around_a_message_is_a_keepalive_of_stream_0),
         cmocka_unit_test(a_message_cut_anywhere_has_the_items_that_are_whole),
         cmocka_unit_test(an_item_is_read_only_when_it_is_long_enough),
+        cmocka_unit_test(a_text_is_read_up_to_its_longest_and_when_it_is_printable),
+        cmocka_unit_test(names_are_read_when_they_are_names),
         cmocka_unit_test(what_is_not_ours_has_no_items),
         cmocka_unit_test(any_bytes_behind_the_magic_are_harmless),
     };

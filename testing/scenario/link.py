@@ -5,8 +5,9 @@ import peer
 
 MAGIC = b"v2c1"
 HELLO, WINDOW, BLOCKED, OPENED, REFUSED, PING, PONG, GOAWAY = range(1, 9)
+NAMES, HOST, HOST_ANSWER, WEIGHT, WHY = range(9, 14)
 TARGET, RULES, NO_ROOM, GOING = 1, 2, 3, 4
-ALL_FEATURES = 0x1F
+ALL_FEATURES = 0x3F
 
 
 def item(kind, value):
