@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "core/addr.h"
+#include "core/certificate.h"
 #include "core/user.h"
 
 struct sniff_conf;
@@ -43,7 +44,10 @@ struct meta {
      * dispatch() returns; NULL: it is no HTTP request that the inbound could read. */
     const char *head;
     size_t head_len;
-    struct tunnel_name tunnel; /* for a portal with many; unnamed: the target says it, or there is one */
+    struct certificate
+        certificate; /* of who connected, where the inbound verifies one (tlsSettings) */
+    struct tunnel_name
+        tunnel; /* for a portal with many; unnamed: the target says it, or there is one */
 };
 
 #endif

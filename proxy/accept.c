@@ -83,6 +83,7 @@ static struct meta accepted_meta(const struct accepted *a)
                      .inbound_tag = a->inbound->in.tag,
                      .user = a->inbound->user,
                      .outbound_tag = "",
+                     .certificate = stream_certificate(&a->conn.stream),
                      .sniffing = a->inbound->sniffing};
     if (a->inbound->follows)
         listen_redirected(a->conn.stream.fd, &m.target);

@@ -41,6 +41,7 @@ struct meeting {
 struct outcome {
     bool client, server; /* shook hands, and a byte passed each way */
     struct err client_why, server_why;
+    struct certificate client_is; /* as the server was told */
 };
 
 static bool heard(const struct side *s)
@@ -63,6 +64,7 @@ static struct outcome meet(const struct meeting *m)
     talk_run(&t);
     o.client = heard(&t.client);
     o.server = heard(&t.server);
+    o.client_is = stream_certificate(&t.server.stream);
     side_why(&t.client, &o.client_why);
     side_why(&t.server, &o.server_why);
     talk_close(&t);
@@ -358,6 +360,57 @@ static void a_server_that_verifies_wants_a_certificate(void **state)
     cert_free(&expired);
 }
 
+static struct certificate met_as(const struct meeting *m, const struct cert *client)
+{
+    struct meeting with = *m;
+    with.client_has[with.client_count++] = ours(client);
+    struct outcome o = meet(&with);
+    assert_true(o.server);
+    return o.client_is;
+}
+
+static void a_server_that_verifies_knows_whose_certificate_it_was(void **state)
+{
+    struct world *w = *state;
+    uint8_t hash[TLS_PIN];
+    struct cert named, nameless;
+    cert_make(&named, &(struct cert_for){.names = "IP:192.0.2.1,DNS:Bridge-7.example,DNS:b.example",
+                                         .issuer = &w->ca});
+    cert_make(&nameless, &(struct cert_for){.issuer = &w->ca});
+    struct meeting m = usual(&w->ca, &w->server);
+    assert_false(met_as(&m, &named).shown);
+    m.server.verifies = true;
+    m.server_has[m.server_count++] = authority(&w->ca);
+    struct certificate c = met_as(&m, &named);
+    assert_true(c.shown);
+    assert_string_equal(c.name, "bridge-7.example");
+    hash_cert(&named, hash);
+    assert_memory_equal(c.hash, hash, sizeof hash);
+    assert_string_equal(met_as(&m, &nameless).name, "test");
+    cert_free(&named);
+    cert_free(&nameless);
+}
+
+static void a_name_of_other_bytes_is_none(void **state)
+{
+    struct world *w = *state;
+    static const char *const names[] = {
+        "DNS:a234567890123456789012345678901234567890123456789012345678."
+        "example",
+        "DNS:a\tb.example"};
+    struct meeting m = usual(&w->ca, &w->server);
+    m.server.verifies = true;
+    m.server_has[m.server_count++] = authority(&w->ca);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct cert odd;
+        cert_make(&odd, &(struct cert_for){.names = names[i], .issuer = &w->ca});
+        struct certificate c = met_as(&m, &odd);
+        assert_true(c.shown);
+        assert_string_equal(c.name, "");
+        cert_free(&odd);
+    }
+}
+
 /* --- several certificates --- */
 
 static void a_server_shows_what_the_client_asks_for(void **state)
@@ -473,6 +526,8 @@ int main(void)
         cmocka_unit_test(a_pinned_authority_replaces_the_others),
         cmocka_unit_test(showing_a_pinned_authority_is_not_enough),
         cmocka_unit_test(a_server_that_verifies_wants_a_certificate),
+        cmocka_unit_test(a_server_that_verifies_knows_whose_certificate_it_was),
+        cmocka_unit_test(a_name_of_other_bytes_is_none),
         cmocka_unit_test(a_server_shows_what_the_client_asks_for),
         cmocka_unit_test(both_versions_meet_and_others_do_not),
         cmocka_unit_test(ciphers_are_known_by_all_their_names),

@@ -12,6 +12,7 @@
 #include "core/cursor.h"
 #include "core/err.h"
 
+struct certificate;
 struct layer;
 struct stream;
 
@@ -53,6 +54,8 @@ ssize_t below_write(struct layer *l, const void *from, size_t len);
 
 /* Somebody nearer to the visitor told his address (PROXY, X-Forwarded-For of a trusted peer). */
 void layer_tell_source(struct layer *l, const struct addr *source);
+/* The peer is who this certificate says. */
+void layer_tell_certificate(struct layer *l, const struct certificate *c);
 /* Why readv() or writev() is about to say STREAM_ERROR; the first reason counts. */
 void layer_fail(struct layer *l, const struct err *why);
 /* From writev() or readv(): what is written from here on waits until shake() says DONE once more. It is called next when

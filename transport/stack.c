@@ -36,6 +36,11 @@ void layer_tell_source(struct layer *l, const struct addr *source)
     l->stream->stack->source = *source;
 }
 
+void layer_tell_certificate(struct layer *l, const struct certificate *c)
+{
+    l->stream->stack->certificate = *c;
+}
+
 void layer_fail(struct layer *l, const struct err *why)
 {
     struct stack *k = l->stream->stack;

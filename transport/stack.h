@@ -5,6 +5,7 @@
 #ifndef V2C_TRANSPORT_STACK_H
 #define V2C_TRANSPORT_STACK_H
 
+#include "core/certificate.h"
 #include "core/loop.h"
 #include "transport/layer.h"
 
@@ -14,6 +15,7 @@ struct stack {
     struct layer *greets; /* whose greeting is under way; NULL: all have greeted, or one failed */
     struct task again;    /* a layer has bytes for which the socket need not become readable */
     struct addr source;   /* ADDR_NONE: nobody told */
+    struct certificate certificate; /* nobody showed one: zeros */
     struct err why;
     bool failed;
     bool begun; /* the socket is connected, and the first layer was asked */

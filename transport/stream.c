@@ -134,6 +134,11 @@ bool stream_source(const struct stream *s, struct addr *source)
     return true;
 }
 
+struct certificate stream_certificate(const struct stream *s)
+{
+    return s->stack ? s->stack->certificate : (struct certificate){0};
+}
+
 struct err stream_why(const struct stream *s)
 {
     return s->stack ? s->stack->why : (struct err){0};

@@ -11,6 +11,7 @@
 #include <sys/uio.h>
 
 #include "core/addr.h"
+#include "core/certificate.h"
 #include "core/err.h"
 #include "core/loop.h"
 
@@ -43,6 +44,8 @@ int stream_put_layer(struct stream *s, struct layer *l);
 bool stream_is_open(const struct stream *s);
 /* Who is behind the peer, when a layer was told; false: nobody told. */
 bool stream_source(const struct stream *s, struct addr *source);
+/* By which certificate the peer is known, zeros: by none. */
+struct certificate stream_certificate(const struct stream *s);
 /* After STREAM_ERROR, or an error of stream_connected(): what it was; code 0 when errno says all. */
 struct err stream_why(const struct stream *s);
 ssize_t stream_readv(struct stream *s, struct iovec *iov, int count);

@@ -240,6 +240,8 @@ static enum step shake_done(struct tls *t)
     stat_add(t->layer.stream->loop->counters, STAT_tls_handshakes, 1);
     stat_add(t->layer.stream->loop->counters, STAT_tls_insecure, is_insecure(&t->shared->set));
     log_debug(0, "tls: %s %s", SSL_get_version(t->ssl), SSL_get_cipher_name(t->ssl));
+    if (t->shared->set.server && t->shared->set.verifies)
+        tls_tell_peer(t);
     shaking_free(t);
     return STEP_DONE;
 }

@@ -92,6 +92,8 @@ void tls_loaded_unref(struct tls_loaded *l);
 
 /* --- tls_verify.c --- */
 int tls_verify(X509_STORE_CTX *store, void *arg);
+/* Whom the peer's certificate, which was verified, is for. */
+void tls_tell_peer(struct tls *t);
 void tls_pin_chain(const STACK_OF(X509) * certs, uint8_t pin[TLS_PIN]);
 
 /* --- tls_reason.c --- */

@@ -112,6 +112,57 @@ static void tell(struct tls *t, X509_STORE_CTX *store)
     }
 }
 
+/* --- who a client is --- */
+
+/* Lower case. A name with other bytes than a name has, a NUL above all, is none. */
+static void name_copy(const ASN1_STRING *s, char to[CERTIFICATE_NAME_MAX + 1])
+{
+    const unsigned char *text = ASN1_STRING_get0_data(s);
+    int len = ASN1_STRING_length(s);
+    if (len > CERTIFICATE_NAME_MAX)
+        return;
+    for (int i = 0; i < len; i++)
+        if (text[i] < 0x20 || text[i] > 0x7e)
+            return;
+    for (int i = 0; i < len; i++)
+        to[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] + ('a' - 'A') : text[i]);
+    to[len] = '\0';
+}
+
+static bool first_dns_name(X509 *x, char to[CERTIFICATE_NAME_MAX + 1])
+{
+    GENERAL_NAMES *names = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
+    bool found = false;
+    for (int i = 0; !found && i < sk_GENERAL_NAME_num(names); i++) {
+        const GENERAL_NAME *n = sk_GENERAL_NAME_value(names, i);
+        found = n->type == GEN_DNS;
+        if (found)
+            name_copy(n->d.dNSName, to);
+    }
+    GENERAL_NAMES_free(names);
+    return found;
+}
+
+static void common_name(const X509 *x, char to[CERTIFICATE_NAME_MAX + 1])
+{
+    const X509_NAME *subject = X509_get_subject_name(x);
+    int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+    if (at >= 0)
+        name_copy(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)), to);
+}
+
+void tls_tell_peer(struct tls *t)
+{
+    struct certificate c = {.shown = true};
+    X509 *x = SSL_get0_peer_certificate(t->ssl);
+    if (!x)
+        return;
+    hash_of(x, c.hash);
+    if (!first_dns_name(x, c.name))
+        common_name(x, c.name);
+    layer_tell_certificate(&t->layer, &c);
+}
+
 /* --- decisions --- */
 
 /* The hash is public; whoever knows the server can pin it. */
