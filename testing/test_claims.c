@@ -1,0 +1,160 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "routing/claims.h"
+
+static const char tenant_a[] = "a", tenant_b[] = "b";
+
+static struct tunnel_name tunnel(const char *tenant, const char *id)
+{
+    struct tunnel_name t = {.tenant = tenant, .by = TUNNEL_BY_ID};
+    snprintf(t.text, sizeof t.text, "%s", id);
+    return t;
+}
+
+static struct hostname_pattern pattern(const char *text)
+{
+    struct hostname_pattern p;
+    struct err e;
+    assert_int_equal(hostname_read_pattern(&p, text, strlen(text), &e), 0);
+    return p;
+}
+
+static enum claim_answer take(struct claims *c, const char *host, struct tunnel_name t, double now)
+{
+    struct hostname_pattern p = pattern(host);
+    return claims_take(c, &p, &t, false, now);
+}
+
+static void leave(struct claims *c, const char *host, struct tunnel_name t, double now)
+{
+    struct hostname_pattern p = pattern(host);
+    claims_leave(c, &p, &t, now);
+}
+
+/* "" when nobody holds it. */
+static const char *holder(struct claims *c, const char *host, double now)
+{
+    static struct tunnel_name t;
+    bool is_private;
+    return claims_find(c, host, now, &t, &is_private) ? t.text : "";
+}
+
+static void who_comes_first_holds_the_name(void **state)
+{
+    (void)state;
+    struct claims *c = claims_new(10);
+    assert_string_equal(holder(c, "a.example", 0), "");
+    assert_int_equal(take(c, "a.example", tunnel(tenant_a, "one"), 0), CLAIM_GRANTED);
+    assert_int_equal(take(c, "A.example.", tunnel(tenant_a, "two"), 0), CLAIM_TAKEN);
+    assert_int_equal(take(c, "a.example", tunnel(tenant_b, "one"), 0), CLAIM_TAKEN);
+    assert_string_equal(holder(c, "a.example", 0), "one");
+    assert_string_equal(holder(c, "b.a.example", 0), "");
+    claims_free(c);
+}
+
+static void a_name_is_held_while_any_carrier_does_and_a_while_longer(void **state)
+{
+    (void)state;
+    struct claims *c = claims_new(10);
+    struct tunnel_name one = tunnel(tenant_a, "one"), two = tunnel(tenant_a, "two");
+    assert_int_equal(take(c, "a.example", one, 0), CLAIM_GRANTED);
+    assert_int_equal(take(c, "a.example", one, 0), CLAIM_GRANTED);
+    leave(c, "a.example", one, 100);
+    assert_int_equal(take(c, "a.example", two, 1000), CLAIM_TAKEN);
+    leave(c, "a.example", two, 1000); /* was never granted */
+    leave(c, "a.example", one, 1000);
+    assert_int_equal(take(c, "a.example", two, 1000 + CLAIM_LINGER - 0.1), CLAIM_TAKEN);
+    assert_string_equal(holder(c, "a.example", 1000 + CLAIM_LINGER - 0.1), "one");
+    assert_string_equal(holder(c, "a.example", 1000 + CLAIM_LINGER), "");
+    assert_int_equal(take(c, "a.example", two, 1000 + CLAIM_LINGER), CLAIM_GRANTED);
+    assert_string_equal(holder(c, "a.example", 5000), "two");
+    claims_free(c);
+}
+
+static void who_comes_back_in_time_has_it_still(void **state)
+{
+    (void)state;
+    struct claims *c = claims_new(10);
+    struct tunnel_name one = tunnel(NULL, "one");
+    take(c, "a.example", one, 0);
+    leave(c, "a.example", one, 10);
+    assert_int_equal(take(c, "a.example", one, 10 + CLAIM_LINGER - 1), CLAIM_GRANTED);
+    assert_string_equal(holder(c, "a.example", 10000), "one");
+    claims_free(c);
+}
+
+static void the_longest_wildcard_holds_what_nobody_holds_itself(void **state)
+{
+    (void)state;
+    struct claims *c = claims_new(10);
+    take(c, "*.example", tunnel(NULL, "wide"), 0);
+    take(c, ".a.example", tunnel(NULL, "narrow"), 0);
+    take(c, "x.a.example", tunnel(NULL, "exact"), 0);
+    assert_string_equal(holder(c, "example", 0), "wide");
+    assert_string_equal(holder(c, "b.example", 0), "wide");
+    assert_string_equal(holder(c, "a.example", 0), "narrow");
+    assert_string_equal(holder(c, "y.a.example", 0), "narrow");
+    assert_string_equal(holder(c, "x.a.example", 0), "exact");
+    assert_string_equal(holder(c, "z.x.a.example", 0), "narrow");
+    assert_string_equal(holder(c, "xexample", 0), "");
+    leave(c, ".a.example", tunnel(NULL, "narrow"), 0);
+    assert_string_equal(holder(c, "y.a.example", CLAIM_LINGER), "wide");
+    claims_free(c);
+}
+
+static void the_last_carrier_says_whether_it_is_private(void **state)
+{
+    (void)state;
+    struct claims *c = claims_new(10);
+    struct hostname_pattern p = pattern("a.example");
+    struct tunnel_name t = tunnel(NULL, "one"), found;
+    bool is_private = false;
+    claims_take(c, &p, &t, true, 0);
+    assert_true(claims_find(c, "a.example", 0, &found, &is_private));
+    assert_true(is_private);
+    claims_take(c, &p, &t, false, 0);
+    assert_true(claims_find(c, "a.example", 0, &found, &is_private));
+    assert_false(is_private);
+    claims_free(c);
+}
+
+static void there_are_no_more_names_than_allowed(void **state)
+{
+    (void)state;
+    struct claims *c = claims_new(1000);
+    struct tunnel_name t = tunnel(NULL, "one");
+    char host[32];
+    for (unsigned i = 0; i < 1000; i++) {
+        snprintf(host, sizeof host, "h%u.example", i);
+        assert_int_equal(take(c, host, t, 0), CLAIM_GRANTED);
+    }
+    assert_int_equal(take(c, "more.example", t, 0), CLAIM_FULL);
+    assert_int_equal(take(c, "h7.example", t, 0), CLAIM_GRANTED);
+    leave(c, "h8.example", t, 1);
+    assert_int_equal(take(c, "more.example", t, CLAIM_LINGER), CLAIM_FULL);
+    assert_int_equal(take(c, "more.example", t, CLAIM_LINGER + 1), CLAIM_GRANTED);
+    assert_int_equal(claims_count(c), 1000);
+    assert_string_equal(holder(c, "h8.example", CLAIM_LINGER + 1), "");
+    assert_string_equal(holder(c, "h999.example", CLAIM_LINGER + 1), "one");
+    claims_free(c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_comes_first_holds_the_name),
+        cmocka_unit_test(a_name_is_held_while_any_carrier_does_and_a_while_longer),
+        cmocka_unit_test(who_comes_back_in_time_has_it_still),
+        cmocka_unit_test(the_longest_wildcard_holds_what_nobody_holds_itself),
+        cmocka_unit_test(the_last_carrier_says_whether_it_is_private),
+        cmocka_unit_test(there_are_no_more_names_than_allowed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
