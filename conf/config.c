@@ -98,11 +98,16 @@ static struct config *config_new(const struct config *before)
     return NULL;
 }
 
+/* "key" is a private key, in lines. */
 static bool is_secret_key(const struct node *n)
 {
-    return n->key && n->type == NODE_TEXT &&
-           (strcasecmp(n->key, "id") == 0 || strcasecmp(n->key, "password") == 0 ||
-            strcasecmp(n->key, "pass") == 0 || strcasecmp(n->key, "token") == 0);
+    static const char *const names[] = {"id", "password", "pass", "token", "key"};
+    if (!n->key || (n->type != NODE_TEXT && n->type != NODE_ARRAY))
+        return false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcasecmp(n->key, names[i]) == 0)
+            return true;
+    return false;
 }
 
 /* Depth is bounded by the parser. */
@@ -127,7 +132,8 @@ static void load_source(struct load *l, struct source *s)
         return;
     }
     if (l->report.strict && s->exposed && holds_secret(at))
-        report_warn(&l->report, at, "every user of this machine may read these ids: chmod o-r");
+        report_warn(&l->report, at,
+                    "every user of this machine may read the secrets in here: chmod o-r");
     struct root root;
     root_read(&l->report, l->scratch, at, &root);
     merge_roots(&l->report, l->scratch, &l->root, &root);

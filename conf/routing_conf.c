@@ -39,8 +39,9 @@ void routing_conf_build(struct build *b, const struct node *at)
     struct rules *rules = &b->config->rules;
     fields_read(b->report, at, routing_fields, &keys);
     fields_read(b->report, keys.settings, settings_fields, &old);
-    b->config->strategy =
-        (enum domain_strategy)(node_get(at, "domainStrategy") ? keys.strategy : old.strategy);
+    const struct node *said = node_get(at, "domainStrategy");
+    bool here = said && said->type != NODE_NULL;
+    b->config->strategy = (enum domain_strategy)(here ? keys.strategy : old.strategy);
     balancers_conf_build(b, keys.balancers);
     value_objects(b->report, b->scratch, keys.rules, &nodes);
     value_objects(b->report, b->scratch, old.rules, &nodes);

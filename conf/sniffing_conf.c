@@ -62,6 +62,7 @@ static const void *set_keep(struct build *b, const char *name, void *set, bool w
 {
     if (well && keep_add_object(b->config->keep, name, set, drop))
         return set;
+    b->scratch->failed |= well; /* nothing may pass because the list of exceptions did not fit */
     drop(set);
     return NULL;
 }
@@ -80,6 +81,7 @@ static const struct domain_set *domains_build(struct build *b, const struct node
     const char *name = set_name(b, "domains", &list);
     const void *kept = name ? keep_object(b->config->keep, name) : NULL;
     struct domain_set *set = kept || !name ? NULL : domain_set_new();
+    b->scratch->failed |= !kept && !set;
     if (!set)
         return kept;
     bool well = true;
@@ -106,6 +108,7 @@ static const struct cidr_set *ips_build(struct build *b, const struct node *at)
     const char *name = set_name(b, "ips", &list);
     const void *kept = name ? keep_object(b->config->keep, name) : NULL;
     struct cidr_set *set = kept || !name ? NULL : cidr_set_new();
+    b->scratch->failed |= !kept && !set;
     if (!set)
         return kept;
     bool well = true;
@@ -115,7 +118,8 @@ static const struct cidr_set *ips_build(struct build *b, const struct node *at)
         report_error(b->report, list.items[i].at, "%s", e.text);
         well = false;
     }
-    return set_keep(b, name, set, well && cidr_set_seal(set) == 0, ips_drop);
+    b->scratch->failed |= cidr_set_seal(set) < 0;
+    return set_keep(b, name, set, well, ips_drop);
 }
 
 /* --- all of it --- */

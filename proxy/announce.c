@@ -39,12 +39,6 @@ static enum step announce_open(struct codec *c, uint8_t *in, size_t n, struct op
     return STEP_DONE;
 }
 
-static int announce_seal(struct codec *c, struct buf *b, struct err *e)
-{
-    (void)c, (void)b, (void)e;
-    return 0;
-}
-
 static void announce_free(struct codec *c)
 {
     free(announce_of(c));
@@ -54,8 +48,6 @@ static const struct codec_ops announce_ops = {
     .say = announce_say,
     .connected = announce_connected,
     .open = announce_open,
-    .seal = announce_seal,
-    .end = announce_seal, /* it has no mark */
     .free = announce_free,
 };
 

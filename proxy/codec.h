@@ -51,9 +51,10 @@ struct codec_ops {
      * not whole yet. FAIL: never valid; the connection ends. On the client side this also reads the
      * server's greeting. */
     enum step (*open)(struct codec *c, uint8_t *in, size_t n, struct opened *out, struct err *e);
-    /* Plain to wire, in place: b has BUF_HEAD - 16 bytes before and BUF_TAIL behind its bytes. */
+    /* Plain to wire, in place: b has BUF_HEAD - 16 bytes before and BUF_TAIL behind its bytes. NULL: bytes go out
+     * unchanged. */
     int (*seal)(struct codec *c, struct buf *b, struct err *e);
-    /* The mark that says "nothing follows", into an empty buf. Left empty: the protocol has none, the
+    /* The mark that says "nothing follows", into an empty buf. Left empty, or NULL: the protocol has none, the
      * driver shuts the socket for writing. */
     int (*end)(struct codec *c, struct buf *b, struct err *e);
     void (*free)(struct codec *c);

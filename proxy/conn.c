@@ -445,7 +445,7 @@ static int conn_fill(struct conn *c, struct err *why)
 /* Empty stays only the datagram that a codec cannot say; queued, it would be written for ever. */
 static int conn_seal(struct conn *c, struct buf *b, struct err *why)
 {
-    int sealed = c->codec ? c->codec->ops->seal(c->codec, b, why) : 0;
+    int sealed = c->codec && c->codec->ops->seal ? c->codec->ops->seal(c->codec, b, why) : 0;
     if (sealed == 0 && b->len) {
         bufq_put(&c->out, b);
         return 0;
@@ -464,6 +464,10 @@ static int conn_tx_end(struct conn *c, struct err *why)
     c->hold = false;
     if (!c->codec)
         return 0;
+    if (!c->codec->ops->end) {
+        c->shuts = true;
+        return 0;
+    }
     struct buf *b = buf_new(conn_pool(c));
     if (!b)
         return err_set(why, ENOMEM, "out of memory");

@@ -92,12 +92,6 @@ static enum step client_open(struct codec *c, uint8_t *in, size_t n, struct open
 
 /* --- the codec --- */
 
-static int client_seal(struct codec *c, struct buf *b, struct err *e)
-{
-    (void)c, (void)b, (void)e;
-    return 0;
-}
-
 static void client_free(struct codec *c)
 {
     sodium_memzero(client_of(c)->request, client_of(c)->len);
@@ -107,8 +101,6 @@ static void client_free(struct codec *c)
 static const struct codec_ops client_ops = {
     .say = client_say,
     .open = client_open,
-    .seal = client_seal,
-    .end = client_seal, /* it has no mark */
     .free = client_free,
     .wire_max = RESPONSE_MAX,
 };

@@ -247,12 +247,6 @@ static enum step server_open(struct codec *c, uint8_t *in, size_t n, struct open
     return STEP_DONE;
 }
 
-static int server_seal(struct codec *c, struct buf *b, struct err *e)
-{
-    (void)c, (void)b, (void)e;
-    return 0;
-}
-
 static void server_free(struct codec *c)
 {
     free(server_of(c)->forward);
@@ -264,8 +258,6 @@ static const struct codec_ops server_ops = {
     .say = server_say,
     .answer = server_answer,
     .open = server_open,
-    .seal = server_seal,
-    .end = server_seal, /* it has no mark */
     .free = server_free,
     .wire_max = HTTP1_HEAD_MAX,
     .accept_max = HTTP1_HEAD_MAX,

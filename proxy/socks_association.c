@@ -8,8 +8,9 @@
 #include "transport/udp.h"
 
 enum {
-    ASSOCIATIONS_MAX = 1024, /* of one inbound on one loop */
-    TARGETS_MAX = 256,       /* of one association; beyond, the one that rested longest ends */
+    ASSOCIATIONS_MAX = 1024,   /* of one inbound on one loop; */
+    ASSOCIATIONS_OF_ONE = 512, /* of these, of clients with one address */
+    TARGETS_MAX = 256,         /* of one association; beyond, the one that rested longest ends */
 };
 
 struct association {
@@ -258,9 +259,28 @@ static void tell_address(struct association *a, const struct addr *told)
     end_write(&a->control, wire, wr_len(&w));
 }
 
+static bool is_from(const struct association *a, const struct addr *host)
+{
+    struct addr from = a->from, of = *host;
+    from.port = of.port = 0;
+    return addr_equal(&from, &of);
+}
+
+/* One client cannot take the places of all others. */
+static bool has_place(const struct socks_host *host, const struct addr *from)
+{
+    unsigned of_one = 0;
+    if (host->count < ASSOCIATIONS_OF_ONE)
+        return true;
+    for (struct list_item *i = list_first(&host->associations); i;
+         i = list_next(&host->associations, i))
+        of_one += is_from(container_of(i, struct association, item), from);
+    return host->count < ASSOCIATIONS_MAX && of_one < ASSOCIATIONS_OF_ONE;
+}
+
 static struct association *association_new(struct socks_host *host, const struct flow *f)
 {
-    struct association *a = host->count < ASSOCIATIONS_MAX ? calloc(1, sizeof *a) : NULL;
+    struct association *a = has_place(host, &f->meta.source) ? calloc(1, sizeof *a) : NULL;
     struct udp_listener *socket = a ? udp_listener_new(f->loop, 1) : NULL;
     if (!socket) {
         free(a);

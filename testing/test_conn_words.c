@@ -46,30 +46,16 @@ static enum step polite_open(struct codec *c, uint8_t *in, size_t n, struct open
     return STEP_DONE;
 }
 
-static int polite_seal(struct codec *c, struct buf *b, struct err *e)
-{
-    (void)c, (void)b, (void)e;
-    return 0;
-}
-
 static void polite_free(struct codec *c)
 {
     ++*polite_of(c)->freed;
     free(c);
 }
 
-static const struct codec_ops server_ops = {.say = polite_say,
-                                            .answer = polite_answer,
-                                            .open = polite_open,
-                                            .seal = polite_seal,
-                                            .end = polite_seal,
-                                            .free = polite_free};
-static const struct codec_ops client_ops = {.say = polite_say,
-                                            .open = polite_open,
-                                            .seal = polite_seal,
-                                            .end = polite_seal,
-                                            .free = polite_free,
-                                            .wire_max = 1};
+static const struct codec_ops server_ops = {
+    .say = polite_say, .answer = polite_answer, .open = polite_open, .free = polite_free};
+static const struct codec_ops client_ops = {
+    .say = polite_say, .open = polite_open, .free = polite_free, .wire_max = 1};
 
 struct line {
     struct rig rig;

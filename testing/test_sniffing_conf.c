@@ -131,6 +131,8 @@ static void strategies_are_words_and_the_newer_place_counts(void **state)
         {"{\"domainStrategy\":\"ipIfNonMatch\"}", IP_IF_NON_MATCH},
         {"{\"domainStrategy\":\"IPOnDemand\"}", IP_ON_DEMAND},
         {"{\"settings\":{\"domainStrategy\":\"IPOnDemand\"}}", IP_ON_DEMAND},
+        {"{\"domainStrategy\":null,\"settings\":{\"domainStrategy\":\"IPOnDemand\"}}",
+         IP_ON_DEMAND},
         {"{\"domainStrategy\":\"AsIs\",\"settings\":{\"domainStrategy\":\"IPOnDemand\"}}", AS_IS},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -11,7 +11,7 @@ from proxies import PASSWORD, USER, Association, account, curl, proxy_out, socks
 from rig import (
     HOST, connect, free_port, free_ports, http_get, in_parallel, read_exactly, read_to_end, visit_end, wait_for,
 )
-from test_chains import carries
+from test_forward import carries
 
 pytestmark = [pytest.mark.v2c, pytest.mark.quick]
 FREEDOM = {"tag": "out", "protocol": "freedom"}
@@ -207,7 +207,7 @@ def test_pairings(run, origins, kinds, auth):
     ports = Ports()
     run(kinds[1], server(socks_in("socks", ports.socks, auth, ip=HOST)), "server")
     run(kinds[0], client(ports, origins, auth), "client")
-    carries(ports, origins)
+    carries(ports, origins, (900,))
 
 
 def test_a_wrong_password_is_told_in_the_log(run, origins):
@@ -328,3 +328,23 @@ def test_reload_changes_the_passwords(run, origins):
     assert read_to_end(a.control).how == "fin"  # it had no targets, and its inbound is gone
     open_one.close()
     a.close()
+
+
+def associate_from(address, port):
+    """The answer's code, and the connection that keeps the association."""
+    s = socket.create_connection((HOST, port), 10, (address, 0))
+    socks_greet(s)
+    return socks_ask(s, 3, "0.0.0.0", 0)[0], s
+
+
+def test_one_client_does_not_take_all_associations(run):
+    port = free_port()
+    run("v2c", {**server(socks_in("socks", port, ip=HOST)), "workers": 1}, "server")
+    held = [associate_from(HOST, port) for _ in range(512)]
+    assert {code for code, _ in held} == {0}
+    held.append(associate_from(HOST, port))
+    assert held[-1][0] != 0
+    held.append(associate_from("127.0.0.2", port))
+    assert held[-1][0] == 0
+    for _, s in held:
+        s.close()
