@@ -440,6 +440,36 @@ static void a_server_shows_what_the_client_asks_for(void **state)
     cert_free(&wild);
 }
 
+static void a_host_is_covered_by_the_certificate_that_is_shown(void **state)
+{
+    struct world *w = *state;
+    struct cert b, wild;
+    cert_make(&b, &(struct cert_for){.names = "DNS:b.example,DNS:b.test,IP:2001:db8::1",
+                                     .issuer = &w->ca});
+    cert_make(&wild, &(struct cert_for){.names = "DNS:*.c.example", .issuer = &w->ca});
+    struct tls_source has[] = {ours(&w->server), ours(&b), ours(&wild)};
+    struct tls_settings set = {.server = true};
+    struct tls_conf *c = conf_new(&set, has, 3);
+    static const char *const covered[] = {"a.example", "192.0.2.1",     "b.example",
+                                          "b.test",    "[2001:db8::1]", "x.c.example"};
+    static const char *const others[] = {"c.example", "x.y.c.example", "d.example",
+                                         "192.0.2.2", "[::1]",         "["};
+    for (size_t i = 0; i < 6; i++) {
+        assert_true(tls_covers(c, covered[i]));
+        assert_false(tls_covers(c, others[i]));
+    }
+    assert_true(tls_shows(c, "b.example", "b.test"));
+    assert_false(tls_shows(c, "b.example", "a.example"));
+    assert_true(tls_shows(c, "x.c.example", "y.c.example"));
+    assert_true(tls_shows(c, "", "a.example")); /* the first, as for a name that none has */
+    assert_true(tls_shows(c, "d.example", "192.0.2.1"));
+    assert_false(tls_shows(c, "", "b.example"));
+    assert_false(tls_shows(c, "d.example", "d.example"));
+    tls_conf_free(c);
+    cert_free(&b);
+    cert_free(&wild);
+}
+
 /* --- versions, ciphers, alpn --- */
 
 static void both_versions_meet_and_others_do_not(void **state)
@@ -529,6 +559,7 @@ int main(void)
         cmocka_unit_test(a_server_that_verifies_knows_whose_certificate_it_was),
         cmocka_unit_test(a_name_of_other_bytes_is_none),
         cmocka_unit_test(a_server_shows_what_the_client_asks_for),
+        cmocka_unit_test(a_host_is_covered_by_the_certificate_that_is_shown),
         cmocka_unit_test(both_versions_meet_and_others_do_not),
         cmocka_unit_test(ciphers_are_known_by_all_their_names),
         cmocka_unit_test(no_common_cipher_is_said),

@@ -75,7 +75,7 @@ int carriage_accepted(struct stream *s, const struct carriage *c, struct err *e)
         return 0;
     if (c->takes_proxy && put_simple(s, proxy_in_new(), e) < 0)
         return -1;
-    if (c->tls && put(s, tls_accept(c->tls, e), e) < 0)
+    if (c->tls && !c->picks_tls && put(s, tls_accept(c->tls, e), e) < 0)
         return -1;
     if (c->ws)
         return put_simple(s, ws_server_new(c->ws), e);

@@ -21,7 +21,9 @@ struct carriage {
     const struct ws_conf *ws;   /* at most one of these three */
     const struct upgrade_conf *upgrade;
     const struct forged_conf *forged;
-    bool takes_proxy;        /* a PROXY header comes first (inbounds) */
+    bool takes_proxy; /* a PROXY header comes first (inbounds) */
+    bool
+        picks_tls; /* inbounds: not all connections have tls: who looks at their first bytes puts it on */
     const struct addr *path; /* ADDR_UNIX: dial or listen there instead; NULL: no */
     struct sockopt_conf sockopt;
 };

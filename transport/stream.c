@@ -121,6 +121,13 @@ int stream_put_layer(struct stream *s, struct layer *l)
     return stack_put(s, l);
 }
 
+void stream_bare(struct stream *s)
+{
+    if (s->stack)
+        stack_free(s->stack, false);
+    s->stack = NULL;
+}
+
 bool stream_is_open(const struct stream *s)
 {
     return s->fd >= 0 || s->stack;

@@ -41,6 +41,9 @@ void stream_open(struct stream *s, struct loop *l, int fd,
                  void (*ready)(struct stream *s, bool readable, bool writable));
 /* Takes l, which becomes the topmost layer of a stream that nobody has read or written yet. -1: out of memory. */
 int stream_put_layer(struct stream *s, struct layer *l);
+/* Takes the layers off, as if there had never been any: they have greeted, and what one of them has read and nobody has
+ * taken is lost. */
+void stream_bare(struct stream *s);
 bool stream_is_open(const struct stream *s);
 /* Who is behind the peer, when a layer was told; false: nobody told. */
 bool stream_source(const struct stream *s, struct addr *source);

@@ -1,6 +1,7 @@
 #include "transport/tls.h"
 
 #include <openssl/err.h>
+#include <sodium.h>
 #include <stdlib.h>
 
 #include "transport/tls_inside.h"
@@ -194,6 +195,18 @@ static bool wait_for_turn(struct tls *t)
     return true;
 }
 
+/* A ticket is good only for the name for which it was given: so none is of use at another tenant's. */
+static bool bind_tickets(SSL *ssl)
+{
+    const unsigned char *name = (const unsigned char *)"";
+    size_t len = 0;
+    uint8_t id[crypto_hash_sha256_BYTES];
+    if (!SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &name, &len))
+        len = 0;
+    crypto_hash_sha256(id, name, len);
+    return SSL_set_session_id_context(ssl, id, sizeof id);
+}
+
 /* A ClientHello has come; what follows costs a signature. */
 int tls_on_hello(SSL *ssl, int *alert, void *arg)
 {
@@ -204,7 +217,7 @@ int tls_on_hello(SSL *ssl, int *alert, void *arg)
         *alert = SSL_AD_NO_RENEGOTIATION;
         return SSL_CLIENT_HELLO_ERROR;
     }
-    if (!k->admitted && !k->waits && !wait_for_turn(t)) {
+    if (!bind_tickets(ssl) || (!k->admitted && !k->waits && !wait_for_turn(t))) {
         *alert = SSL_AD_INTERNAL_ERROR;
         return SSL_CLIENT_HELLO_ERROR;
     }

@@ -73,6 +73,11 @@ struct tls_conf *tls_conf_new(const struct tls_settings *s, struct tls_material 
                               size_t count, struct err *e);
 void tls_conf_free(struct tls_conf *c); /* c may be NULL */
 
+/* Of a server: one of its certificates is for this host, a text of core/hostname.h. */
+bool tls_covers(const struct tls_conf *c, const char *host);
+/* The certificates that may be shown to who asks for `asked` ("": for no name) are for this host, too. */
+bool tls_shows(const struct tls_conf *c, const char *asked, const char *host);
+
 /* A layer that is not on a stream yet; NULL and e. to: where it was dialled, by whose name the server is known if the
  * conf names none. */
 struct layer *tls_dial(const struct tls_conf *c, const struct addr *to, struct err *e);

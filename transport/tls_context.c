@@ -155,9 +155,7 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *len,
 
 static void set_server(SSL_CTX *context, const struct tls_settings *s, size_t ours)
 {
-    static const uint8_t id[] = "v2c";
     SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
-    SSL_CTX_set_session_id_context(context, id, sizeof id - 1);
     SSL_CTX_set_client_hello_cb(context, tls_on_hello, NULL);
     SSL_CTX_set_tlsext_servername_callback(context, on_name);
     if (ours > 1)

@@ -3,6 +3,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -317,10 +318,25 @@ const char *tls_material_name(const struct tls_material *m)
     return m->cert_file ? m->cert_file : "the certificate in the configuration";
 }
 
-bool tls_material_covers(const struct tls_material *m, const char *name)
+/* In brackets, as hosts are written. */
+static bool covers_ipv6(const struct tls_material *m, const char *host)
 {
-    return m->leaf &&
-           X509_check_host(m->leaf, name, 0, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1;
+    char bare[64];
+    size_t len = strlen(host);
+    if (len < 2 || len >= sizeof bare)
+        return false;
+    snprintf(bare, sizeof bare, "%.*s", (int)len - 2, host + 1);
+    return X509_check_ip_asc(m->leaf, bare, 0) == 1;
+}
+
+bool tls_material_covers(const struct tls_material *m, const char *host)
+{
+    if (!m->leaf)
+        return false;
+    if (*host == '[')
+        return covers_ipv6(m, host);
+    return X509_check_host(m->leaf, host, 0, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1 ||
+           X509_check_ip_asc(m->leaf, host, 0) == 1;
 }
 
 /* --- changed files --- */

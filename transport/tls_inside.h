@@ -79,7 +79,7 @@ struct tls_material *tls_material_again(const struct tls_material *m,
                                         struct err *e);    /* from its files */
 uint64_t tls_material_stamp(const struct tls_material *m); /* of the files as they are now */
 const char *tls_material_name(const struct tls_material *m);
-bool tls_material_covers(const struct tls_material *m, const char *name);
+bool tls_material_covers(const struct tls_material *m, const char *host); /* of ours */
 
 /* --- tls_context.c --- */
 SSL_CTX *tls_context_new(const struct tls_settings *s, struct tls_material *const *material,

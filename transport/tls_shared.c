@@ -1,3 +1,4 @@
+#include <openssl/err.h>
 #include <stdlib.h>
 
 #include "transport/tls_inside.h"
@@ -157,6 +158,49 @@ struct tls_loaded *tls_shared_now(struct tls_shared *s)
     atomic_fetch_add_explicit(&l->shares, 1, memory_order_relaxed);
     pthread_mutex_unlock(&s->lock);
     return l;
+}
+
+/* --- for whom its certificates are --- */
+
+static bool covers(const struct tls_loaded *l, const char *host)
+{
+    bool found = false;
+    for (size_t i = 0; i < l->count && !found; i++)
+        found = tls_material_covers(l->material[i], host);
+    return found;
+}
+
+/* As on_choose() of tls_context.c: all with the name that was asked for, else the first. */
+static bool shows(const struct tls_loaded *l, const char *asked, const char *host)
+{
+    bool any = !*asked || !covers(l, asked), all = true;
+    for (size_t i = 0; i < l->count; i++) {
+        const struct tls_material *m = l->material[i];
+        if (m->usage != TLS_OURS || (!any && !tls_material_covers(m, asked)))
+            continue;
+        all &= tls_material_covers(m, host);
+        if (any)
+            break;
+    }
+    return all;
+}
+
+bool tls_covers(const struct tls_conf *c, const char *host)
+{
+    struct tls_loaded *l = tls_shared_now(c->shared);
+    bool found = covers(l, host);
+    ERR_clear_error();
+    tls_loaded_unref(l);
+    return found;
+}
+
+bool tls_shows(const struct tls_conf *c, const char *asked, const char *host)
+{
+    struct tls_loaded *l = tls_shared_now(c->shared);
+    bool found = shows(l, asked, host);
+    ERR_clear_error();
+    tls_loaded_unref(l);
+    return found;
 }
 
 /* --- what all layers of a configuration share --- */
