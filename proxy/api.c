@@ -2,11 +2,12 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/log.h"
 #include "proxy/api_guard.h"
 #include "proxy/api_pages.h"
+#include "proxy/http_target.h"
+#include "proxy/http_words.h"
 
 enum {
     HEAD_FIRST = 4096,    /* bytes; what needs more gets all that a head, or a request, may take */
@@ -99,39 +100,10 @@ static void api_end_free(struct api_end *a, const struct err *why)
 
 /* --- what is asked --- */
 
-static const char *reason_of(int status)
-{
-    static const struct {
-        int status;
-        const char *text;
-    } reasons[] = {
-        {200, "OK"},
-        {400, "Bad Request"},
-        {401, "Unauthorized"},
-        {403, "Forbidden"},
-        {404, "Not Found"},
-        {405, "Method Not Allowed"},
-        {409, "Conflict"},
-        {411, "Length Required"},
-        {413, "Content Too Large"},
-        {415, "Unsupported Media Type"},
-        {421, "Misdirected Request"},
-        {422, "Unprocessable Content"},
-        {431, "Request Header Fields Too Large"},
-        {501, "Not Implemented"},
-        {503, "Service Unavailable"},
-        {505, "HTTP Version Not Supported"},
-    };
-    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
-        if (reasons[i].status == status)
-            return reasons[i].text;
-    return "Error";
-}
-
 static void answer_plain(struct answer *w, int status)
 {
     w->status = status;
-    page_format(&w->body, "%d %s\n", status, reason_of(status));
+    page_format(&w->body, "%d %s\n", status, http_reason(status));
 }
 
 static void answer_error(struct answer *w, int status, const char *why)
@@ -254,7 +226,7 @@ static void answer_path(struct answer *w, struct api_end *a)
     const struct meta *m = &a->end.flow->meta;
     const struct api_guarded g = {
         .head = &a->head, .data = a->in, .conf = a->view->conf, .owner = m->user == &api_owner};
-    struct http1_span path = api_path(a->in, a->head.target);
+    struct http1_span path = http_target_path(a->in, a->head.target);
     const char *why;
     if (path.len > strlen(v1) && memcmp(a->in + path.at, v1, strlen(v1)) == 0) {
         answer_v1(w, a, &g, is_open(a->in, path));
@@ -290,12 +262,9 @@ static void answer_request(struct answer *w, struct api_end *a)
 
 static void write_head(struct page *p, const struct answer *w, const struct api_end *a)
 {
-    char date[40];
-    struct tm tm = {0};
-    time_t seconds = (time_t)loop_now(end_loop(&a->end));
-    gmtime_r(&seconds, &tm);
-    strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
-    page_format(p, "HTTP/1.1 %d %s\r\nDate: %s\r\n", w->status, reason_of(w->status), date);
+    char date[HTTP_DATE_ROOM];
+    page_format(p, "HTTP/1.1 %d %s\r\nDate: %s\r\n", w->status, http_reason(w->status),
+                http_date((time_t)loop_now(end_loop(&a->end)), date));
     page_format(p, "Content-Type: %s\r\nContent-Length: %zu\r\n", w->type, w->body.len);
     page_text(p, "Cache-Control: no-store\r\n"
                  "X-Content-Type-Options: nosniff\r\n"

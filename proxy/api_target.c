@@ -2,26 +2,7 @@
 
 #include <string.h>
 
-struct http1_span api_path(const uint8_t *data, struct http1_span target)
-{
-    static const char scheme[] = "http://";
-    const uint8_t *p = data + target.at, *end = p + target.len, *query;
-    if (target.len > strlen(scheme) && memcmp(p, scheme, strlen(scheme)) == 0) {
-        p += strlen(scheme);
-        while (p < end && *p != '/')
-            p++;
-    }
-    query = memchr(p, '?', (size_t)(end - p));
-    return (struct http1_span){(size_t)(p - data), (size_t)((query ? query : end) - p)};
-}
-
-static int hex(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+#include "proxy/http_target.h"
 
 /* The bytes of a sequence that begins with c; 0: none does. */
 static size_t utf8_len(uint8_t c)
@@ -53,15 +34,9 @@ static bool is_utf8(const char *text)
 static bool decode(char **to, const char *limit, const uint8_t *from, size_t len)
 {
     const char *start = *to;
-    for (size_t i = 0; i < len; i++) {
-        int c = from[i];
-        if (c == '%') {
-            if (len - i < 3 || hex(from[i + 1]) < 0 || hex(from[i + 2]) < 0)
-                return false;
-            c = hex(from[i + 1]) << 4 | hex(from[i + 2]);
-            i += 2;
-        }
-        if (c == 0 || *to >= limit - 1)
+    for (size_t i = 0, took; i < len; i += took) {
+        int c = http_target_byte(from + i, len - i, &took);
+        if (c <= 0 || *to >= limit - 1)
             return false;
         *(*to)++ = (char)c;
     }
@@ -108,7 +83,7 @@ static bool read_option(struct api_target *t, char **to, const uint8_t *p, size_
 
 bool api_target_read(struct api_target *t, const uint8_t *data, struct http1_span target)
 {
-    struct http1_span path = api_path(data, target);
+    struct http1_span path = http_target_path(data, target);
     const uint8_t *p = data + path.at, *end = data + target.at + target.len;
     char *to = t->text;
     t->piece_count = t->option_count = 0;

@@ -22,8 +22,6 @@ struct api_target {
     char text[API_TARGET_MAX];
 };
 
-/* The path of "/path?query" and of "http://host/path?query". */
-struct http1_span api_path(const uint8_t *data, struct http1_span target);
 /* False: too long, too many pieces, or not text. t must not be moved. */
 bool api_target_read(struct api_target *t, const uint8_t *data, struct http1_span target);
 /* "" when it is not there. */
