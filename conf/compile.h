@@ -110,6 +110,8 @@ void login_servers_build(struct build *b, const struct node *at, const struct no
                          struct login_servers *servers, int64_t *level);
 void freedom_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);
 void blackhole_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);
+void file_conf_build(struct build *b, const struct node *at, const struct node *owner,
+                     struct outbound_conf *out);
 void dns_out_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);
 /* Each of these may have no node, for what holds without. takes_proxy is set where a PROXY header is demanded. The
  * settings of tcp are NULL without a forged head. */
@@ -167,9 +169,9 @@ extern const struct field socks_in_fields[], http_in_fields[], account_fields[],
 extern const struct field log_fields[], policy_fields[], policy_level_fields[],
     policy_system_fields[], inbound_fields[], dokodemo_fields[], vmess_in_fields[],
     vmess_client_fields[], outbound_fields[], freedom_fields[], blackhole_fields[],
-    blackhole_response_fields[], dns_out_fields[], vmess_out_fields[], vmess_server_fields[],
-    vmess_user_fields[], mux_fields[], chain_fields[], stream_fields[], dns_fields[],
-    dns_server_fields[], tcp_fields[], tcp_header_fields[], forged_request_fields[],
+    blackhole_response_fields[], dns_out_fields[], file_fields[], vmess_out_fields[],
+    vmess_server_fields[], vmess_user_fields[], mux_fields[], chain_fields[], stream_fields[],
+    dns_fields[], dns_server_fields[], tcp_fields[], tcp_header_fields[], forged_request_fields[],
     forged_response_fields[], ws_fields[], upgrade_fields[], ds_fields[], sockopt_fields[],
     tls_fields[], tls_certificate_fields[], api_fields[], sniffing_fields[], reverse_fields[],
     bridge_fields[], portal_fields[], routing_fields[], rule_fields[], balancer_fields[],

@@ -18,6 +18,7 @@
 #include "proxy/blackhole.h"
 #include "proxy/dns_outbound.h"
 #include "proxy/dokodemo.h"
+#include "proxy/file.h"
 #include "proxy/freedom.h"
 #include "proxy/http_proxy.h"
 #include "proxy/prober.h"
@@ -66,6 +67,7 @@ enum outbound_kind {
     OUT_SOCKS,
     OUT_HTTP,
     OUT_DNS,
+    OUT_FILE,
     OUT_API,
     OUT_PORTAL
 };
@@ -85,6 +87,7 @@ struct outbound_conf {
         struct freedom_conf freedom;
         struct blackhole_conf blackhole;
         struct dns_out_conf dns;
+        const struct file_conf *file;
         struct vmess_out_conf vmess;
         struct socks_out_conf socks;
         struct http_out_conf http;

@@ -305,6 +305,8 @@ static const char *kind_name(enum outbound_kind kind)
         return "http";
     case OUT_DNS:
         return "dns";
+    case OUT_FILE:
+        return "file";
     case OUT_API:
         return "api";
     case OUT_PORTAL:

@@ -24,6 +24,8 @@ static struct outbound *outbound_make_one(struct worker *w, const struct generat
         return freedom_new(l, o->tag, &o->freedom, o->send_through, o->traffic);
     case OUT_DNS:
         return dns_outbound_new(l, o->tag, &o->dns, o->send_through, o->traffic);
+    case OUT_FILE:
+        return file_new(l, o->tag, o->file);
     case OUT_BLACKHOLE:
         return blackhole_new(l, o->tag, &o->blackhole);
     case OUT_VMESS:
@@ -81,6 +83,9 @@ static void outbound_adopt_one(struct outbound *out, const struct outbound_conf 
         break;
     case OUT_DNS:
         dns_outbound_adopt(out, &o->dns, o->traffic);
+        break;
+    case OUT_FILE:
+        file_adopt(out, o->file);
         break;
     case OUT_BLACKHOLE:
         blackhole_adopt(out, &o->blackhole);

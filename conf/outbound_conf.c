@@ -25,6 +25,7 @@ static const struct field_name protocol_names[] = {
     {"trojan", NAME_LATER},
     {"vless", NAME_LATER},
     {"dns", OUT_DNS},
+    {"file", OUT_FILE},
     {"loopback", NAME_LATER},
     {"mtproto", NAME_LATER},
     {"wireguard", NAME_LATER},
@@ -128,6 +129,8 @@ void outbound_conf_build(struct build *b, const struct node *at, struct outbound
         freedom_conf_build(b, keys.settings, out);
     else if (kind == OUT_DNS)
         dns_out_conf_build(b, keys.settings, out);
+    else if (kind == OUT_FILE)
+        file_conf_build(b, keys.settings, at, out);
     else if (kind == OUT_BLACKHOLE)
         blackhole_conf_build(b, keys.settings, out);
     else if (kind == OUT_VMESS)
