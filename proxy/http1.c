@@ -3,45 +3,39 @@
 #include <string.h>
 #include <strings.h>
 
+#include "proxy/http_name.h"
+
 static enum step http1_fail(struct http1_head *h, struct err *e, int status, const char *text)
 {
-    h->status = status;
+    h->status = h->answer ? 502 : status;
     return step_fail(e, EPROTO, "%s", text);
 }
 
 /* --- bytes --- */
 
-static bool is_alnum(uint8_t c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-}
+/* Sets of bytes, a bit for each. */
+struct bytes {
+    uint32_t bits[8];
+};
 
-static bool is_token(uint8_t c)
-{
-    return is_alnum(c) || (c && strchr("!#$%&'*+-.^_`|~", c));
-}
-
-static bool is_target(uint8_t c)
-{
-    return c > 0x20 && c < 0x7f && c != '#';
-}
-
-static bool is_value(uint8_t c)
-{
-    return c == '\t' || (c >= 0x20 && c != 0x7f);
-}
-
+static const struct bytes token = {{0, 0x03ff6cfa, 0xc7fffffe, 0x57ffffff}};
+static const struct bytes target_bytes = {{0, 0xfffffff6, 0xffffffff, 0x7fffffff}}; /* no "#" */
+static const struct bytes value_bytes = {{0x00000200, 0xffffffff, 0xffffffff, 0x7fffffff,
+                                          0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}};
+static const struct bytes blank = {{0x00000200, 1}};
 /* Less than RFC 3986 allows: no user, no percent signs, nothing that could separate two hosts. */
-static bool is_host(uint8_t c)
+static const struct bytes host_bytes = {{0, 0x07ff6000, 0xaffffffe, 0x07fffffe}};
+
+static bool has(const struct bytes *set, uint8_t c)
 {
-    return is_alnum(c) || (c && strchr("-._:[]", c));
+    return set->bits[c / 32] >> c % 32 & 1;
 }
 
 /* The length of the run of such bytes at the start. */
-static size_t run(bool (*is)(uint8_t), const uint8_t *p, size_t len)
+static size_t run(const struct bytes *set, const uint8_t *p, size_t len)
 {
     size_t n = 0;
-    while (n < len && is(p[n]))
+    while (n < len && has(set, p[n]))
         n++;
     return n;
 }
@@ -56,38 +50,71 @@ bool http1_is(const uint8_t *data, struct http1_span s, const char *text)
     return s.len == strlen(text) && memcmp(data + s.at, text, s.len) == 0;
 }
 
+bool http1_is_host(const uint8_t *data, struct http1_span s)
+{
+    return s.len > 0 && run(&host_bytes, data + s.at, s.len) == s.len;
+}
+
 bool http1_is_name(const uint8_t *data, struct http1_span s, const char *name)
 {
     return is_word(data + s.at, s.len, name);
 }
 
-/* --- the request line: METHOD SP target SP HTTP/1.x --- */
+/* --- the first line: METHOD SP target SP HTTP/1.x, or HTTP/1.x SP code [SP reason] --- */
+
+static bool is_digit(uint8_t c)
+{
+    return c >= '0' && c <= '9';
+}
+
+enum { VERSION = 8 };
 
 static enum step read_version(struct http1_head *h, const uint8_t *p, size_t len, struct err *e)
 {
-    bool digits = len == 8 && p[5] >= '0' && p[5] <= '9' && p[7] >= '0' && p[7] <= '9';
+    bool digits = len == VERSION && is_digit(p[5]) && is_digit(p[7]);
     if (!digits || memcmp(p, "HTTP/", 5) != 0 || p[6] != '.')
-        return http1_fail(h, e, 400, "no HTTP version in the request line");
+        return http1_fail(h, e, 400, "no HTTP version in the first line");
     if (p[5] != '1' || p[7] > '1')
         return http1_fail(h, e, 505, "HTTP version is neither 1.0 nor 1.1");
     h->minor = (uint8_t)(p[7] - '0');
     return STEP_DONE;
 }
 
-static enum step read_request_line(struct http1_head *h, const uint8_t *data, size_t at, size_t len,
+static enum step read_request_line(struct http1_head *h, const uint8_t *p, size_t len,
                                    struct err *e)
 {
-    const uint8_t *p = data + at;
-    size_t method = run(is_token, p, len);
+    size_t method = run(&token, p, len);
     if (method == 0 || method > HTTP1_METHOD_MAX || method == len || p[method] != ' ')
         return http1_fail(h, e, 400, "no method in the request line");
-    size_t start = method + 1, target = run(is_target, p + start, len - start),
+    size_t start = method + 1, target = run(&target_bytes, p + start, len - start),
            end = start + target;
     if (target == 0 || end == len || p[end] != ' ')
         return http1_fail(h, e, 400, "no valid target in the request line");
-    h->method = (struct http1_span){at, method};
-    h->target = (struct http1_span){at + start, target};
+    h->method = (struct http1_span){0, method};
+    h->target = (struct http1_span){start, target};
     return read_version(h, p + end + 1, len - end - 1, e);
+}
+
+/* A reason that could not be said again is none. */
+static enum step read_status_line(struct http1_head *h, const uint8_t *p, size_t len, struct err *e)
+{
+    enum { CODE = VERSION + 1, REASON = CODE + 3 };
+    if (read_version(h, p, len < VERSION ? len : VERSION, e) == STEP_FAIL)
+        return STEP_FAIL;
+    bool digits = len >= REASON && p[VERSION] == ' ' && p[CODE] > '0' && is_digit(p[CODE]) &&
+                  is_digit(p[CODE + 1]) && is_digit(p[CODE + 2]);
+    if (!digits || (len > REASON && p[REASON] != ' '))
+        return http1_fail(h, e, 502, "no status in the first line");
+    h->code = (uint16_t)((p[CODE] - '0') * 100 + (p[CODE + 1] - '0') * 10 + p[CODE + 2] - '0');
+    if (len > REASON && run(&value_bytes, p + REASON, len - REASON) == len - REASON)
+        h->reason = (struct http1_span){REASON + 1, len - REASON - 1};
+    return STEP_DONE;
+}
+
+static enum step read_first_line(struct http1_head *h, const uint8_t *data, size_t len,
+                                 struct err *e)
+{
+    return h->answer ? read_status_line(h, data, len, e) : read_request_line(h, data, len, e);
 }
 
 /* --- the fields that matter here --- */
@@ -95,9 +122,11 @@ static enum step read_request_line(struct http1_head *h, const uint8_t *data, si
 static enum step read_host(struct http1_head *h, const uint8_t *data, struct http1_span v,
                            struct err *e)
 {
+    if (h->answer)
+        return STEP_DONE;
     if (h->hosts++)
         return http1_fail(h, e, 400, "more than one Host");
-    if (v.len == 0 || run(is_host, data + v.at, v.len) < v.len)
+    if (!http1_is_host(data, v))
         return http1_fail(h, e, 400, "Host is not a host");
     h->host = v;
     return STEP_DONE;
@@ -106,16 +135,17 @@ static enum step read_host(struct http1_head *h, const uint8_t *data, struct htt
 static enum step read_length(struct http1_head *h, const uint8_t *data, struct http1_span v,
                              struct err *e)
 {
-    if (h->lengths++)
+    if (h->counted)
         return http1_fail(h, e, 400, "more than one Content-Length");
     if (v.len == 0 || v.len > 18) /* 18 digits fit, and are more than anybody sends */
         return http1_fail(h, e, 400, "Content-Length is not a length");
     for (size_t i = 0; i < v.len; i++) {
         uint8_t c = data[v.at + i];
-        if (c < '0' || c > '9')
+        if (!is_digit(c))
             return http1_fail(h, e, 400, "Content-Length is not a length");
         h->content_length = h->content_length * 10 + (uint64_t)(c - '0');
     }
+    h->counted = true;
     return STEP_DONE;
 }
 
@@ -132,46 +162,112 @@ static enum step read_coding(struct http1_head *h, const uint8_t *data, struct h
     return STEP_DONE;
 }
 
-static bool is_blank(uint8_t c)
+static enum step list(struct http1_head *h, size_t at, size_t len, struct err *e)
 {
-    return c == ' ' || c == '\t';
+    if (h->listed == HTTP1_LISTED_MAX)
+        return http1_fail(h, e, 400, "Connection lists too many fields");
+    h->names[h->listed].at = (uint16_t)at;
+    h->names[h->listed++].len = (uint16_t)len;
+    return STEP_DONE;
+}
+
+/* A word of Connection. Without the field that it names the next reader would see another message, or another
+ * sender: from a client that is an attack, from an origin it is not heeded. */
+static enum step read_option(struct http1_head *h, const uint8_t *data, size_t at, size_t len,
+                             struct err *e)
+{
+    switch (http_name_of(data + at, len)) {
+    case HTTP_OTHER:
+        return list(h, at, len, e);
+    case HTTP_UPGRADE:
+        h->change = true;
+        return STEP_DONE;
+    case HTTP_HOP:
+        h->close |= is_word(data + at, len, "close");
+        h->stay |= is_word(data + at, len, "keep-alive");
+        return STEP_DONE;
+    case HTTP_CONNECTION:
+    case HTTP_LOOKALIKE:
+        return STEP_DONE;
+    default:
+        return h->answer ? STEP_DONE
+                         : http1_fail(h, e, 400, "Connection lists a field that must stay");
+    }
+}
+
+/* Of an answer that says it badly, we do not trust the connection with another one. */
+static enum step bad_connection(struct http1_head *h, struct err *e)
+{
+    if (!h->answer)
+        return http1_fail(h, e, 400, "Connection is not a list of names");
+    h->close = true;
+    return STEP_DONE;
 }
 
 static enum step read_connection(struct http1_head *h, const uint8_t *data, struct http1_span v,
                                  struct err *e)
 {
-    const uint8_t *p = data + v.at, *end = p + v.len;
-    while (p < end) {
-        p += run(is_blank, p, (size_t)(end - p));
-        size_t word = run(is_token, p, (size_t)(end - p));
-        h->close |= is_word(p, word, "close");
-        h->stay |= is_word(p, word, "keep-alive");
-        p += word;
-        p += run(is_blank, p, (size_t)(end - p));
-        if (p < end && *p++ != ',')
-            return http1_fail(h, e, 400, "Connection is not a list of names");
+    size_t at = v.at, end = v.at + v.len;
+    while (at < end) {
+        at += run(&blank, data + at, end - at);
+        size_t word = run(&token, data + at, end - at);
+        if (word && read_option(h, data, at, word, e) == STEP_FAIL)
+            return STEP_FAIL;
+        at += word;
+        at += run(&blank, data + at, end - at);
+        if (at < end && data[at++] != ',')
+            return bad_connection(h, e);
     }
     return STEP_DONE;
 }
 
-static const struct http1_field {
-    const char *name;
-    enum step (*read)(struct http1_head *h, const uint8_t *data, struct http1_span v,
-                      struct err *e);
-} fields[] = {
-    {"host", read_host},
-    {"content-length", read_length},
-    {"transfer-encoding", read_coding},
-    {"connection", read_connection},
-};
+/* One protocol, perhaps with its version. Not one that carries requests again: they would go past the router. */
+static bool is_protocol(const uint8_t *p, size_t len)
+{
+    size_t name = run(&token, p, len);
+    size_t version = name < len && p[name] == '/' ? run(&token, p + name + 1, len - name - 1) : 0;
+    if (name == 0 || (name < len && (version == 0 || name + 1 + version < len)))
+        return false;
+    return !is_word(p, name, "h2c") && !is_word(p, name, "h2") && !is_word(p, name, "http") &&
+           !is_word(p, name, "tls");
+}
+
+static void read_upgrade(struct http1_head *h, struct http1_span v)
+{
+    if (h->upgrades++ == 0)
+        h->protocol = v;
+}
+
+static enum step read_known(struct http1_head *h, const uint8_t *data, enum http_name name,
+                            struct http1_span v, struct err *e)
+{
+    switch (name) {
+    case HTTP_HOST:
+        return read_host(h, data, v, e);
+    case HTTP_CONTENT_LENGTH:
+        return read_length(h, data, v, e);
+    case HTTP_TRANSFER_ENCODING:
+        return read_coding(h, data, v, e);
+    case HTTP_CONNECTION:
+        return read_connection(h, data, v, e);
+    case HTTP_UPGRADE:
+        read_upgrade(h, v);
+        return STEP_DONE;
+    case HTTP_EXPECT:
+        h->expects |= h->minor && is_word(data + v.at, v.len, "100-continue");
+        return STEP_DONE;
+    default:
+        return STEP_DONE;
+    }
+}
 
 /* The value behind a name of this length, without the blanks around it. */
 static struct http1_span value_of(const uint8_t *data, size_t at, size_t len, size_t name)
 {
     struct http1_span v = {at + name + 1, len - name - 1};
-    size_t blank = run(is_blank, data + v.at, v.len);
-    v.at += blank, v.len -= blank;
-    while (v.len && is_blank(data[v.at + v.len - 1]))
+    size_t skip = run(&blank, data + v.at, v.len);
+    v.at += skip, v.len -= skip;
+    while (v.len && has(&blank, data[v.at + v.len - 1]))
         v.len--;
     return v;
 }
@@ -181,28 +277,33 @@ static enum step read_field(struct http1_head *h, const uint8_t *data, size_t at
                             struct err *e)
 {
     const uint8_t *p = data + at;
-    size_t name = run(is_token, p, len);
+    size_t name = run(&token, p, len);
     if (++h->fields > HTTP1_FIELDS_MAX)
         return http1_fail(h, e, 431, "more than 100 header fields");
     if (name == 0 || name == len || p[name] != ':')
         return http1_fail(h, e, 400, "a header line is not \"name: value\"");
-    if (run(is_value, p + name + 1, len - name - 1) < len - name - 1)
+    if (run(&value_bytes, p + name + 1, len - name - 1) < len - name - 1)
         return http1_fail(h, e, 400, "a control byte in a header field");
-    struct http1_span v = value_of(data, at, len, name);
-    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
-        if (is_word(p, name, fields[i].name))
-            return fields[i].read(h, data, v, e);
-    return STEP_DONE;
+    enum http_name known = http_name_of(p, name);
+    return known == HTTP_OTHER ? STEP_DONE
+                               : read_known(h, data, known, value_of(data, at, len, name), e);
 }
 
-static enum step read_end(struct http1_head *h, struct err *e)
+static bool wants_upgrade(const struct http1_head *h, const uint8_t *data)
 {
-    if (h->minor == 1 && h->hosts == 0)
+    return h->minor == 1 && h->change && h->upgrades == 1 && !h->has_body &&
+           is_protocol(data + h->protocol.at, h->protocol.len);
+}
+
+static enum step read_end(struct http1_head *h, const uint8_t *data, struct err *e)
+{
+    if (!h->answer && h->minor == 1 && h->hosts == 0)
         return http1_fail(h, e, 400, "no Host");
-    if (h->lengths && h->codings)
+    if (h->counted && h->codings)
         return http1_fail(h, e, 400, "both Content-Length and Transfer-Encoding");
     h->keep_alive = !h->close && (h->minor == 1 || h->stay);
     h->has_body = h->chunked || h->content_length > 0;
+    h->upgrade = h->answer ? h->code == 101 : wants_upgrade(h, data);
     h->len = h->line;
     return STEP_DONE;
 }
@@ -221,7 +322,7 @@ static enum step read_line(struct http1_head *h, const uint8_t *data, size_t len
     const uint8_t *lf = until > h->seen ? memchr(data + h->seen, '\n', until - h->seen) : NULL;
     h->seen = until;
     if (!lf)
-        return until < limit ? STEP_MORE : http1_fail(h, e, 431, "request head too large");
+        return until < limit ? STEP_MORE : http1_fail(h, e, 431, "head too large");
     *line = (size_t)(lf - data) - h->line;
     if (*line == 0 || lf[-1] != '\r')
         return http1_fail(h, e, 400, "a line ends without CR");
@@ -237,12 +338,18 @@ enum step http1_read(struct http1_head *h, const uint8_t *data, size_t len, stru
         size_t at = h->line;
         h->line = h->seen = at + line + 2;
         if (at > 0 && line == 0)
-            return read_end(h, e);
-        s = at == 0 ? read_request_line(h, data, at, line, e) : read_field(h, data, at, line, e);
+            return read_end(h, data, e);
+        s = at == 0 ? read_first_line(h, data, line, e) : read_field(h, data, at, line, e);
         if (s != STEP_DONE)
             break;
     }
     return s;
+}
+
+enum step http1_read_answer(struct http1_head *h, const uint8_t *data, size_t len, struct err *e)
+{
+    h->answer = true;
+    return http1_read(h, data, len, e);
 }
 
 unsigned http1_field(const struct http1_head *h, const uint8_t *data, const char *name,
@@ -254,7 +361,7 @@ unsigned http1_field(const struct http1_head *h, const uint8_t *data, const char
         lf = memchr(data + at, '\n', h->len - at);
         if (!lf) /* not of a head that was read */
             break;
-        size_t len = (size_t)(lf - data) - at - 1, n = run(is_token, data + at, len);
+        size_t len = (size_t)(lf - data) - at - 1, n = run(&token, data + at, len);
         if (at == 0 || n == len || data[at + n] != ':' || !is_word(data + at, n, name))
             continue;
         if (found++ == 0)
@@ -273,12 +380,21 @@ static size_t next_line(const struct http1_head *h, const uint8_t *data, size_t 
 bool http1_next_field(const struct http1_head *h, const uint8_t *data, size_t *at,
                       struct http1_span *name, struct http1_span *value)
 {
-    size_t start = *at ? *at : next_line(h, data, 0); /* the request line is no field */
+    size_t start = *at ? *at : next_line(h, data, 0); /* the first line is no field */
     *at = next_line(h, data, start);
     size_t len = *at - 2 - start;
-    *name = (struct http1_span){start, run(is_token, data + start, len)};
+    *name = (struct http1_span){start, run(&token, data + start, len)};
     if (name->len == 0)
         return false;
     *value = value_of(data, start, len, name->len);
     return true;
+}
+
+bool http1_lists(const struct http1_head *h, const uint8_t *data, struct http1_span name)
+{
+    for (unsigned i = 0; i < h->listed; i++)
+        if (h->names[i].len == name.len && strncasecmp((const char *)data + h->names[i].at,
+                                                       (const char *)data + name.at, name.len) == 0)
+            return true;
+    return false;
 }

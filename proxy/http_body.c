@@ -16,6 +16,20 @@ struct http_body http_body_chunked(void)
     return (struct http_body){.state = HTTP_BODY_SIZE};
 }
 
+struct http_body http_body_of_request(const struct http1_head *h)
+{
+    return h->chunked ? http_body_chunked() : http_body_counted(h->content_length);
+}
+
+struct http_body http_body_of_answer(const struct http1_head *h, bool no_body)
+{
+    if (no_body || h->code < 200 || h->code == 204 || h->code == 304)
+        return http_body_counted(0);
+    if (h->chunked || h->counted)
+        return http_body_of_request(h);
+    return (struct http_body){.state = HTTP_BODY_UNTIL_CLOSE};
+}
+
 static int hex_value(uint8_t c)
 {
     if (c >= '0' && c <= '9')
@@ -108,6 +122,8 @@ static size_t take_counted(struct http_body *b, size_t n)
 int http_body_take(struct http_body *b, const uint8_t *p, size_t n, size_t *took, struct err *e)
 {
     *took = 0;
+    if (b->state == HTTP_BODY_UNTIL_CLOSE)
+        *took = n;
     while (*took < n && b->state != HTTP_BODY_DONE) {
         if (b->state == HTTP_BODY_COUNTED || b->state == HTTP_BODY_CHUNK)
             *took += take_counted(b, n - *took);
@@ -115,4 +131,9 @@ int http_body_take(struct http_body *b, const uint8_t *p, size_t n, size_t *took
             return -1;
     }
     return 0;
+}
+
+bool http_body_whole(const struct http_body *b)
+{
+    return b->state == HTTP_BODY_DONE || b->state == HTTP_BODY_UNTIL_CLOSE;
 }

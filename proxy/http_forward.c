@@ -3,7 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { LISTED_MAX = 32 }; /* names in Connection fields */
+#include "proxy/http_name.h"
 
 /* --- the target --- */
 
@@ -80,84 +80,21 @@ bool http_target_read(const uint8_t *data, const struct http1_head *h, bool tran
 
 /* --- the head that is sent on --- */
 
-static bool is_one_of(const uint8_t *data, struct http1_span name, const char *const list[])
-{
-    for (; *list; list++)
-        if (http1_is_name(data, name, *list))
-            return true;
-    return false;
-}
-
 /* For this hop alone, or written anew. */
-static bool is_ours(const uint8_t *data, struct http1_span name)
+static bool stays(const uint8_t *data, const struct http1_head *h, struct http1_span name)
 {
-    static const char *const ours[] = {"connection",
-                                       "proxy-connection",
-                                       "keep-alive",
-                                       "te",
-                                       "upgrade",
-                                       "proxy-authorization",
-                                       "proxy-authenticate",
-                                       "host",
-                                       "http2-settings",
-                                       NULL};
-    return is_one_of(data, name, ours);
-}
-
-/* Without these the next reader would see another message. */
-static bool is_framing(const uint8_t *data, struct http1_span name)
-{
-    static const char *const framing[] = {"content-length", "transfer-encoding", "host", "trailer",
-                                          NULL};
-    return is_one_of(data, name, framing);
-}
-
-static bool is_separator(uint8_t c)
-{
-    return c == ' ' || c == '\t' || c == ',';
-}
-
-/* The next word of a list; len 0: no more. */
-static struct http1_span next_word(const uint8_t *data, struct http1_span *list)
-{
-    while (list->len && is_separator(data[list->at]))
-        list->at++, list->len--;
-    struct http1_span word = {list->at, 0};
-    while (list->len && !is_separator(data[list->at]))
-        list->at++, list->len--, word.len++;
-    return word;
-}
-
-static bool same_name(const uint8_t *data, struct http1_span a, struct http1_span b)
-{
-    return a.len == b.len &&
-           strncasecmp((const char *)data + a.at, (const char *)data + b.at, a.len) == 0;
-}
-
-/* The names that Connection fields list. */
-struct listed {
-    struct http1_span words[LISTED_MAX];
-    size_t count;
-};
-
-static bool read_listed(const uint8_t *data, const struct http1_head *h, struct listed *l)
-{
-    struct http1_span field, list, word;
-    for (size_t at = 0; http1_next_field(h, data, &at, &field, &list);)
-        while (http1_is_name(data, field, "connection") && (word = next_word(data, &list)).len) {
-            if (l->count == LISTED_MAX || is_framing(data, word))
-                return false;
-            l->words[l->count++] = word;
-        }
-    return true;
-}
-
-static bool is_listed(const uint8_t *data, const struct listed *l, struct http1_span name)
-{
-    for (size_t i = 0; i < l->count; i++)
-        if (same_name(data, l->words[i], name))
-            return true;
-    return false;
+    switch (http_name_of(data + name.at, name.len)) {
+    case HTTP_OTHER:
+        return http1_lists(h, data, name);
+    case HTTP_LOOKALIKE:
+    case HTTP_HOST:
+    case HTTP_CONNECTION:
+    case HTTP_UPGRADE:
+    case HTTP_HOP:
+        return true;
+    default:
+        return false;
+    }
 }
 
 static void put(uint8_t **to, const void *from, size_t len)
@@ -201,13 +138,10 @@ size_t http_forward_write(uint8_t *to, const uint8_t *data, const struct http1_h
                           const struct http_target *t)
 {
     struct http1_span name, value;
-    struct listed listed = {0};
     uint8_t *p = to;
-    if (!read_listed(data, h, &listed))
-        return 0;
     put_request_line(&p, data, h, t);
     for (size_t at = 0; http1_next_field(h, data, &at, &name, &value);) {
-        if (is_ours(data, name) || is_listed(data, &listed, name))
+        if (stays(data, h, name))
             continue;
         put_span(&p, data, name);
         put_text(&p, ": ");

@@ -19,8 +19,7 @@ bool http_target_read(const uint8_t *data, const struct http1_head *h, bool tran
                       struct http_target *to);
 /* Bytes that are enough for http_forward_write(). */
 size_t http_forward_room(const struct http1_head *h);
-/* The head for the origin: its own form, its Host, no field that was for us, and "Connection: close".
- * 0: Connection names a field that says what the message is, or very many. */
+/* The head for the origin: its own form, its Host, no field that was for us, and "Connection: close". */
 size_t http_forward_write(uint8_t *to, const uint8_t *data, const struct http1_head *h,
                           const struct http_target *t);
 

@@ -157,10 +157,8 @@ static enum step accept_plain(struct server *s, const uint8_t *data, struct meta
         return step_fail(e, ENOMEM, "out of memory");
     }
     s->forward_len = http_forward_write(s->forward, data, &s->head, &to);
-    if (!s->forward_len)
-        return refuse(s, 400, e, "Connection names fields that are not the proxy's to take");
     s->state = FORWARD;
-    s->body = s->head.chunked ? http_body_chunked() : http_body_counted(s->head.content_length);
+    s->body = http_body_of_request(&s->head);
     s->codec.marks_end = s->body.state != HTTP_BODY_DONE;
     m->target = to.addr;
     m->head = (const char *)s->forward;
