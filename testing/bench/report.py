@@ -1,10 +1,11 @@
 """From samples to medians, ratios and Markdown. No I/O: everything here is a function of the results."""
 from statistics import median
 
-from scenarios import GOALS, METRICS, SCENARIOS, TRAVEL, TRAVEL_GOALS
+from scenarios import ENTRY, ENTRY_GOALS, GOALS, METRICS, SCENARIOS, TRAVEL, TRAVEL_GOALS
 
 NOISY = 0.10
 ORDER = ["v2ray", "haproxy", "direct", "limit-mux"]  # the columns before v2c
+ENTRY_SUBJECTS = ["nginx", "haproxy-http", "v2c", "v2c-entry"]
 MINUS = "–"
 BEGIN, END = "<!-- last run -->\n", "<!-- end of the last run -->\n"
 
@@ -153,6 +154,32 @@ def travel_table(document):
     return table(head, rows) if rows else ""
 
 
+def entry_row(document, scenario, metric):
+    summary = summarise(document["samples"]).get(scenario, {})
+    found = {name: entries[metric]["median"] for name, entries in summary.items() if metric in entries}
+    if "v2c-entry" not in found:
+        return None
+    kept = ratios(document["samples"], "v2c").get(scenario, {}).get("v2c-entry", {}).get(metric)
+    goal = ENTRY_GOALS.get((scenario, metric))
+    cells = [number(metric, found[name]) if name in found else MINUS for name in ENTRY_SUBJECTS]
+    return [
+        f"{SCENARIOS[scenario].title}: {METRICS[metric].label}", *cells,
+        MINUS if kept is None else f"{kept:.2f}", f"{goal:g}" if goal else "",
+        word(round(kept, 2) >= goal) if goal and kept is not None else "",
+    ]  # fmt: skip
+
+
+def entry_table(document):
+    """What routing each request keeps of the raw tunnel; nginx and HAProxy are one hop to the origin, no tunnel."""
+    rows = [
+        row
+        for scenario in ENTRY
+        for metric in ("req_s", "cpu_us_req", "mb_s", "cpu_s_gb")
+        if (row := entry_row(document, scenario, metric))
+    ]
+    return table(["what", *ENTRY_SUBJECTS, "kept", "goal", "reached"], rows) if rows else ""
+
+
 def cell(metric, entry, gain):
     text = number(metric, entry["median"])
     if entry["count"] > 1:
@@ -188,6 +215,7 @@ def markdown(document, full=False):
         + ".\n",
         goals_table(document),
         travel_table(document),
+        entry_table(document),
     ]
     if full:
         summary, gains = summarise(samples), ratios(samples, "v2ray")

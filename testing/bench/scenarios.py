@@ -84,6 +84,9 @@ SCENARIOS = {
     "travel-1": Scenario("Download, 1 stream", speed.download(1), "travels"),
     "travel-8": Scenario("Download, 8 streams", speed.download(8), "travels"),
     "travel-requests": Scenario("Keep-alive requests, 64 connections", speed.requests(64), "travels"),
+    "entry-requests": Scenario("Keep-alive requests, 64 connections", speed.requests(64), "entry"),
+    "entry-connect": Scenario("New connection per request, 64 at once", speed.requests(64, True), "entry"),
+    "entry-download": Scenario("Download, 1 stream", speed.download(1), "entry"),
     "latency-bulk": Scenario(
         "Small requests beside 4 unlimited downloads", speed.latency_beside(BULK)
     ),
@@ -156,6 +159,10 @@ SHOWN = Goal("")
 # By how the link travels, what it keeps of the same program's plain link.
 TRAVEL = ("travel-1", "travel-8", "travel-requests")
 TRAVEL_GOALS = {"v2c-tls": 0.85, "v2c-tls-none": 0.85, "v2c-ws": 0.75}
+
+# Requests routed one by one at an ingress, beside the same tunnel without, and beside plain reverse proxies.
+ENTRY = ("entry-requests", "entry-connect", "entry-download")
+ENTRY_GOALS = {("entry-requests", "req_s"): 0.85, ("entry-requests", "cpu_us_req"): 0.85}
 
 # (scenario, metric, goal), in the order of the report
 GOALS = [

@@ -175,10 +175,85 @@ class Travelling(V2Like):
         return super().start(stage, name, config, space)
 
 
+class Entry(V2Like):
+    """v2c with an ingress, which routes each request, in front of a portal that has many tunnels."""
+
+    ID = "web"
+
+    def __init__(self, name, command):
+        super().__init__(name, command)
+        self.roles = {"entry"}
+
+    def portal(self, stage, visitors, link, **_):
+        email = "bridge@bench"
+        config = {
+            "reverse": {
+                "portals": [
+                    {
+                        "tag": "portal",
+                        "domain": "*." + DOMAIN,
+                        "claims": [{"user": email, "tunnels": [self.ID]}],
+                    }
+                ]
+            },
+            "inbounds": [
+                self.inbound(
+                    "visitors", HOST, visitors, "ingress", {"portal": "portal", "routes": [{"tunnel": self.ID}]}
+                ),
+                self.inbound("link", HOST, link, "vmess", {"clients": [{"id": self.user, "email": email}]}),
+            ],
+            "outbounds": [{"protocol": "blackhole", "tag": "nowhere"}],
+            "routing": {"rules": [self.rule("link", "portal")]},
+        }
+        return self.start(stage, "portal", config)
+
+    def bridge(self, stage, links, origin, **_):
+        web = {"tag": "web", "protocol": "freedom", "settings": {"redirect": f"{HOST}:{origin}"}}
+        user = {"id": self.user, "security": SECURITY}
+        link = {"vnext": [{"address": HOST, "port": links[0], "users": [user]}]}
+        domain = f"{self.ID}.{DOMAIN}"
+        config = {
+            "reverse": {"bridges": [{"tag": "bridge", "domain": domain}]},
+            "outbounds": [web, {"tag": "link", "protocol": "vmess", "settings": link}],
+            "routing": {"rules": [self.rule("bridge", "link", domain=["full:" + domain])]},
+        }
+        return self.start(stage, "bridge", config)
+
+
+class NginxProxy:
+    """nginx as a reverse proxy with connections kept to the origin: one hop, no tunnel."""
+
+    name, roles = "nginx", {"entry"}
+
+    def tunnel(self, stage, origin, **_):
+        t = Tunnel(free_port())
+        folder = stage.directory
+        path = stage.write("proxy.conf", f"""
+daemon off;
+master_process off;
+pid {folder}/proxy.pid;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    keepalive_requests 1000000;
+    client_body_temp_path {folder}/p1; proxy_temp_path {folder}/p2; fastcgi_temp_path {folder}/p3;
+    uwsgi_temp_path {folder}/p4; scgi_temp_path {folder}/p5;
+    upstream origin {{ server {HOST}:{origin}; keepalive 128; keepalive_requests 1000000; }}
+    server {{
+        listen {t.address} backlog=4096;
+        location / {{ proxy_pass http://origin; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+    }}
+}}
+""")
+        command = [find_program("nginx"), "-c", path, "-p", folder, "-e", folder + "/proxy-error.log"]
+        t.portal = stage.run("proxy", command, [t.port])
+        return t
+
+
 class Haproxy:
     """Plain TCP over two processes where portal and bridge stand: what relaying costs without a tunnel."""
 
-    name, roles = "haproxy", {"tunnel", "service", "hop"}
+    name, roles, mode = "haproxy", {"tunnel", "service", "hop"}, "tcp"
 
     def start(self, stage, name, listen, to):
         path = stage.write(name + ".cfg", f"""
@@ -186,7 +261,7 @@ global
     nbthread 1
     maxconn 9000
 defaults
-    mode tcp
+    mode {self.mode}
     timeout connect 5s
     timeout client 1h
     timeout server 1h
@@ -209,6 +284,15 @@ listen hop
         return t
 
 
+class HaproxyHttp(Haproxy):
+    """HAProxy as a reverse proxy: one hop, no tunnel."""
+
+    name, roles, mode = "haproxy-http", {"entry"}, "http"
+
+    def tunnel(self, stage, origin, **_):
+        return self.hop(stage, origin)
+
+
 class LimitMux:
     """The yardstick, limit_mux.c."""
 
@@ -225,7 +309,8 @@ class LimitMux:
 def all_subjects(v2c, others):
     """Every subject by name; `others` are more programs that run like v2c, as NAME=PATH."""
     programs = [("v2c", v2c), *(other.split("=", 1) for other in others)]
-    found = [V2Like(name, [path, "run", "-c"], "workers") for name, path in programs]
+    found = [V2Like(name, [path, "run", "-c"], "workers", "entry") for name, path in programs]
+    found += [Entry("v2c-entry", [v2c, "run", "-c"]), NginxProxy(), HaproxyHttp()]
     for name, command in (("v2c", [v2c, "run", "-c"]), ("v2ray", ["v2ray", "-config"])):
         found += [
             Travelling(name + "-tls", command, tls=True),
