@@ -54,6 +54,8 @@ void chain_conf_build(struct build *b, const struct node *at, struct outbound_co
 /* Once the outbounds are known: that chains have all their links, and end. */
 void chain_conf_check(struct build *b, const struct node_list *nodes);
 void api_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);
+/* The name under which bridges ask for a portal. */
+void reverse_domain_check(struct build *b, const struct node *at, const char *domain);
 void portal_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);
 void bridge_conf_build(struct build *b, const struct node *at, struct bridge_conf *bridge);
 /* Once the outbounds are known: those that its links take. */
@@ -174,7 +176,7 @@ extern const struct field log_fields[], policy_fields[], policy_level_fields[],
     dns_fields[], dns_server_fields[], tcp_fields[], tcp_header_fields[], forged_request_fields[],
     forged_response_fields[], ws_fields[], upgrade_fields[], ds_fields[], sockopt_fields[],
     tls_fields[], tls_certificate_fields[], api_fields[], sniffing_fields[], reverse_fields[],
-    bridge_fields[], portal_fields[], routing_fields[], rule_fields[], balancer_fields[],
-    observatory_fields[];
+    bridge_fields[], health_fields[], portal_fields[], routing_fields[], rule_fields[],
+    balancer_fields[], observatory_fields[];
 
 #endif

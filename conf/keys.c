@@ -54,6 +54,7 @@ static const struct key_object key_objects[] = {
     {"api", api_fields},
     {"reverse", reverse_fields},
     {"reverse.bridges[]", bridge_fields},
+    {"reverse.bridges[].health", health_fields},
     {"reverse.portals[]", portal_fields},
     {"dns", dns_fields},
     {"dns.servers[]", dns_server_fields},

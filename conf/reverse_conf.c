@@ -17,7 +17,7 @@ const struct field portal_fields[] = {
 };
 
 /* The domain travels in a VMess header as a name; see addr_read_wire(). */
-static void check_domain(struct build *b, const struct node *at, const char *domain)
+void reverse_domain_check(struct build *b, const struct node *at, const char *domain)
 {
     struct addr a = {0};
     struct err e = {0};
@@ -67,92 +67,14 @@ void portal_conf_build(struct build *b, const struct node *at, struct outbound_c
     memset(&portal, 0, sizeof portal); /* what is kept is compared with its padding */
     portal.tag = out->tag;
     portal.domain = build_text(b, keys.domain);
-    check_domain(b, node_member(at, "domain"), portal.domain);
-    check_domain(b, node_member(at, "controlDomain"), keys.control_domain);
+    reverse_domain_check(b, node_member(at, "domain"), portal.domain);
+    reverse_domain_check(b, node_member(at, "controlDomain"), keys.control_domain);
     portal.control_domain = *keys.control_domain ? build_text(b, keys.control_domain) : NULL;
     portal_users_build(b, keys.users, &portal);
     portal.traffic = build_traffic(b, "portal", out->tag, true, true);
     portal.carriers_slot = build_slot(b, "portal", out->tag, "carriers");
     portal.visitors_slot = build_slot(b, "portal", out->tag, "visitors");
     out->portal = build_keep(b, &portal, sizeof portal);
-}
-
-struct bridge_keys {
-    const char *tag, *domain;
-    int64_t connections;
-    const struct node *portals, *sniffing;
-};
-
-const struct field bridge_fields[] = {
-    FIELD_TEXT("tag", struct bridge_keys, tag, ""),
-    FIELD_TEXT("domain", struct bridge_keys, domain, ""),
-    FIELD_NUMBER("connections", struct bridge_keys, connections, 1, 64, 2),
-    FIELD_NODE("portals", struct bridge_keys, portals, "tags"),
-    FIELD_NODE("sniffing", struct bridge_keys, sniffing, "object"),
-    FIELD_END,
-};
-
-void bridge_conf_build(struct build *b, const struct node *at, struct bridge_conf *bridge)
-{
-    struct bridge_keys keys;
-    fields_read(b->report, at, bridge_fields, &keys);
-    if (!*keys.tag)
-        report_error(b->report, node_member(at, "tag"), "bridge tag is empty");
-    if (!*keys.domain)
-        report_error(b->report, node_member(at, "domain"), "bridge domain is empty");
-    bridge->tag = build_text(b, keys.tag);
-    bridge->domain = build_text(b, keys.domain);
-    check_domain(b, node_member(at, "domain"), bridge->domain);
-    bridge->connections = (unsigned)keys.connections;
-    bridge->traffic = build_traffic(b, "bridge", bridge->tag, true, true);
-    bridge->carriers_slot = build_slot(b, "bridge", bridge->tag, "carriers");
-    bridge->sniffing = sniffing_conf_build(b, keys.sniffing, NULL, "where this bridge connects to");
-}
-
-static bool leads_out(enum outbound_kind kind)
-{
-    return kind == OUT_FREEDOM || kind == OUT_VMESS;
-}
-
-static bool holds(const size_t *items, size_t count, size_t item)
-{
-    for (size_t i = 0; i < count; i++)
-        if (items[i] == item)
-            return true;
-    return false;
-}
-
-static void bridge_portal_build(struct build *b, const struct text_item *item, size_t *portals,
-                                size_t *count)
-{
-    const struct name *name = names_find(&b->outbound_tags, item->text);
-    if (!name && !b->partial)
-        report_error(b->report, item->at, "no outbound has the tag \"%.64s\"", item->text);
-    if (!name)
-        return;
-    if (!leads_out(b->config->outbounds[name->index].kind))
-        report_error(b->report, item->at, "no portal is reached through \"%.64s\"", item->text);
-    else if (holds(portals, *count, name->index))
-        report_error(b->report, item->at, "\"%.64s\" stands here twice", item->text);
-    else
-        portals[(*count)++] = name->index;
-}
-
-void bridge_portals_build(struct build *b, const struct node *at, struct bridge_conf *bridge)
-{
-    const struct node *tags = node_get(at, "portals");
-    struct text_list list;
-    if (!tags || tags->type == NODE_NULL || !value_texts(b->report, b->scratch, tags, &list))
-        return;
-    if (list.count == 0)
-        report_error(b->report, tags,
-                     "want at least one tag; leave \"portals\" out to let rules "
-                     "find the portal");
-    size_t *portals = arena_array(b->scratch, list.count, sizeof *portals);
-    for (size_t i = 0; portals && i < list.count; i++)
-        bridge_portal_build(b, &list.items[i], portals, &bridge->portal_count);
-    if (portals)
-        bridge->portals = build_keep(b, portals, bridge->portal_count * sizeof *portals);
 }
 
 static void reserved_add(struct build *b, const char *name)

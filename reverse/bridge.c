@@ -14,6 +14,7 @@ static void bridge_drain(struct inbound *in)
 {
     struct bridge *b = bridge_of(in);
     b->stopping = true;
+    origin_stop(&b->origin);
     for (size_t i = 0; i < b->way_count; i++)
         way_drain(&b->ways[i]);
 }
@@ -34,8 +35,10 @@ static void bridge_free(struct inbound *in)
 {
     struct bridge *b = bridge_of(in);
     b->stopping = true;
+    origin_stop(&b->origin);
     for (size_t i = 0; i < b->way_count; i++)
         way_stop(&b->ways[i]);
+    free(b->hosts);
     free(b->ways);
     free(b);
 }
@@ -54,6 +57,8 @@ static void bridge_set(struct bridge *b, const struct bridge_conf *conf,
     b->in.tag = conf->tag;
     b->conf = conf;
     b->policy = policy;
+    b->origin.tag = conf->tag;
+    b->origin.policy = policy;
 }
 
 static long bridge_outbound(const struct bridge_conf *conf, size_t way)
@@ -73,14 +78,23 @@ void bridge_adopt(struct inbound *in, const struct bridge_conf *conf, const stru
     }
 }
 
+static bool bridge_has_ways(struct bridge *b, size_t ways, size_t hosts)
+{
+    b->ways = calloc(ways, sizeof *b->ways);
+    b->hosts = calloc(ways, hosts + 1);
+    if (b->ways && b->hosts)
+        return true;
+    free(b->ways);
+    free(b->hosts);
+    return false;
+}
+
 struct inbound *bridge_new(struct loop *l, struct dispatcher *d, const struct bridge_conf *conf,
                            const struct policy *policy, unsigned share, uint64_t instance)
 {
     size_t ways = conf->portal_count ? conf->portal_count : 1;
     struct bridge *b = calloc(1, sizeof *b);
-    if (b)
-        b->ways = calloc(ways, sizeof *b->ways);
-    if (!b || !b->ways) {
+    if (!b || !bridge_has_ways(b, ways, conf->host_count)) {
         free(b);
         return NULL;
     }
@@ -93,5 +107,9 @@ struct inbound *bridge_new(struct loop *l, struct dispatcher *d, const struct br
     addr_normalise_name(b->domain);
     for (size_t i = 0; i < ways; i++)
         way_init(&b->ways[i], b, bridge_outbound(conf, i));
+    b->origin.loop = l;
+    b->origin.dispatcher = d;
+    b->origin.changed = bridge_say_weight;
+    origin_start(&b->origin, conf->health);
     return &b->in;
 }

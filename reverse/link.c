@@ -20,11 +20,6 @@ static const double FAR_ANSWER = 8; /* ... when there is no connection after hal
 static const double LASTING = 2;    /* seconds after which a link was worth its dialling */
 static const double COMPLAINT = 30; /* seconds between warnings about a silent portal */
 
-static struct link *link_of(struct mux *m)
-{
-    return container_of(m, struct link, mux);
-}
-
 /* --- streams --- */
 
 static int link_refuses(struct link *k, const struct mux_frame *f, const char *reason)
@@ -207,6 +202,9 @@ static const struct mux_ops link_ops = {.opened = on_opened,
                                         .control = on_control,
                                         .alive = on_alive,
                                         .going = on_going,
+                                        .met = link_met,
+                                        .host_answered = link_host_answered,
+                                        .told_why = link_told_why,
                                         .silence = on_silence,
                                         .closed = on_closed};
 
@@ -278,5 +276,6 @@ bool link_new(struct way *y)
     else
         dispatch_to(b->in.dispatcher, f, (size_t)y->outbound);
     mux_start(&k->mux);
+    link_introduce(k);
     return true;
 }

@@ -4,10 +4,20 @@
 #define V2C_REVERSE_REVERSE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
+#include "core/addr.h"
 #include "core/user.h"
 
 struct sniff_conf;
+
+/* The server behind a bridge, and how it is asked whether it is there. */
+struct origin_conf {
+    struct addr address;
+    const char *request;      /* of HTTP, whole; NULL: that it takes a connection is enough */
+    double interval, timeout; /* seconds */
+    unsigned rise, fall; /* good answers in a row until it is up again, bad ones until it is down */
+};
 
 struct bridge_conf {
     const char *tag;    /* acts as an inbound tag */
@@ -17,7 +27,12 @@ struct bridge_conf {
     unsigned connections;  /* links to keep to each portal, 1..64, over all loops */
     const size_t *portals; /* outbounds, as the rules number them, one for each portal; */
     size_t portal_count;   /* 0: the rules find the portal */
-    const struct sniff_conf *sniffing; /* of what portals open; NULL: nothing */
+    const struct sniff_conf *sniffing;   /* of what portals open; NULL: nothing */
+    const char *node, *cluster, *tenant; /* as docs/link.md has them; NULL: none */
+    const char *const *hosts;            /* names by which visitors should find it, each once */
+    size_t host_count;
+    const struct origin_conf *health; /* NULL: nobody asks */
+    uint8_t weight;                   /* against others of its tunnel, 1..255 */
 };
 
 struct portal_conf {

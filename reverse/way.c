@@ -181,7 +181,8 @@ void way_init(struct way *y, struct bridge *b, long outbound)
 {
     *y = (struct way){.bridge = b, .outbound = outbound};
     y->down_since = loop_steady();
-    y->complained = -COMPLAINT;
+    y->complained = y->refused = -COMPLAINT;
+    y->hosts = b->hosts + (size_t)(y - b->ways) * b->conf->host_count;
     ev_timer_init(&y->redial, on_redial, 0, 0);
     y->redial.data = y;
     ev_timer_init(&y->trim, on_trim, TRIM, TRIM);

@@ -6,6 +6,7 @@
 #include "core/inbound.h"
 #include "core/log.h"
 #include "mux/mux.h"
+#include "reverse/origin.h"
 #include "reverse/reverse.h"
 
 enum { BY_RULES = -1 };
@@ -24,6 +25,9 @@ struct way {
     ev_tstamp complained;
     unsigned surplus;    /* looks in a row at which there were more links than are needed */
     unsigned scattering; /* links dialled in vain to find another worker of the portal */
+    uint8_t *hosts; /* what the portal said of each of the bridge's: link_host_answer; 0: nothing */
+    ev_tstamp refused; /* when its refusal was logged last */
+    bool met_old;      /* the portal knows nothing of names, and that was logged */
 };
 
 struct bridge {
@@ -35,6 +39,8 @@ struct bridge {
     uint64_t instance;              /* by which portals know that links belong together */
     struct way *ways;
     size_t way_count;
+    uint8_t *hosts; /* the ways' */
+    struct origin origin;
     struct log_limit refused;
     bool stopping;
 };
@@ -64,6 +70,21 @@ void way_stop(struct way *y);
 void link_drain(struct link *k);
 /* link.c: a new link, which dials. False: no memory. */
 bool link_new(struct way *y);
+
+/* link_names.c: what a link says right behind its HELLO; ... */
+void link_introduce(struct link *k);
+/* ... of struct mux_ops; ... */
+void link_met(struct mux *m);
+void link_host_answered(struct mux *m, struct link_text name, int answer);
+void link_told_why(struct mux *m, struct link_text why);
+/* ... how many visitors the bridge wants now, which changes with its server. */
+uint8_t bridge_weight(const struct bridge *b);
+void bridge_say_weight(struct origin *o);
+
+static inline struct link *link_of(struct mux *m)
+{
+    return container_of(m, struct link, mux);
+}
 
 static inline struct link *link_at(struct list_item *i)
 {

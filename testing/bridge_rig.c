@@ -53,6 +53,7 @@ void bridge_rig_init(struct bridge_rig *t, unsigned share)
                                       .domain = "Bridge.Test",
                                       .traffic = {-1, -1},
                                       .connections = share,
+                                      .weight = LINK_WEIGHT_USUAL,
                                       .carriers_slot = BRIDGE_CARRIERS}};
     rig_init(&t->rig);
     for (int i = 0; i < OUTS; i++) {

@@ -180,6 +180,10 @@ static const struct home homes[] = {
      "/reverse/bridges/0",
      "{\"reverse\": {\"bridges\": [@]}}",
      {"\"tag\": \"b\"", "\"domain\": \"r.example\""}},
+    {"reverse.bridges[].health",
+     "/reverse/bridges/0/health",
+     "{\"reverse\": {\"bridges\": [{\"tag\": \"b\", \"domain\": \"r.example\", \"health\": @}]}}",
+     {"\"address\": \"127.0.0.1:80\""}},
     {"reverse.portals[]",
      "/reverse/portals/0",
      "{\"reverse\": {\"portals\": [@]}}",
@@ -227,24 +231,11 @@ struct key {
 static const struct {
     const char *type, *kinds;
 } types[] = {
-    {"bool", "b"},
-    {"number", "n"},
-    {"bool|number", "bn"},
-    {"object", "o"},
-    {"objects", "a"},
-    {"list", "a"},
-    {"texts", "at"},
-    {"words", "at"},
-    {"tags", "at"},
-    {"emails", "at"},
-    {"networks", "at"},
-    {"lines", "a"},
-    {"condition", "ot"},
-    {"port|range|env", "nt"},
-    {"ports", "nt"},
-    {"port", "n"},
-    {"0", "n"},
-    {"localhost", "a"},
+    {"bool", "b"},    {"number", "n"},     {"bool|number", "bn"},    {"object", "o"},
+    {"objects", "a"}, {"list", "a"},       {"texts", "at"},          {"words", "at"},
+    {"tags", "at"},   {"emails", "at"},    {"names", "at"},          {"networks", "at"},
+    {"lines", "a"},   {"condition", "ot"}, {"port|range|env", "nt"}, {"ports", "nt"},
+    {"port", "n"},    {"0", "n"},          {"localhost", "a"},
 };
 
 static const char *kinds_of(const char *type)
@@ -309,6 +300,7 @@ static const struct {
     {nothing, "observatory", " subjectSelector "},
     {nothing, "outbounds[]", " tag "},
     {nothing, "outbounds[].settings*", " redirect pass email "},
+    {nothing, "reverse.bridges[]*", " node cluster tenant path "},
     {nothing, "reverse.portals[]", " controlDomain "},
     {nothing, "routing.balancers[]", " fallbackTag "},
     {nothing, "routing.rules[]", " attrs domain domains ip network ruleTag source sourceIP "},
