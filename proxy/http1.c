@@ -31,6 +31,11 @@ static bool has(const struct bytes *set, uint8_t c)
     return set->bits[c / 32] >> c % 32 & 1;
 }
 
+bool http1_is_token(uint8_t c)
+{
+    return has(&token, c);
+}
+
 /* The length of the run of such bytes at the start. */
 static size_t run(const struct bytes *set, const uint8_t *p, size_t len)
 {
@@ -103,7 +108,7 @@ static enum step read_status_line(struct http1_head *h, const uint8_t *p, size_t
         return STEP_FAIL;
     bool digits = len >= REASON && p[VERSION] == ' ' && p[CODE] > '0' && is_digit(p[CODE]) &&
                   is_digit(p[CODE + 1]) && is_digit(p[CODE + 2]);
-    if (!digits || (len > REASON && p[REASON] != ' '))
+    if (!digits || (len > REASON && p[REASON] != ' ') || memchr(p, '\r', len))
         return http1_fail(h, e, 502, "no status in the first line");
     h->code = (uint16_t)((p[CODE] - '0') * 100 + (p[CODE + 1] - '0') * 10 + p[CODE + 2] - '0');
     if (len > REASON && run(&value_bytes, p + REASON, len - REASON) == len - REASON)
@@ -238,6 +243,13 @@ static void read_upgrade(struct http1_head *h, struct http1_span v)
         h->protocol = v;
 }
 
+/* Some readers take a tab for a part of the value, and see another one. */
+static bool has_tab(const uint8_t *data, size_t at, size_t len, struct http1_span v)
+{
+    return memchr(data + at, '\t', v.at - at) ||
+           memchr(data + v.at + v.len, '\t', at + len - v.at - v.len);
+}
+
 static enum step read_known(struct http1_head *h, const uint8_t *data, enum http_name name,
                             struct http1_span v, struct err *e)
 {
@@ -285,8 +297,14 @@ static enum step read_field(struct http1_head *h, const uint8_t *data, size_t at
     if (run(&value_bytes, p + name + 1, len - name - 1) < len - name - 1)
         return http1_fail(h, e, 400, "a control byte in a header field");
     enum http_name known = http_name_of(p, name);
-    return known == HTTP_OTHER ? STEP_DONE
-                               : read_known(h, data, known, value_of(data, at, len, name), e);
+    if (known == HTTP_OTHER)
+        return STEP_DONE;
+    struct http1_span v = value_of(data, at, len, name);
+    bool matters =
+        known == HTTP_HOST || known == HTTP_CONTENT_LENGTH || known == HTTP_TRANSFER_ENCODING;
+    if (matters && has_tab(data, at, len, v))
+        return http1_fail(h, e, 400, "a tab beside a value that matters");
+    return read_known(h, data, known, v, e);
 }
 
 static bool wants_upgrade(const struct http1_head *h, const uint8_t *data)

@@ -70,6 +70,8 @@ unsigned http1_field(const struct http1_head *h, const uint8_t *data, const char
 bool http1_is(const uint8_t *data, struct http1_span s, const char *text);
 /* The same whatever its case: for names. */
 bool http1_is_name(const uint8_t *data, struct http1_span s, const char *name);
+/* A byte of a name: RFC 9110's tchar. */
+bool http1_is_token(uint8_t c);
 /* The bytes that a Host may have, and at least one; whether they are a host is for others to say. */
 bool http1_is_host(const uint8_t *data, struct http1_span s);
 /* Of a head that was read, the field behind the one that ended at *at; 0: the first. False: no more. */

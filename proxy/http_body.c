@@ -66,16 +66,46 @@ static int take_extension(struct http_body *b, uint8_t c, struct err *e)
     return 0;
 }
 
-/* CR may only stand before LF, and only an empty line ends them. */
+static int bad_trailer(struct err *e)
+{
+    return err_set(e, EPROTO, "http: not a trailer");
+}
+
+/* Who adds trailers to the head would let a name that means something there say it too late. */
+static int take_trailer_name(struct http_body *b, uint8_t c, struct err *e)
+{
+    if (c == '\r' && b->line == 0) {
+        b->state = HTTP_BODY_END_LF;
+        return 0;
+    }
+    if (c == ':' && b->line > 0) {
+        size_t len = b->line < sizeof b->name ? b->line : sizeof b->name;
+        b->state = HTTP_BODY_TRAILER_VALUE;
+        return http_name_of(b->name, len) == HTTP_OTHER ? 0 : bad_trailer(e);
+    }
+    if (!http1_is_token(c))
+        return bad_trailer(e);
+    if (b->line < sizeof b->name)
+        b->name[b->line] = c;
+    b->line++;
+    return 0;
+}
+
+static int take_trailer_value(struct http_body *b, uint8_t c, struct err *e)
+{
+    if (c == '\r') {
+        b->line = 0;
+        b->state = HTTP_BODY_TRAILER_LF;
+        return 0;
+    }
+    return (c < 0x20 && c != '\t') || c == 0x7f ? bad_trailer(e) : 0;
+}
+
 static int take_trailer(struct http_body *b, uint8_t c, struct err *e)
 {
-    if (++b->trailers > TRAILERS_MAX || (c < 0x20 && c != '\t' && c != '\r') || c == 0x7f)
-        return err_set(e, EPROTO, "http: not a trailer");
-    if (c == '\r')
-        b->state = HTTP_BODY_TRAILER_LF;
-    else
-        b->line++;
-    return 0;
+    if (++b->trailers > TRAILERS_MAX)
+        return bad_trailer(e);
+    return b->state == HTTP_BODY_TRAILER ? take_trailer_name(b, c, e) : take_trailer_value(b, c, e);
 }
 
 static int take_lf(struct http_body *b, uint8_t c, enum http_body_state next, struct err *e)
@@ -100,11 +130,10 @@ static int take_one(struct http_body *b, uint8_t c, struct err *e)
         return c == '\r' ? 0 : err_set(e, EPROTO, "http: a chunk is longer than its size");
     case HTTP_BODY_CHUNK_LF:
         return take_lf(b, c, HTTP_BODY_SIZE, e);
-    case HTTP_BODY_TRAILER_LF: {
-        bool empty = b->line == 0;
-        b->line = 0;
-        return take_lf(b, c, empty ? HTTP_BODY_DONE : HTTP_BODY_TRAILER, e);
-    }
+    case HTTP_BODY_TRAILER_LF:
+        return take_lf(b, c, HTTP_BODY_TRAILER, e);
+    case HTTP_BODY_END_LF:
+        return take_lf(b, c, HTTP_BODY_DONE, e);
     default:
         return take_trailer(b, c, e);
     }

@@ -1,6 +1,7 @@
 /* proxy/http_body.h -- where the body of an HTTP/1 message ends: by Content-Length, in chunks, or, of an answer, with
  * the connection. The bytes themselves pass unchanged, so nobody behind can see another end than we do: what two
- * readers could understand in two ways is refused (RFC 9112, sections 6.3 and 7.1, without their leniencies).
+ * readers could understand in two ways is refused (RFC 9112, sections 6.3 and 7.1, without their leniencies), and so are
+ * trailers with names that mean something in a head.
  * Thread: any. Pure. */
 #ifndef V2C_PROXY_HTTP_BODY_H
 #define V2C_PROXY_HTTP_BODY_H
@@ -11,6 +12,7 @@
 
 #include "core/err.h"
 #include "proxy/http1.h"
+#include "proxy/http_name.h"
 
 enum http_body_state {
     HTTP_BODY_DONE, /* nothing belongs to it any more */
@@ -22,16 +24,18 @@ enum http_body_state {
     HTTP_BODY_CHUNK, /* ... its bytes, ... */
     HTTP_BODY_CHUNK_CR,
     HTTP_BODY_CHUNK_LF,
-    HTTP_BODY_TRAILER, /* behind the last one: lines up to an empty one */
+    HTTP_BODY_TRAILER, /* behind the last one: fields up to an empty line */
+    HTTP_BODY_TRAILER_VALUE,
     HTTP_BODY_TRAILER_LF,
+    HTTP_BODY_END_LF,
 };
 
 struct http_body {
     enum http_body_state state;
-    uint64_t left;   /* bytes of the body or of this chunk */
-    unsigned digits; /* of a size, or bytes of an extension */
-    unsigned line;   /* bytes of a trailer's line */
-    unsigned trailers;
+    uint64_t left;           /* bytes of the body or of this chunk */
+    unsigned digits;         /* of a size, or bytes of an extension */
+    unsigned trailers, line; /* bytes of all trailers, and of this one's name */
+    uint8_t name[HTTP_NAME_KNOWN_MAX];
 };
 
 struct http_body http_body_counted(uint64_t length);

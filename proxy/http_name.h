@@ -28,6 +28,8 @@ enum http_name {
     HTTP_X_REQUEST_ID,
 };
 
+enum { HTTP_NAME_KNOWN_MAX = 20 }; /* what a name means, its first bytes say */
+
 /* Whatever the case. */
 enum http_name http_name_of(const uint8_t *p, size_t len);
 

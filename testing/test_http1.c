@@ -84,8 +84,8 @@ static struct http1_head accepted(const char *text)
 static void http1_finds_the_parts_of_a_head(void **state)
 {
     (void)state;
-    static const char text[] = "GET /a?b=c HTTP/1.1\r\nhOST: \t a.example:8080 \r\n"
-                               "X:\r\nY: \xc3\xa4 , z\r\n\r\nbody";
+    static const char text[] = "GET /a?b=c HTTP/1.1\r\nhOST:  a.example:8080 \r\n"
+                               "X:\r\nY: \t \xc3\xa4 , z\r\n\r\nbody";
     const uint8_t *data = (const uint8_t *)text;
     struct http1_head h = accepted(text);
     assert_true(http1_is(data, h.method, "GET"));
@@ -261,6 +261,9 @@ static void http1_refuses_a_body_length_that_can_be_read_in_two_ways(void **stat
         "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
         "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n",
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding:\tchunked\r\n",
+        "Transfer-Encoding: chunked\t\r\n",
+        "Content-Length: 5 \t\r\n",
     };
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         char text[200];

@@ -44,6 +44,16 @@ static const struct {
     {"5\r\nhello\n", -1},
     {"0\r\nA: b\n\r\n", -1},
     {"0\r\nA: b\r \r\n", -1},
+    {"0\r\nA:\r\nB-c:d\r\n\r\n.", 16},
+    {"0\r\nA\r\n\r\n", -1},
+    {"0\r\nA : b\r\n\r\n", -1},
+    {"0\r\n: b\r\n\r\n", -1},
+    {"0\r\nA: b\r\n c\r\n\r\n", -1},
+    {"0\r\nContent-Length: 5\r\n\r\n", -1},
+    {"0\r\ntransfer_encoding: x\r\n\r\n", -1},
+    {"0\r\nHost: b\r\n\r\n", -1},
+    {"0\r\nX-Forwarded-Something-Long: b\r\n\r\n", -1},
+    {"0\r\nContent-Length-And-Some-More: b\r\n\r\n.", 38},
     {"0\r\nA\1: b\r\n\r\n", -1},
     {"5;x\ny\r\n", -1},
 };
@@ -67,6 +77,23 @@ static void a_length_is_exact(void **state)
     }
 }
 
+static void a_body_until_close_is_all_that_comes(void **state)
+{
+    (void)state;
+    struct err e;
+    struct http_body b = {.state = HTTP_BODY_UNTIL_CLOSE};
+    size_t took;
+    assert_int_equal(http_body_take(&b, (const uint8_t *)"0\r\n\r\n", 5, &took, &e), 0);
+    assert_int_equal(took, 5);
+    assert_true(http_body_whole(&b));
+    b = http_body_counted(6);
+    assert_int_equal(http_body_take(&b, (const uint8_t *)"0\r\n\r\n", 5, &took, &e), 0);
+    assert_false(http_body_whole(&b));
+    b = http_body_chunked();
+    assert_int_equal(http_body_take(&b, (const uint8_t *)"0\r\n\r\n", 4, &took, &e), 0);
+    assert_false(http_body_whole(&b));
+}
+
 static void extensions_and_trailers_are_bounded(void **state)
 {
     (void)state;
@@ -87,6 +114,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chunks_survive_any_split),
         cmocka_unit_test(a_length_is_exact),
+        cmocka_unit_test(a_body_until_close_is_all_that_comes),
         cmocka_unit_test(extensions_and_trailers_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -287,6 +287,7 @@ static void what_is_beyond_doubt_only_is_an_answer(void **state)
         "ICY 200 OK\r\n\r\n",
         "\r\nHTTP/1.1 200 OK\r\n\r\n",
         "HTTP/1.1 200 OK\n\n",
+        "HTTP/1.1 200 a\rb\r\n\r\n",
         "HTTP/1.1 200 OK\r\nA: b\n\r\n",
         "HTTP/1.1 200 OK\r\n A: b\r\n\r\n",
         "HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
