@@ -90,6 +90,15 @@ void control_say(struct errand *e, const char *name, const char *value)
     page_text(&e->page, "}\n");
 }
 
+bool control_number(const char *text, uint32_t usual, uint32_t most, uint32_t *n)
+{
+    uint64_t v = *text ? 0 : usual;
+    for (; *text >= '0' && *text <= '9' && v <= most; text++)
+        v = v * 10 + (uint64_t)(*text - '0');
+    *n = (uint32_t)v;
+    return !*text && v <= most;
+}
+
 /* --- all workers --- */
 
 static int gather(struct worker *w, void *with)
@@ -228,36 +237,38 @@ static void control_log_set(struct process *p, struct errand *e)
 /* --- what there is --- */
 
 static const struct resource {
-    const char *pieces[API_PIECES]; /* behind "v1"; "*" is any */
+    const char *pieces[API_PIECES]; /* "*" is any */
     enum errand_verb verb;
     void (*answer)(struct process *p, struct errand *e);
 } resources[] = {
-    {{"status"}, ERRAND_GET, control_status},
-    {{"stats"}, ERRAND_GET, control_stats},
-    {{"stats", "reset"}, ERRAND_POST, control_stats_reset},
-    {{"flows"}, ERRAND_GET, control_flows},
-    {{"flows", "*", "end"}, ERRAND_POST, control_flow_end},
-    {{"inbounds", "*", "users"}, ERRAND_GET, control_users},
-    {{"inbounds", "*", "users"}, ERRAND_POST, control_user_add},
-    {{"inbounds", "*", "users", "*"}, ERRAND_DELETE, control_user_remove},
-    {{"balancers"}, ERRAND_GET, control_balancers},
-    {{"balancers", "*", "override"}, ERRAND_POST, control_override},
-    {{"balancers", "*", "override"}, ERRAND_DELETE, control_override_end},
-    {{"observatory"}, ERRAND_GET, control_observatory},
-    {{"log"}, ERRAND_GET, control_log},
-    {{"log"}, ERRAND_POST, control_log_set},
+    {{"stats"}, ERRAND_GET, control_stats_page},
+    {{"v1", "status"}, ERRAND_GET, control_status},
+    {{"v1", "stats"}, ERRAND_GET, control_stats},
+    {{"v1", "stats", "reset"}, ERRAND_POST, control_stats_reset},
+    {{"v1", "tunnels"}, ERRAND_GET, control_tunnels},
+    {{"v1", "flows"}, ERRAND_GET, control_flows},
+    {{"v1", "flows", "*", "end"}, ERRAND_POST, control_flow_end},
+    {{"v1", "inbounds", "*", "users"}, ERRAND_GET, control_users},
+    {{"v1", "inbounds", "*", "users"}, ERRAND_POST, control_user_add},
+    {{"v1", "inbounds", "*", "users", "*"}, ERRAND_DELETE, control_user_remove},
+    {{"v1", "balancers"}, ERRAND_GET, control_balancers},
+    {{"v1", "balancers", "*", "override"}, ERRAND_POST, control_override},
+    {{"v1", "balancers", "*", "override"}, ERRAND_DELETE, control_override_end},
+    {{"v1", "observatory"}, ERRAND_GET, control_observatory},
+    {{"v1", "log"}, ERRAND_GET, control_log},
+    {{"v1", "log"}, ERRAND_POST, control_log_set},
 };
 
 static bool is_at(const struct resource *r, const struct api_target *t)
 {
     size_t i = 0;
     for (; i < API_PIECES && r->pieces[i]; i++) {
-        if (i + 1 >= t->piece_count)
+        if (i >= t->piece_count)
             return false;
-        if (strcmp(r->pieces[i], "*") != 0 && strcmp(r->pieces[i], t->pieces[i + 1]) != 0)
+        if (strcmp(r->pieces[i], "*") != 0 && strcmp(r->pieces[i], t->pieces[i]) != 0)
             return false;
     }
-    return i + 1 == t->piece_count;
+    return i == t->piece_count;
 }
 
 static void control_answer(struct process *p, struct errand *e)

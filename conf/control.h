@@ -69,9 +69,17 @@ void control_body_open(struct control_body *b, const struct errand *e);
 /* Wipes it. False: there were errors, and the errand is refused with them. */
 bool control_body_close(struct control_body *b, struct errand *e);
 
+/* A number of the query; "" is the usual one. False: it is none from 0 to the most. */
+bool control_number(const char *text, uint32_t usual, uint32_t most, uint32_t *n);
+
+/* control_tunnels.c: members "tunnels", the first of them, and "tunnelCount". */
+void control_say_tunnels(struct process *p, struct page *to);
+void control_tunnels(struct process *p, struct errand *e);
+
 /* control_status.c, control_flows.c, control_users.c, control_balancers.c */
 void control_status(struct process *p, struct errand *e);
 void control_stats(struct process *p, struct errand *e);
+void control_stats_page(struct process *p, struct errand *e);
 void control_stats_reset(struct process *p, struct errand *e);
 void control_flows(struct process *p, struct errand *e);
 void control_flow_end(struct process *p, struct errand *e);

@@ -88,16 +88,6 @@ static void say_flows(struct worker *w, struct gathering *g, struct page *p)
     }
 }
 
-/* "" is the usual number. False: it is none from 0 to the most. */
-static bool read_number(const char *text, uint32_t usual, uint32_t most, uint32_t *n)
-{
-    uint64_t v = *text ? 0 : usual;
-    for (; *text >= '0' && *text <= '9' && v <= most; text++)
-        v = v * 10 + (uint64_t)(*text - '0');
-    *n = (uint32_t)v;
-    return !*text && v <= most;
-}
-
 /* The newest first on each worker; "total" says how many there are of which these are a part. */
 void control_flows(struct process *p, struct errand *e)
 {
@@ -106,8 +96,8 @@ void control_flows(struct process *p, struct errand *e)
                              .wish = {.inbound = api_option(t, "inbound"),
                                       .outbound = api_option(t, "outbound"),
                                       .user = api_option(t, "user")}};
-    if (!read_number(api_option(t, "limit"), LIMIT, LIMIT_MAX, &l.wish.limit) ||
-        !read_number(api_option(t, "skip"), 0, UINT32_MAX, &l.wish.skip)) {
+    if (!control_number(api_option(t, "limit"), LIMIT, LIMIT_MAX, &l.wish.limit) ||
+        !control_number(api_option(t, "skip"), 0, UINT32_MAX, &l.wish.skip)) {
         control_refuse(e, 422, "want limit from 0 to %d, and skip from 0", LIMIT_MAX);
         return;
     }
@@ -149,8 +139,8 @@ void control_flow_end(struct process *p, struct errand *e)
     const char *dash = strchr(name, '-');
     if (dash)
         snprintf(number, sizeof number, "%.*s", (int)(dash - name), name);
-    if (!*number || !dash[1] || !read_number(number, 0, UINT16_MAX, &worker) ||
-        !read_number(dash + 1, 0, UINT32_MAX, &n.id) || worker >= p->made) {
+    if (!*number || !dash[1] || !control_number(number, 0, UINT16_MAX, &worker) ||
+        !control_number(dash + 1, 0, UINT32_MAX, &n.id) || worker >= p->made) {
         control_refuse(
             e, 404,
             "there is no such flow: want its \"id\", as \"v2c flows\" and /v1/flows show it");

@@ -3,8 +3,11 @@
 #include <time.h>
 
 #include "conf/control.h"
+#include "conf/links.h"
 #include "conf/process.h"
+#include "core/log.h"
 #include "proxy/api_json.h"
+#include "proxy/api_pages.h"
 #include "reverse/view.h"
 
 static struct api_view view_of(struct process *p)
@@ -17,6 +20,21 @@ static struct api_view view_of(struct process *p)
 }
 
 /* --- counters --- */
+
+/* What does not fit is left out, from the end. */
+void control_stats_page(struct process *p, struct errand *e)
+{
+    struct api_view view = view_of(p);
+    struct api_moment moment = {.log_dropped = log_dropped()};
+    struct links all;
+    links_gather(p, &all);
+    api_page_stats(&e->page, &view, &moment);
+    links_page(&e->page, &all, p);
+    page_cut_line(&e->page);
+    e->page.full = false;
+    e->type = api_text_type;
+    links_free(&all);
+}
 
 void control_stats(struct process *p, struct errand *e)
 {
@@ -87,6 +105,15 @@ static void link_times(struct page *p, const struct link_view *v)
         page_text(p, "null");
 }
 
+static void link_names(struct page *p, const struct link_view *v)
+{
+    page_member_text(p, "tunnel", v->tunnel);
+    page_member_text(p, "node", v->node);
+    page_member_text(p, "cluster", v->cluster);
+    page_member_text(p, "tenant", v->tenant ? v->tenant : "");
+    page_member_number(p, "weight", v->weight);
+}
+
 static void link_item(void *with, const struct link_view *v)
 {
     struct link_listing *l = with;
@@ -103,6 +130,7 @@ static void link_item(void *with, const struct link_view *v)
     page_member_text(p, "peer", peer ? addr_text(peer, text) : "");
     page_member_text(p, "user", f->meta.user ? f->meta.user->email : "");
     page_format(p, ", \"bridge\": \"%.*" PRIx64 "\"", v->bridge ? 16 : 0, v->bridge);
+    link_names(p, v);
     page_member_bool(p, "v2c", v->v2c);
     page_member_number(p, "streams", v->streams);
     link_times(p, v);
@@ -177,6 +205,7 @@ void control_status(struct process *p, struct errand *e)
     page_member(to, "carriers");
     size_t count = control_gather(p, &links, to);
     page_member_number(to, "carrierCount", (int64_t)count);
+    control_say_tunnels(p, to);
     page_member(to, "traffic");
     api_json_traffic(to, &view);
     page_text(to, "}\n");

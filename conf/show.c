@@ -89,8 +89,9 @@ static void add_rtt(struct table *t, const json_t *o)
 
 static void show_carriers(const json_t *answer, FILE *out)
 {
-    static const char *const heads[] = {"CARRIER", "OF",   "STATE", "PEER",  "USER", "-STREAMS",
-                                        "-RTT",    "-AGE", "-UP",   "-DOWN", NULL};
+    static const char *const heads[] = {"CARRIER", "OF",    "STATE",    "PEER", "USER",
+                                        "TUNNEL",  "NODE",  "-STREAMS", "-RTT", "-AGE",
+                                        "-UP",     "-DOWN", NULL};
     struct table t;
     table_init(&t, heads);
     const json_t *items = json_object_get(answer, "carriers"), *o;
@@ -100,6 +101,8 @@ static void show_carriers(const json_t *answer, FILE *out)
         add_text(&t, o, "state");
         add_text(&t, o, "peer");
         add_text(&t, o, "user");
+        add_text(&t, o, "tunnel");
+        add_text(&t, o, "node");
         add_number(&t, o, "streams");
         add_rtt(&t, o);
         table_add_duration(&t, number_of(o, "age"));
@@ -107,6 +110,40 @@ static void show_carriers(const json_t *answer, FILE *out)
         add_size(&t, o, "down");
     }
     finish(&t, out);
+}
+
+static void add_servers(struct table *t, const json_t *tunnel, const char *name)
+{
+    const json_t *servers = json_object_get(tunnel, "servers"), *o;
+    char names[200] = "";
+    for (size_t i = 0; (o = json_array_get(servers, i)); i++) {
+        size_t len = strlen(names);
+        if (*text_of(o, name))
+            snprintf(names + len, sizeof names - len, "%s%s", len ? "," : "", text_of(o, name));
+    }
+    table_add(t, *names ? names : "-");
+}
+
+static void show_tunnels(const json_t *answer, FILE *out)
+{
+    static const char *const heads[] = {"TUNNEL",   "OF",        "TENANT",   "NODES",
+                                        "CLUSTERS", "-CARRIERS", "-STREAMS", NULL};
+    struct table t;
+    table_init(&t, heads);
+    const json_t *items = json_object_get(answer, "tunnels"), *o;
+    for (size_t i = 0; (o = json_array_get(items, i)); i++) {
+        add_text(&t, o, "tunnel");
+        add_text(&t, o, "portal");
+        add_text(&t, o, "tenant");
+        add_servers(&t, o, "node");
+        add_servers(&t, o, "cluster");
+        add_number(&t, o, "carriers");
+        add_number(&t, o, "streams");
+    }
+    finish(&t, out);
+    double more = number_of(answer, "tunnelCount") - (double)json_array_size(items);
+    if (more > 0)
+        fprintf(out, "... and %.0f more\n", more);
 }
 
 /* Bridges and portals have theirs above. */
@@ -146,6 +183,7 @@ void show_status(const json_t *answer, FILE *out)
     show_first(answer, out);
     show_ends(answer, "bridges", "bridge", out);
     show_ends(answer, "portals", "portal", out);
+    show_tunnels(answer, out);
     show_carriers(answer, out);
     show_traffic(answer, out);
 }

@@ -60,6 +60,7 @@ struct answer {
 enum turn { TURN_AGAIN, TURN_WAIT, TURN_LEAVE };
 
 static const char json_type[] = "application/json";
+const char api_text_type[] = "text/plain; charset=utf-8";
 
 static void api_end_unlist(struct api_end *a)
 {
@@ -151,7 +152,7 @@ static bool is_read(const struct api_end *a)
 static bool is_open(const uint8_t *data, struct http1_span path)
 {
     return http1_is(data, path, "/v1/status") || http1_is(data, path, "/v1/stats") ||
-           http1_is(data, path, "/v1/log");
+           http1_is(data, path, "/v1/tunnels") || http1_is(data, path, "/v1/log");
 }
 
 static void on_errand_back(struct task *t)
@@ -232,11 +233,13 @@ static void answer_path(struct answer *w, struct api_end *a)
         answer_v1(w, a, &g, is_open(a->in, path));
     } else if (m->inbound_tag == api_listen_tag && api_guard_host(&g, &why)) {
         answer_error(w, 421, why);
+    } else if (is_read(a) && a->view->taker && http1_is(a->in, path, "/stats")) {
+        errand_send(w, a, ERRAND_GET); /* links are counted where they are */
     } else if (!answer_page(w, a, path)) {
         answer_plain(w, 404);
     } else if (!is_read(a)) {
         page_free(&w->body);
-        w->type = "text/plain; charset=utf-8";
+        w->type = api_text_type;
         w->reads = true;
         answer_plain(w, 405);
     }
@@ -415,7 +418,7 @@ static enum turn api_finish(struct api_end *a, struct answer *w, struct err *why
 
 static enum turn api_serve(struct api_end *a, struct err *why)
 {
-    struct answer w = {.type = "text/plain; charset=utf-8"};
+    struct answer w = {.type = api_text_type};
     enum step s = api_collect(a, why);
     if (s == STEP_MORE)
         return end_at_eof(&a->end) ? TURN_LEAVE : TURN_WAIT;
@@ -437,7 +440,7 @@ static enum turn api_serve(struct api_end *a, struct err *why)
 static enum turn api_deliver(struct api_end *a, struct err *why)
 {
     struct errand *e = a->errand;
-    struct answer w = {.type = json_type};
+    struct answer w = {.type = e->type ? e->type : json_type};
     if (!e->came_back)
         return TURN_WAIT;
     w.status = e->status;

@@ -44,7 +44,8 @@ struct api_view { /* what all instances show; outlives them and their flows */
  * that is the api's. Compared by their addresses. */
 extern const struct user api_owner;
 extern const char api_listen_tag[];
-extern const char api_version[]; /* the program's */
+extern const char api_version[];   /* the program's */
+extern const char api_text_type[]; /* of pages that are text */
 
 /* NULL: out of memory. */
 struct outbound *api_new(struct loop *l, const char *tag, const struct api_view *view);

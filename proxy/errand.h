@@ -23,7 +23,8 @@ struct errand {
     size_t body_len;
 
     int status;       /* the answer: of HTTP, ... */
-    struct page page; /* ... and JSON text */
+    const char *type; /* NULL: JSON */
+    struct page page; /* ... and text */
 };
 
 /* Who takes errands. False: nobody does any more; the errand is still the caller's. */

@@ -275,6 +275,7 @@ bool link_new(struct way *y)
         dispatch(b->in.dispatcher, f);
     else
         dispatch_to(b->in.dispatcher, f, (size_t)y->outbound);
+    y->led_to = f->meta.outbound_tag;
     mux_start(&k->mux);
     link_introduce(k);
     return true;

@@ -9,8 +9,28 @@ static struct link_view view_of(const char *tag, const struct mux *m)
                               .flow = m->end.flow,
                               .streams = m->sessions,
                               .lag = m->lag,
+                              .weight = LINK_WEIGHT_USUAL,
+                              .tunnel = "",
+                              .node = "",
+                              .cluster = "",
                               .v2c = m->is_v2c,
                               .silent = m->silent};
+}
+
+void bridge_look_at_ways(const struct inbound *in, way_seen *seen, void *with)
+{
+    const struct bridge *b = container_of(in, struct bridge, in);
+    for (size_t y = 0; y < b->way_count; y++)
+        seen(with, b->conf->tag, b->ways[y].led_to ? b->ways[y].led_to : "");
+}
+
+static void view_named(struct link_view *v, const struct bridge *b)
+{
+    const struct bridge_conf *c = b->conf;
+    v->weight = bridge_weight(b);
+    v->node = c->node ? c->node : "";
+    v->cluster = c->cluster ? c->cluster : "";
+    v->tenant = c->tenant;
 }
 
 void bridge_look(const struct inbound *in, link_seen *seen, void *with)
@@ -24,6 +44,7 @@ void bridge_look(const struct inbound *in, link_seen *seen, void *with)
             v.bridge = b->instance;
             v.up = k->up;
             v.draining = k->draining;
+            view_named(&v, b);
             seen(with, &v);
         }
     }

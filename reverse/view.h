@@ -16,11 +16,18 @@ struct link_view {
     bool up;    /* both sides have spoken, or it came to us */
     bool v2c;   /* the peer is */
     bool silent, draining;
+    uint8_t weight; /* docs/link.md */
+    const char *tunnel, *node,
+        *cluster;       /* by which visitors find a carrier, or a bridge calls itself; "": none */
+    const char *tenant; /* NULL: none; kept */
 };
 
 typedef void link_seen(void *with, const struct link_view *v);
 
 /* in: a bridge; out: a portal. */
+/* outbound: by which it leads to its portal; "": by none yet. */
+typedef void way_seen(void *with, const char *tag, const char *outbound);
+void bridge_look_at_ways(const struct inbound *in, way_seen *seen, void *with);
 void bridge_look(const struct inbound *in, link_seen *seen, void *with);
 void portal_look_at(const struct outbound *out, link_seen *seen, void *with);
 

@@ -13,7 +13,8 @@ enum { BY_RULES = -1 };
 
 struct way {
     struct bridge *bridge;
-    long outbound; /* as the rules number it; BY_RULES */
+    long outbound;      /* as the rules number it; BY_RULES */
+    const char *led_to; /* the outbound that the last link took, kept; NULL: none yet */
     struct list links;
     unsigned link_count;
     ev_timer redial;

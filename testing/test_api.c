@@ -213,6 +213,7 @@ static void api_answers_each_path(void **state)
         {GET("/live/"), "text/plain; charset=utf-8", "404 Not Found\n", 404},
         {GET("*"), "text/plain; charset=utf-8", "404 Not Found\n", 404},
     };
+    r->view.taker = NULL;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char type[100];
         struct answer a = rig_ask(r, cases[i].request);
@@ -434,6 +435,7 @@ static void api_waits_for_a_slow_reader_and_loses_nothing(void **state)
         assert_true(stats_slot(&r->stats, name) > 0);
     }
     r->policy.buffer_size = 16 * 1024;
+    r->view.taker = NULL;
     rig_flow(r, NET_TCP);
     r->client.reading = false;
     rig_say(r, GET("/stats") GET("/live"));
@@ -522,6 +524,25 @@ static void api_sends_an_errand_and_answers_when_it_comes_back(void **state)
     }
 }
 
+static void the_stats_are_an_errand_that_comes_back_as_text(void **state)
+{
+    struct rig *r = *state;
+    rig_flow(r, NET_TCP);
+    rig_say(r, GET("/stats?x") GET("/live"));
+    assert_non_null(r->taken);
+    assert_int_equal(r->taken->verb, ERRAND_GET);
+    assert_int_equal(r->taken->target.piece_count, 1);
+    assert_string_equal(r->taken->target.pieces[0], "stats");
+    r->taken->type = api_text_type;
+    rig_answer_errand(r, 200, "flows_live: 1\n");
+    struct answer a = answer_at(r->client.text, true);
+    assert_has(a.head, "\r\nContent-Type: text/plain; charset=utf-8\r\n");
+    assert_memory_equal(a.body, "flows_live: 1\n", a.length);
+    assert_memory_equal(answer_at(r->client.text + a.len, true).body, "live\n", 5);
+    rig_say(r, "POST /stats HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n");
+    assert_null(r->taken); /* reading is all that may be done */
+}
+
 static void an_errand_whose_asker_has_left_is_freed(void **state)
 {
     struct rig *r = *state;
@@ -606,6 +627,7 @@ int main(void)
         API_TEST(api_ends_with_a_client_that_leaves_midway),
         API_TEST(api_flows_outlive_the_outbound),
         API_TEST(api_sends_an_errand_and_answers_when_it_comes_back),
+        API_TEST(the_stats_are_an_errand_that_comes_back_as_text),
         API_TEST(an_errand_whose_asker_has_left_is_freed),
         API_TEST(nobody_who_takes_errands_is_503),
         API_TEST(api_lets_nobody_change_anything_without_the_token),

@@ -56,22 +56,32 @@ static void a_status_is_tables_of_what_there_is(void **state)
     show("{\"version\": \"1\", \"uptime\": 61, \"workers\": 2, \"flows\": 3, \"bridges\": [],"
          " \"portals\": [{\"tag\": \"p\", \"domain\": \"d\", \"carriers\": 0, \"visitors\": 0}],"
          " \"carriers\": [{\"id\": \"0-1\", \"tag\": \"p\", \"state\": \"up\", \"peer\": \"\","
-         " \"user\": \"u\", \"streams\": 4, \"rtt\": 0.0012, \"age\": 5, \"up\": 2048,"
-         " \"down\": 1}], \"traffic\": [{\"kind\": \"portal\", \"tag\": \"p\", \"up\": 5,"
+         " \"user\": \"u\", \"tunnel\": \"t\", \"node\": \"\", \"streams\": 4, \"rtt\": 0.0012, "
+         "\"age\": 5, \"up\": 2048,"
+         " \"down\": 1}], \"tunnels\": [{\"portal\": \"p\", \"tunnel\": \"t\", \"tenant\": \"\","
+         " \"carriers\": 3, \"streams\": 4, \"servers\": [{\"node\": \"m\", \"cluster\": \"\"},"
+         " {\"node\": \"n\", \"cluster\": \"c\"}]}], \"tunnelCount\": 8, \"traffic\": [{\"kind\": "
+         "\"portal\", \"tag\": \"p\", \"up\": 5,"
          " \"down\": 6}, {\"kind\": \"inbound\", \"tag\": \"i\", \"down\": 7}]}",
          show_status);
-    assert_string_equal(said,
-                        "V2C  UP FOR     WORKERS  FLOWS\n"
-                        "1    1 min 1 s        2      3\n"
-                        "\n"
-                        "PORTAL  STATE       CARRIERS  VISITORS   UP  DOWN  DOMAIN\n"
-                        "p       no carrier         0         0  5 B   6 B  d\n"
-                        "\n"
-                        "CARRIER  OF  STATE  PEER  USER  STREAMS     RTT  AGE       UP  DOWN\n"
-                        "0-1      p   up     -     u           4  1.2 ms  5 s  2.0 KiB   1 B\n"
-                        "\n"
-                        "TRAFFIC  KIND     UP  DOWN\n"
-                        "i        inbound   -   7 B\n");
+    assert_string_equal(
+        said, "V2C  UP FOR     WORKERS  FLOWS\n"
+              "1    1 min 1 s        2      3\n"
+              "\n"
+              "PORTAL  STATE       CARRIERS  VISITORS   UP  DOWN  DOMAIN\n"
+              "p       no carrier         0         0  5 B   6 B  d\n"
+              "\n"
+              "TUNNEL  OF  TENANT  NODES  CLUSTERS  CARRIERS  STREAMS\n"
+              "t       p   -       m,n    c                3        4\n"
+              "... and 7 more\n"
+              "\n"
+              "CARRIER  OF  STATE  PEER  USER  TUNNEL  NODE  STREAMS     RTT  AGE       UP"
+              "  DOWN\n"
+              "0-1      p   up     -     u     t       -           4  1.2 ms  5 s  2.0 KiB"
+              "   1 B\n"
+              "\n"
+              "TRAFFIC  KIND     UP  DOWN\n"
+              "i        inbound   -   7 B\n");
 }
 
 static void an_answer_of_something_else_harms_nothing(void **state)
