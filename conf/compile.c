@@ -135,6 +135,9 @@ static void bridges_finish(struct build *b, const struct node_list *nodes)
         c->bridges = build_keep(b, b->bridges, c->bridge_count * sizeof *c->bridges);
 }
 
+/* What changes in a portal without its links having to go. */
+static const char *const portal_details[] = {"claims", "choice", "maxTunnels", NULL};
+
 static void portals_build(struct build *b, const struct node_list *nodes)
 {
     struct config *c = b->config;
@@ -142,7 +145,7 @@ static void portals_build(struct build *b, const struct node_list *nodes)
     for (size_t i = 0; i < nodes->count; i++) {
         struct outbound_conf *out = &c->outbounds[c->outbound_count];
         portal_conf_build(b, nodes->items[i], out);
-        digest_node(&out->digest, nodes->items[i], b->scratch);
+        digest_object(&out->digest, nodes->items[i], portal_details, b->scratch);
         names_add(&b->outbound_tags, b->scratch, out->tag, nodes->items[i], c->outbound_count++);
         names_add(&domains, b->scratch, out->portal ? out->portal->domain : "", nodes->items[i], i);
     }

@@ -57,6 +57,7 @@ void api_conf_build(struct build *b, const struct node *at, struct outbound_conf
 /* The name under which bridges ask for a portal. */
 void reverse_domain_check(struct build *b, const struct node *at, const char *domain);
 void portal_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);
+void claims_conf_build(struct build *b, const struct node *at, struct portal_conf *portal);
 void bridge_conf_build(struct build *b, const struct node *at, struct bridge_conf *bridge);
 /* Once the outbounds are known: those that its links take. */
 void bridge_portals_build(struct build *b, const struct node *at, struct bridge_conf *bridge);
@@ -176,7 +177,7 @@ extern const struct field log_fields[], policy_fields[], policy_level_fields[],
     dns_fields[], dns_server_fields[], tcp_fields[], tcp_header_fields[], forged_request_fields[],
     forged_response_fields[], ws_fields[], upgrade_fields[], ds_fields[], sockopt_fields[],
     tls_fields[], tls_certificate_fields[], api_fields[], sniffing_fields[], reverse_fields[],
-    bridge_fields[], health_fields[], portal_fields[], routing_fields[], rule_fields[],
-    balancer_fields[], observatory_fields[];
+    bridge_fields[], health_fields[], portal_fields[], claim_fields[], routing_fields[],
+    rule_fields[], balancer_fields[], observatory_fields[];
 
 #endif

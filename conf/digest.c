@@ -11,6 +11,8 @@
 struct digesting {
     crypto_generichash_state state;
     struct arena *scratch;
+    const struct node *top;     /* the object of which some members do not count, up to a NULL: */
+    const char *const *without; /* these */
 };
 
 static void put(struct digesting *d, const void *bytes, size_t len)
@@ -42,11 +44,20 @@ static int by_key(const void *a, const void *b)
     return strcasecmp((*x)->key, (*y)->key);
 }
 
+static bool is_without(const struct digesting *d, const char *key)
+{
+    for (const char *const *name = d->without; *name; name++)
+        if (strcasecmp(*name, key) == 0)
+            return true;
+    return false;
+}
+
 /* What of an object counts. */
-static bool counts(const struct node *object, const struct node *child)
+static bool counts(const struct digesting *d, const struct node *object, const struct node *child)
 {
     return child->type != NODE_NULL && !field_is_comment(child->key) &&
-           node_get(object, child->key) == child;
+           node_get(object, child->key) == child &&
+           !(object == d->top && is_without(d, child->key));
 }
 
 static void put_node(struct digesting *d, const struct node *n);
@@ -59,7 +70,7 @@ static void put_object(struct digesting *d, const struct node *n)
     if (!children)
         return;
     for (const struct node *child = n->first; child; child = child->next)
-        if (counts(n, child))
+        if (counts(d, n, child))
             children[count++] = child;
     qsort(children, count, sizeof(const struct node *), by_key);
     put(d, &count, sizeof count);
@@ -101,12 +112,19 @@ static void put_node(struct digesting *d, const struct node *n)
     }
 }
 
-void digest_node(struct digest *out, const struct node *n, struct arena *scratch)
+void digest_object(struct digest *out, const struct node *n, const char *const *without,
+                   struct arena *scratch)
 {
-    struct digesting d = {.scratch = scratch};
+    struct digesting d = {.scratch = scratch, .top = n, .without = without};
     crypto_generichash_init(&d.state, NULL, 0, sizeof out->bytes);
     put_node(&d, n);
     crypto_generichash_final(&d.state, out->bytes, sizeof out->bytes);
+}
+
+void digest_node(struct digest *out, const struct node *n, struct arena *scratch)
+{
+    static const char *const nothing[] = {NULL};
+    digest_object(out, n, nothing, scratch);
 }
 
 void digest_mix(struct digest *d, const void *bytes, size_t len)

@@ -15,6 +15,9 @@ struct digest {
 };
 
 void digest_node(struct digest *d, const struct node *n, struct arena *scratch);
+/* Without these members, up to a NULL. */
+void digest_object(struct digest *d, const struct node *n, const char *const *without,
+                   struct arena *scratch);
 /* d then covers these bytes, too. */
 void digest_mix(struct digest *d, const void *bytes, size_t len);
 bool digest_equal(const struct digest *a, const struct digest *b);

@@ -56,6 +56,7 @@ static const struct key_object key_objects[] = {
     {"reverse.bridges[]", bridge_fields},
     {"reverse.bridges[].health", health_fields},
     {"reverse.portals[]", portal_fields},
+    {"reverse.portals[].claims[]", claim_fields},
     {"dns", dns_fields},
     {"dns.servers[]", dns_server_fields},
     {"routing", routing_fields},

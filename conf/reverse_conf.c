@@ -5,7 +5,16 @@
 
 struct portal_keys {
     const char *tag, *domain, *control_domain;
-    const struct node *users;
+    const struct node *users, *claims;
+    int choice;
+    int64_t max_tunnels;
+};
+
+static const struct field_name choices[] = {
+    {"leastLoad", CHOICE_LEAST_LOAD},
+    {"roundRobin", CHOICE_ROUND_ROBIN},
+    {"sourceHash", CHOICE_SOURCE_HASH},
+    {NULL, 0},
 };
 
 const struct field portal_fields[] = {
@@ -13,6 +22,9 @@ const struct field portal_fields[] = {
     FIELD_TEXT("domain", struct portal_keys, domain, ""),
     FIELD_TEXT("controlDomain", struct portal_keys, control_domain, ""),
     FIELD_NODE("users", struct portal_keys, users, "emails"),
+    FIELD_NODE("claims", struct portal_keys, claims, "objects"),
+    FIELD_NAME("choice", struct portal_keys, choice, choices, CHOICE_LEAST_LOAD),
+    FIELD_NUMBER("maxTunnels", struct portal_keys, max_tunnels, 1, 10 * 1000 * 1000, 100 * 1000),
     FIELD_END,
 };
 
@@ -67,10 +79,15 @@ void portal_conf_build(struct build *b, const struct node *at, struct outbound_c
     memset(&portal, 0, sizeof portal); /* what is kept is compared with its padding */
     portal.tag = out->tag;
     portal.domain = build_text(b, keys.domain);
-    reverse_domain_check(b, node_member(at, "domain"), portal.domain);
+    /* "*.NAME": one domain for each tunnel. */
+    bool many = strncmp(keys.domain, "*.", 2) == 0 && keys.domain[2];
+    reverse_domain_check(b, node_member(at, "domain"), keys.domain + (many ? 2 : 0));
     reverse_domain_check(b, node_member(at, "controlDomain"), keys.control_domain);
     portal.control_domain = *keys.control_domain ? build_text(b, keys.control_domain) : NULL;
     portal_users_build(b, keys.users, &portal);
+    claims_conf_build(b, keys.claims, &portal);
+    portal.choice = (enum portal_choice)keys.choice;
+    portal.max_tunnels = (size_t)keys.max_tunnels;
     portal.traffic = build_traffic(b, "portal", out->tag, true, true);
     portal.carriers_slot = build_slot(b, "portal", out->tag, "carriers");
     portal.visitors_slot = build_slot(b, "portal", out->tag, "visitors");

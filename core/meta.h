@@ -18,7 +18,13 @@ enum net {
 }; /* also the numbers of Mux.Cool and VMess, and bits of a mask */
 
 /* How a visitor names the tunnel that he wants, of a portal that has many. */
-enum tunnel_by { TUNNEL_UNNAMED, TUNNEL_BY_ID, TUNNEL_BY_NODE, TUNNEL_BY_CLUSTER };
+enum tunnel_by {
+    TUNNEL_UNNAMED,
+    TUNNEL_BY_ID,
+    TUNNEL_BY_NODE,
+    TUNNEL_BY_CLUSTER,
+    TUNNEL_PRIVATE /* by id; only a portal says so, of a user who may */
+};
 
 enum { TUNNEL_NAME_MAX = 63 };
 

@@ -131,8 +131,9 @@ extern const struct end_ops mux_end_ops;
 bool mux_open(struct mux *m, struct flow *f);
 /* The same for a flow whose second end is `seat`: the stream takes its place. */
 bool mux_take_over(struct mux *m, struct end *seat);
-/* Client: the oldest stream that has no answer is given back, see `unopened`. False: there is none. */
-bool mux_give_back(struct mux *m);
+/* Client: the oldest stream that has no answer, and may go (NULL: any), is given back, see `unopened`.
+ * False: there is none. */
+bool mux_give_back(struct mux *m, bool (*may_go)(void *with, const struct flow *f), void *with);
 /* Asks the peer for a sign of life now, not when it has been quiet for long. */
 void mux_ask(struct mux *m);
 /* Tells the peer that no streams should be opened here any more, if it can understand that. */

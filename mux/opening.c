@@ -71,12 +71,13 @@ bool opening_give_back(struct mux_session *s)
     return true;
 }
 
-bool mux_give_back(struct mux *m)
+bool mux_give_back(struct mux *m, bool (*may_go)(void *with, const struct flow *f), void *with)
 {
     for (struct list_item *i = list_first(&m->unanswered); i; i = list_next(&m->unanswered, i)) {
         struct mux_session *s = container_of(i, struct mux_session, unanswered);
         uint16_t id = s->id;
-        if (s->end.flow->tries + 1 >= MUX_TRIES || !opening_give_back(s))
+        if (s->end.flow->tries + 1 >= MUX_TRIES || (may_go && !may_go(with, s->end.flow)) ||
+            !opening_give_back(s))
             continue; /* the last link that is tried may take its time */
         mux_send(m, &(struct mux_frame){.id = id, .status = MUX_END, .option = MUX_ERROR}, NULL);
         return true;

@@ -84,6 +84,7 @@ static struct meta accepted_meta(const struct accepted *a)
                      .user = a->inbound->user,
                      .outbound_tag = "",
                      .certificate = stream_certificate(&a->conn.stream),
+                     .tunnel = a->inbound->tunnel,
                      .sniffing = a->inbound->sniffing};
     if (a->inbound->follows)
         listen_redirected(a->conn.stream.fd, &m.target);

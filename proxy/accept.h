@@ -26,8 +26,9 @@ struct accept_inbound {
     void (*route)(struct accept_inbound *a, struct conn *c);
     struct addr target;
     bool follows; /* the kernel redirected the connection: the target is where it was going */
-    const struct user *user; /* whom everybody is who can come here; NULL: nobody knows */
-    bool spare;              /* it may take the descriptors that are left to others than visitors */
+    struct tunnel_name tunnel; /* of a portal that has many, to which they go; unnamed: none */
+    const struct user *user;   /* whom everybody is who can come here; NULL: nobody knows */
+    bool spare; /* it may take the descriptors that are left to others than visitors */
     struct carriage *carriage;         /* NULL: plain tcp */
     const struct sniff_conf *sniffing; /* what its flows are looked at for; NULL: nothing. Kept */
     struct list greeting;              /* who has not authenticated, the oldest first */

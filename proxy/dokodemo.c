@@ -20,7 +20,8 @@ static bool on_udp_source(void *owner, struct end *end, const struct addr *from)
                      .target = a->target,
                      .inbound_tag = a->in.tag,
                      .outbound_tag = "",
-                     .sniffing = a->sniffing};
+                     .sniffing = a->sniffing,
+                     .tunnel = a->tunnel};
     struct flow *f = flow_new(a->in.loop, end, &udp_peer_ops, &m, a->policy);
     if (!f)
         return false;
@@ -83,6 +84,7 @@ struct inbound *dokodemo_new(struct loop *l, struct dispatcher *disp, const char
         .traffic = traffic,
         .target = conf->target,
         .follows = conf->follows,
+        .tunnel = conf->tunnel,
     };
     if (accept_init(&d->accept, ports) == 0 &&
         (!(conf->networks & NET_UDP) || dokodemo_init_udp(d, ports) == 0))

@@ -4,6 +4,7 @@
 
 #include "core/addr.h"
 #include "core/inbound.h"
+#include "core/meta.h"
 #include "core/policy.h"
 #include "core/user.h"
 #include "proxy/accept.h"
@@ -13,6 +14,7 @@ struct dokodemo_conf {
         target;        /* port 0 is sent as it is, like V2Ray does; ADDR_NONE only with `follows` */
     bool follows;      /* to where visitors wanted to go before the kernel redirected them */
     unsigned networks; /* mask of enum net */
+    struct tunnel_name tunnel; /* for a portal that has many; unnamed: none */
 };
 
 /* Not listening yet: accept_listen(accept_of(..)) for TCP and dokodemo_listen_udp() follow for each of its

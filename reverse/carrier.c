@@ -122,6 +122,15 @@ void carrier_drain(struct carrier *c, enum link_going reason)
         carrier_drain_old(c);
 }
 
+void carrier_reject(struct carrier *c, const char *what, const char *name)
+{
+    refusal_say(&c->mux, what, name);
+    c->draining = true;
+    carrier_leave_hosts(c);
+    for (int i = 0; i < PLACES; i++)
+        pool_quit(&c->in[i]);
+}
+
 bool carrier_worn(const struct carrier *c)
 {
     const struct mux *m = &c->mux;
@@ -141,6 +150,21 @@ static void carrier_beat(struct carrier *c)
         mux_send(&c->mux, &(struct mux_frame){.status = MUX_KEEPALIVE}, NULL);
 }
 
+static void carrier_weigh_soon(struct carrier *c)
+{
+    for (int i = 0; i < PLACES; i++)
+        if (c->in[i].pool)
+            pool_weigh_soon(c->in[i].pool);
+}
+
+/* Those who wait for it look. */
+static void carrier_look(struct carrier *c, bool if_any)
+{
+    for (int i = 0; i < PLACES; i++)
+        if (c->in[i].pool && (!if_any || c->in[i].pool->waiting_count))
+            pool_look(c->in[i].pool);
+}
+
 static void on_beat(struct ev_loop *ev, ev_timer *w, int events)
 {
     (void)ev, (void)events;
@@ -152,23 +176,36 @@ static void on_beat(struct ev_loop *ev, ev_timer *w, int events)
         return;
     }
     carrier_beat(c);
-    loop_ready(c->portal->out.loop, &c->portal->weigh); /* its class changes with time, too */
-    if (c->portal->waiting_count) /* a stream may have ended where all places were taken */
-        portal_look(c->portal);
+    carrier_weigh_soon(c); /* its class changes with time, too */
+    carrier_look(c, true); /* a stream may have ended where all places were taken */
 }
 
 /* --- how good it is --- */
 
-unsigned carrier_class(const struct carrier *c)
+static unsigned class_of(const struct carrier *c)
 {
     double now = loop_steady();
     if (c->mux.silent)
-        return CLASS_SILENT * LOAD_CLASS;
+        return CLASS_SILENT;
+    if (c->weight == LINK_WEIGHT_NONE)
+        return CLASS_UNWILLING;
     if (c->draining)
-        return CLASS_DRAINING * LOAD_CLASS;
+        return CLASS_DRAINING;
     if (c->ejected_until > now || c->full_until > now || c->mux.heard_at < c->doubted_at)
-        return CLASS_EJECTED * LOAD_CLASS;
-    return (c->mux.stalled ? CLASS_STALLED : CLASS_GOOD) * LOAD_CLASS;
+        return CLASS_EJECTED;
+    if (c->weight == LINK_WEIGHT_ALL)
+        return CLASS_FIRST;
+    return c->mux.stalled ? CLASS_STALLED : CLASS_GOOD;
+}
+
+unsigned carrier_class(const struct carrier *c)
+{
+    return class_of(c) * LOAD_CLASS;
+}
+
+uint64_t carrier_group(const struct carrier *c)
+{
+    return c->node ? c->node : c->mux.hello.instance;
 }
 
 unsigned carrier_weight(const struct carrier *c)
@@ -211,16 +248,16 @@ static void on_answered(struct mux *m, int refusal)
 
 static void on_changed(struct mux *m)
 {
-    struct portal *p = carrier_of(m)->portal;
-    loop_ready(p->out.loop, &p->weigh);
+    carrier_weigh_soon(carrier_of(m));
 }
 
 /* What froze one link of a bridge may have frozen the others: they serve again once they have been heard. */
 static void carrier_cast_doubt(const struct carrier *c)
 {
-    const struct list *carriers = &c->portal->carriers;
-    for (struct list_item *i = list_first(carriers); i; i = list_next(carriers, i)) {
-        struct carrier *other = container_of(i, struct carrier, item);
+    const struct pool *pool = c->in[0].pool;
+    const struct list *members = pool ? &pool->members : NULL;
+    for (struct list_item *i = pool ? list_first(members) : NULL; i; i = list_next(members, i)) {
+        struct carrier *other = container_of(i, struct member, item)->carrier;
         if (other == c || other->mux.silent || !c->mux.hello.instance ||
             other->mux.hello.instance != c->mux.hello.instance)
             continue;
@@ -236,12 +273,12 @@ static void on_silence(struct mux *m)
     log_info("portal %s: bridge %s %s", c->portal->conf->tag, addr_text(&c->from, from),
              m->silent ? "is silent" : "speaks again");
     if (!m->silent) {
-        portal_look(c->portal);
+        carrier_look(c, false);
         return;
     }
     carrier_cast_doubt(c);
-    portal_rescue(c->portal, c);
-    loop_ready(c->portal->out.loop, &c->portal->weigh);
+    carrier_rescue(c);
+    carrier_weigh_soon(c);
 }
 
 /* --- life --- */
@@ -273,12 +310,35 @@ static void on_closed(struct mux *m, const struct err *why)
              why && why->code ? ": " : "", why && why->code ? why->text : "");
     ev_timer_stop(c->portal->out.loop->ev, &c->beat);
     list_remove(&c->item);
-    loop_ready(c->portal->out.loop, &c->portal->weigh);
+    carrier_leave_hosts(c);
+    for (int i = 0; i < PLACES; i++)
+        pool_quit(&c->in[i]);
     carrier_count(c, -1);
     free(c);
 }
 
+static void on_named(struct mux *m, const struct link_names *names)
+{
+    carrier_named(carrier_of(m), names);
+}
+
+static void on_weighed(struct mux *m, uint8_t weight)
+{
+    struct carrier *c = carrier_of(m);
+    c->weight = weight;
+    carrier_look(c, false);
+    carrier_weigh_soon(c);
+}
+
+static void on_host_wanted(struct mux *m, struct link_text name)
+{
+    carrier_wants_host(carrier_of(m), name);
+}
+
 static const struct mux_ops carrier_ops = {.unopened = on_unopened,
+                                           .named = on_named,
+                                           .weighed = on_weighed,
+                                           .host_wanted = on_host_wanted,
                                            .answered = on_answered,
                                            .going = on_going,
                                            .silence = on_silence,
@@ -290,7 +350,7 @@ static const struct mux_ops carrier_ops = {.unopened = on_unopened,
 static void carrier_start(struct carrier *c)
 {
     struct portal *p = c->portal;
-    unsigned shards = p->shard->all->count;
+    unsigned shards = p->place->all->count;
     char from[ADDR_TEXT_MAX];
     ev_timer_init(&c->beat, on_beat, BEAT, BEAT);
     c->beat.data = c;
@@ -306,27 +366,21 @@ static void carrier_start(struct carrier *c)
         carrier_drain(c, GOING_STOPS);
 }
 
-/* One that no other has, if there is any. */
-static unsigned bridge_number(const struct portal *p)
+bool carrier_new(struct pool *pool, struct flow *f)
 {
-    uint64_t used = 0;
-    for (struct list_item *i = list_first(&p->carriers); i; i = list_next(&p->carriers, i))
-        used |= 1ull << container_of(i, struct carrier, item)->bridge;
-    return ~used ? (unsigned)__builtin_ctzll(~used) : randombytes_uniform(BRIDGES);
-}
-
-bool carrier_new(struct portal *p, struct flow *f)
-{
+    struct portal *p = pool->portal;
     struct carrier *c = calloc(1, sizeof *c);
     if (!c)
         return false;
     c->portal = p;
     c->from = f->meta.source;
-    c->bridge = bridge_number(p);
+    c->weight = LINK_WEIGHT_USUAL;
+    c->tenant = pool == p->pool ? claim_tenant(p->conf, &f->meta) : pool->item.name->tenant;
     mux_init(&c->mux, &carrier_ops, true, &p->conf->traffic, p->conf->visitors_slot);
     f->carrier = true;
     flow_join(f, &c->mux.end, &mux_end_ops);
-    list_push(&p->carriers, &c->item); /* at a tie the newest is picked: it has just proven alive */
+    list_push(&p->carriers, &c->item);
+    pool_join(pool, &c->in[0], c);
     carrier_count(c, 1);
     carrier_start(c);
     return true;

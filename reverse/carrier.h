@@ -7,34 +7,48 @@
 #include "core/log.h"
 #include "core/outbound.h"
 #include "mux/mux.h"
+#include "reverse/claim.h"
+#include "reverse/pool.h"
 #include "reverse/portal.h"
-#include "reverse/shards.h"
 
 struct portal {
     struct outbound out;
     const struct portal_conf *conf;
-    struct shard *shard;
+    struct portal_place *place;
     char domain[ADDR_NAME_MAX + 1];  /* normal form */
     char control[ADDR_NAME_MAX + 1]; /* controlDomain, normal form; "" */
-    struct list carriers, waiting;   /* waiting: the first that came first */
-    unsigned waiting_count;
-    struct task look;  /* for visitors that wait, once what a new carrier brought has been read */
-    struct task weigh; /* says to the other loops how much the carriers have to carry now */
-    bool going;        /* this side stops: bridges are told to go */
-    bool stopping;     /* it is being freed: nobody finds a place any more */
-    struct log_limit carrier_complaints, name_complaints, empty_complaints, stray_complaints;
+    struct list carriers;
+    struct pool
+        *pool; /* of visitors who name no tunnel; NULL: the domain is a pattern, they name one */
+    struct tunnels pools; /* those that have a name */
+    struct list idle;     /* pools without carriers, the first that has been so for longest */
+    ev_timer sweep;       /* of these */
+    struct list refusals; /* links that are told why they are not wanted */
+    unsigned refusal_count;
+    unsigned waiting_count; /* visitors in all pools */
+    double began;           /* loop_steady() */
+    bool going;             /* this side stops: bridges are told to go */
+    bool stopping;          /* it is being freed: nobody finds a place any more */
+    struct log_limit carrier_complaints, name_complaints, empty_complaints, stray_complaints,
+        claim_complaints;
 };
+
+enum { PLACES = 3 }; /* in pools: by id or of the portal; by node; by cluster */
 
 struct carrier {
     struct mux mux;
     struct portal *portal;
-    struct list_item item; /* in the portal's carriers */
+    struct list_item item;    /* in the portal's carriers */
+    struct member in[PLACES]; /* the first in none: it was rejected */
     struct addr from;
     ev_timer beat;
-    uint64_t instance; /* of its bridge, once that is known; 0: it has not said it */
-    double doubted_at; /* another link of its bridge fell silent then */
-    unsigned bridge;   /* its number below BRIDGES, the same for all links that say they are its */
-    size_t name;       /* index of the control name in use, see carrier_control_name() */
+    double doubted_at;       /* another link of its bridge fell silent then */
+    size_t name;             /* index of the control name in use, see carrier_control_name() */
+    uint64_t node;           /* of its name; 0: it has none */
+    const char *tenant;      /* of its user; NULL: none */
+    struct held_host *hosts; /* that its bridge may be reached by */
+    unsigned host_count;
+    uint8_t weight; /* LINK_WEIGHT_... */
     bool draining;
     unsigned failures;    /* streams in a row that could not be opened */
     unsigned ejections;   /* in a row */
@@ -43,39 +57,71 @@ struct carrier {
 };
 
 /* From the best to the worst place for a new stream; the fewer streams the better within a class. */
-enum { CLASS_GOOD, CLASS_STALLED, CLASS_EJECTED, CLASS_DRAINING, CLASS_SILENT };
+enum {
+    CLASS_FIRST, /* it takes over: LINK_WEIGHT_ALL */
+    CLASS_GOOD,
+    CLASS_STALLED,
+    CLASS_EJECTED,
+    CLASS_DRAINING,
+    CLASS_UNWILLING, /* LINK_WEIGHT_NONE */
+    CLASS_SILENT,
+};
 
-/* A carrier for a flow that is allowed to be one; false: no memory, nothing happened. */
-bool carrier_new(struct portal *p, struct flow *f);
+/* A carrier for a flow that is allowed to be one, in this pool; false: no memory, nothing happened. */
+bool carrier_new(struct pool *pool, struct flow *f);
 /* Whoever opens streams shall do it elsewhere, for this reason; what is open goes on. */
 void carrier_drain(struct carrier *c, enum link_going reason);
+/* The same, and at once: the bridge is told why, and no visitor finds it any more. */
+void carrier_reject(struct carrier *c, const char *what, const char *name);
 /* Its ids or nonces run out. */
 bool carrier_worn(const struct carrier *c);
 /* How well it suits a new stream, leaving aside what it carries: shards.h. */
 unsigned carrier_class(const struct carrier *c);
 /* The same and what it carries; LOAD_NONE: it takes none. */
 unsigned carrier_load(const struct carrier *c);
-
-enum { BRIDGES = 64 }; /* that are told apart; more share numbers: the balance is less exact */
-enum { BULKY_WEIGHT = 64 };
 /* Its streams, of which a bulky one counts as BULKY_WEIGHT. */
 unsigned carrier_weight(const struct carrier *c);
+/* The same for all links of one node, or of one bridge that names none; 0: of an old one, which does not say. */
+uint64_t carrier_group(const struct carrier *c);
+
+/* names.c: what a bridge says of itself. */
+
+void carrier_named(struct carrier *c, const struct link_names *names);
+void carrier_wants_host(struct carrier *c, struct link_text name);
+/* Other claims hold now: what they do not cover it loses, and if that is a name it is rejected. */
+void carrier_judge_again(struct carrier *c);
+/* What it holds is given back, as its end is near. */
+void carrier_leave_hosts(struct carrier *c);
 
 /* visitors.c */
 
-/* The best carrier of this loop; how well it suits: its class, and what its bridge carries here. NULL: there is
- * none. */
-struct carrier *portal_pick(struct portal *p, unsigned *load);
-/* Visitors look for a place: a carrier came or may be used again. */
-void portal_look(struct portal *p);
 void portal_visitor(struct portal *p, struct flow *f);
 /* A stream that was not opened; `seat` is its flow's second end. */
 void portal_visitor_again(struct portal *p, struct end *seat);
 /* The streams of a carrier that have no answer go elsewhere when there is a place of a better class. */
-void portal_rescue(struct portal *p, struct carrier *from);
-/* Turns all away that wait. */
-void portal_empty(struct portal *p, const struct err *why);
+void carrier_rescue(struct carrier *from);
 void portal_refuse(struct portal *p, struct flow *f, int stat, struct log_limit *limit,
                    const char *reason);
+/* Whoever asked for more than his claims cover. */
+void portal_audit(struct portal *p, const struct meta *who, const char *what, const char *name);
+
+/* refusal.c: a link that is not wanted, whose bridge shall hear why. */
+
+enum {
+    REFUSALS_MAX = 256,
+    REFUSED_WAIT = 10
+}; /* at once, on a loop; seconds until it may come again */
+
+/* False: too many are told just now, or there is no memory; nothing happened. */
+bool refusal_new(struct portal *p, struct flow *f, const char *what, const char *name);
+/* What the bridge hears. The name may be anybody's text. */
+void refusal_say(struct mux *m, const char *what, const char *name);
+void refusals_end(struct portal *p);
+
+/* It began so lately that bridges may still be on their way: any tunnel may be one of theirs. */
+static inline bool portal_is_young(const struct portal *p)
+{
+    return loop_steady() - p->began < 10;
+}
 
 #endif

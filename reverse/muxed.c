@@ -118,7 +118,7 @@ static void on_closed(struct mux *m, const struct err *why)
 
 static void on_silence(struct mux *m)
 {
-    while (m->silent && mux_give_back(m))
+    while (m->silent && mux_give_back(m, NULL, NULL))
         ;
 }
 

@@ -34,16 +34,118 @@ static const char *carrier_objection(const struct portal *p, const struct flow *
     return NULL;
 }
 
-static void portal_carrier(struct portal *p, struct flow *f)
+static void carrier_begin(struct portal *p, struct pool *pool, struct flow *f)
+{
+    if (!carrier_new(pool, f))
+        portal_refuse(p, f, STAT_carriers_refused, &p->carrier_complaints, "out of memory");
+}
+
+/* By a rule, and of a user who may be a bridge. */
+static bool portal_lets_in(struct portal *p, struct flow *f)
 {
     const char *objection = carrier_objection(p, f);
-    if (!objection && !carrier_new(p, f))
-        objection = "out of memory";
     if (objection)
         portal_refuse(p, f, STAT_carriers_refused, &p->carrier_complaints, objection);
-    else
-        loop_ready(p->out.loop, &p->look);
+    return !objection;
 }
+
+static void portal_carrier(struct portal *p, struct flow *f)
+{
+    if (portal_lets_in(p, f))
+        carrier_begin(p, p->pool, f);
+}
+
+/* --- many tunnels --- */
+
+void portal_audit(struct portal *p, const struct meta *who, const char *what, const char *name)
+{
+    char from[ADDR_TEXT_MAX], text[4 * LINK_WHY_MAX];
+    stat_add(p->out.loop->counters, STAT_carriers_refused, 1);
+    if (log_allowed(&p->claim_complaints, (int64_t)loop_now(p->out.loop), 2))
+        log_warn("portal %s: bridge %s, user %s, is refused: %s \"%s\"", p->conf->tag,
+                 addr_text(&who->source, from), who->user ? who->user->email : "", what,
+                 log_escape(name, strlen(name), text, sizeof text));
+}
+
+/* Why a bridge may not be this tunnel, or its pool. */
+static const char *tunnel_objection(struct portal *p, const struct meta *who, struct tunnel_name *t,
+                                    struct pool **pool)
+{
+    if (!claim_serves(p->conf, who, t))
+        return "no claim of its user covers the tunnel";
+    *pool = pool_named(p, t, true);
+    if (!*pool)
+        return "the portal has no room (maxTunnels) for the tunnel";
+    if (!p->conf->claims && !shard_hold((*pool)->shard, who->user->email))
+        return "another user has the tunnel";
+    return NULL;
+}
+
+/* id: what stands in front of the portal's domain. */
+static void tunnel_carrier(struct portal *p, struct flow *f, const char *id)
+{
+    struct tunnel_name t = {.by = TUNNEL_BY_ID};
+    struct pool *pool = NULL;
+    const char *objection = "no tunnel can have the id";
+    if (!portal_lets_in(p, f))
+        return;
+    if (tunnel_text_read(t.text, id, strlen(id)))
+        objection = tunnel_objection(p, &f->meta, &t, &pool);
+    if (!objection) {
+        carrier_begin(p, pool, f);
+        return;
+    }
+    portal_audit(p, &f->meta, objection, id);
+    if (!refusal_new(p, f, objection, id))
+        portal_refuse(p, f, STAT_carriers_refused, &p->carrier_complaints, objection);
+}
+
+static const char *visit_objection(const struct portal *p, const struct flow *f,
+                                   struct tunnel_name *t, const char *id)
+{
+    if (f->meta.guessed)
+        return "has the name of a tunnel in its first bytes only";
+    if (!f->meta.user)
+        return "named a tunnel without having authenticated";
+    if (!tunnel_text_read(t->text, id, strlen(id)) || !claim_visits(p->conf, &f->meta, t))
+        return "named a tunnel that no claim of its user has";
+    return NULL;
+}
+
+/* A user names the tunnel himself; behind it the name of this portal means nothing, and only the id is left of it. */
+static void tunnel_visitor(struct portal *p, struct flow *f, const char *id)
+{
+    struct tunnel_name t = {.by = TUNNEL_BY_ID};
+    const char *objection = visit_objection(p, f, &t, id);
+    if (objection) {
+        portal_refuse(p, f, STAT_names_refused, &p->name_complaints, objection);
+        return;
+    }
+    f->meta.tunnel = t;
+    memcpy(f->meta.target.name, t.text, sizeof t.text);
+    portal_visitor(p, f);
+}
+
+/* What stands in front of ".tunnel.example" if the domain is "*.tunnel.example"; NULL: nothing. */
+static char *id_in(const struct portal *p, char *name)
+{
+    size_t len = strlen(name), behind = strlen(p->domain) - 1;
+    if (p->pool || len <= behind || strcmp(name + len - behind, p->domain + 1) != 0)
+        return NULL;
+    name[len - behind] = '\0';
+    return name;
+}
+
+/* The target names a tunnel: a bridge that wants to be it, or a user who wants to go there. */
+static void portal_tunnel(struct portal *p, struct flow *f, const char *id)
+{
+    if (f->meta.target.port == 0 && !f->packets)
+        tunnel_carrier(p, f, id);
+    else
+        tunnel_visitor(p, f, id);
+}
+
+/* --- visitors --- */
 
 /* A bridge asks for its domain and no port. This one may be meant for here, or for a portal behind this one. */
 static void portal_doubt(struct portal *p, const struct flow *f)
@@ -57,41 +159,38 @@ static void portal_doubt(struct portal *p, const struct flow *f)
                  m->user->email, addr_text(&m->target, to), p->domain);
 }
 
+/* An inbound may have chosen a tunnel for him, but none that is private. */
+static void portal_welcome(struct portal *p, struct flow *f)
+{
+    uint8_t by = f->meta.tunnel.by;
+    if (by == TUNNEL_PRIVATE || (by == TUNNEL_UNNAMED && !p->pool))
+        portal_refuse(p, f, STAT_no_carrier, &p->empty_complaints, "no tunnel is named");
+    else
+        portal_visitor(p, f);
+}
+
 static void portal_open(struct outbound *out, struct flow *f)
 {
     struct portal *p = container_of(out, struct portal, out);
     struct addr target = f->meta.target;
+    const char *id;
     if (target.type == ADDR_NAME)
         addr_normalise_name(target.name);
-    if (target.type != ADDR_NAME)
-        portal_visitor(p, f);
+    if (target.type != ADDR_NAME || f->meta.tunnel.by != TUNNEL_UNNAMED)
+        portal_welcome(p, f);
     else if (strcmp(target.name, p->domain) == 0)
         portal_carrier(p, f);
     else if (control_is_name(target.name) || strcmp(target.name, p->control) == 0)
         portal_refuse(p, f, STAT_names_refused, &p->name_complaints, "named a control domain");
+    else if ((id = id_in(p, target.name)))
+        portal_tunnel(p, f, id);
     else {
         portal_doubt(p, f);
-        portal_visitor(p, f);
+        portal_welcome(p, f);
     }
 }
 
 /* --- life --- */
-
-static void on_look(struct task *t)
-{
-    struct portal *p = container_of(t, struct portal, look);
-    portal_look(p);
-    shard_tell_others(p->shard);
-}
-
-static void on_weigh(struct task *t)
-{
-    struct portal *p = container_of(t, struct portal, weigh);
-    unsigned before = atomic_load(&p->shard->load), load;
-    portal_pick(p, &load);
-    if (before >= LOAD_NONE && load < LOAD_NONE)
-        shard_tell_others(p->shard); /* there is room again */
-}
 
 static void portal_drain(struct outbound *out)
 {
@@ -114,7 +213,32 @@ static bool portal_busy(const struct outbound *out)
 static bool portal_alive(const struct outbound *out)
 {
     const struct portal *p = container_of(out, struct portal, out);
-    return shards_have(p->shard->all, CLASS_SILENT * LOAD_CLASS);
+    return p->pool ? shards_have(p->pool->shard->all, CLASS_SILENT * LOAD_CLASS)
+                   : atomic_load(&p->place->all->carriers) > 0;
+}
+
+static void portal_end_pools(struct portal *p, void (*end)(struct pool *pool, void *with),
+                             void *with)
+{
+    struct tunnel_item *next;
+    for (size_t row = 0; row < p->pools.row_count; row++)
+        for (struct tunnel_item *i = p->pools.rows[row]; i; i = next) {
+            next = i->next;
+            end(container_of(i, struct pool, item), with);
+        }
+    if (p->pool)
+        end(p->pool, with);
+}
+
+static void pool_close(struct pool *pool, void *why)
+{
+    pool_empty(pool, why);
+}
+
+static void pool_end(struct pool *pool, void *with)
+{
+    (void)with;
+    pool_free(pool);
 }
 
 static void portal_free(struct outbound *out)
@@ -123,13 +247,15 @@ static void portal_free(struct outbound *out)
     struct err why;
     struct list_item *i;
     err_set(&why, ECANCELED, "the portal stops");
-    shard_leave(p->shard);
-    loop_unready(&p->look);
     p->stopping = true;
-    portal_empty(p, &why);
+    portal_end_pools(p, pool_close, &why);
     while ((i = list_first(&p->carriers)))
         mux_close(&container_of(i, struct carrier, item)->mux, NULL);
-    loop_unready(&p->weigh);
+    refusals_end(p);
+    portal_end_pools(p, pool_end, NULL);
+    ev_timer_stop(p->out.loop->ev, &p->sweep);
+    tunnels_fini(&p->pools);
+    place_leave(p->place);
     free(p);
 }
 
@@ -154,22 +280,38 @@ void portal_adopt(struct outbound *out, const struct portal_conf *conf)
     struct portal *p = container_of(out, struct portal, out);
     p->out.tag = conf->tag;
     p->conf = conf;
-    for (struct list_item *i = list_first(&p->carriers); i; i = list_next(&p->carriers, i))
-        container_of(i, struct carrier, item)->mux.traffic = &conf->traffic;
+    for (struct list_item *i = list_first(&p->carriers); i; i = list_next(&p->carriers, i)) {
+        struct carrier *c = container_of(i, struct carrier, item);
+        c->mux.traffic = &conf->traffic;
+        carrier_judge_again(c);
+    }
+}
+
+static void on_sweep(struct ev_loop *ev, ev_timer *t, int events)
+{
+    (void)ev, (void)events;
+    pools_sweep(t->data);
 }
 
 struct outbound *portal_new(struct loop *l, const struct portal_conf *conf,
                             struct portal_shards *shards)
 {
+    static const struct tunnel_name none;
     struct portal *p = calloc(1, sizeof *p);
     if (!p)
         return NULL;
     p->out = (struct outbound){.ops = &portal_ops, .loop = l, .tag = conf->tag};
     p->conf = conf;
-    p->look.run = on_look;
-    p->weigh.run = on_weigh;
-    p->shard = shard_join(shards, l, p);
+    p->place = place_take(shards, l, p);
+    p->began = loop_steady();
+    tunnels_init(&p->pools);
+    ev_init(&p->sweep, on_sweep);
+    p->sweep.data = p;
     normal_name(p->domain, conf->domain);
     normal_name(p->control, conf->control_domain);
-    return &p->out;
+    if (strncmp(p->domain, "*.", 2) == 0 || (p->pool = pool_new(p, &none, 0)))
+        return &p->out;
+    place_leave(p->place);
+    free(p);
+    return NULL;
 }

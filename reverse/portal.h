@@ -7,11 +7,14 @@
 #include "core/outbound.h"
 #include "reverse/reverse.h"
 
+struct claims;
 struct portal_shards;
 
 /* For the portals of one tag on all loops. Freed when all loops have ended. NULL: out of memory. */
 struct portal_shards *portal_shards_new(unsigned loops);
 void portal_shards_free(struct portal_shards *all);
+/* The hostnames that its bridges hold; lives as long. Any thread. */
+struct claims *portal_shards_claims(struct portal_shards *all);
 
 /* conf and shards outlive it. NULL: out of memory. Freeing ends its carriers. */
 struct outbound *portal_new(struct loop *l, const struct portal_conf *conf,

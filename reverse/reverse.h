@@ -3,6 +3,7 @@
 #ifndef V2C_REVERSE_REVERSE_H
 #define V2C_REVERSE_REVERSE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,14 +36,36 @@ struct bridge_conf {
     uint8_t weight;                   /* against others of its tunnel, 1..255 */
 };
 
+struct patterns {
+    const char *const *items;
+    size_t count;
+};
+
+/* What somebody may have of a portal: claim.h. Names in lower case. */
+struct portal_claim {
+    const char *user;        /* his email; NULL: whoever has the certificate */
+    const char *certificate; /* certificate_is(); NULL: any or none */
+    const char *tenant;      /* NULL: none */
+    struct patterns tunnels, visits, hosts, nodes, clusters;
+    bool is_private;
+};
+
+enum portal_choice { CHOICE_LEAST_LOAD, CHOICE_ROUND_ROBIN, CHOICE_SOURCE_HASH };
+
 struct portal_conf {
     const char *tag; /* acts as an outbound tag */
-    const char *domain;
+    const char
+        *domain; /* "*.tunnel.example": there are many tunnels, and a bridge asks for one of them */
     const char *control_domain; /* NULL: reverse.internal.v2fly.org, then what the peer knows */
     const char *const *users;   /* emails that may be bridges; NULL: whoever a rule sends here */
     size_t user_count;
     struct traffic traffic;
     int carriers_slot, visitors_slot; /* gauges */
+    enum portal_choice choice;
+    size_t max_tunnels; /* names of tunnels, nodes and clusters, of each kind */
+    const struct portal_claim *const *claims; /* sorted by claim_compare(); NULL: none */
+    size_t claim_count;
+    bool has_private; /* some claim is, or one of its tunnels */
 };
 
 #endif

@@ -5,8 +5,9 @@
 #include "reverse/carrier.h"
 
 enum {
-    WAITING_MAX = 1024, /* visitors that wait for a bridge */
-    COMPLAINTS = 2,     /* log lines a second and reason */
+    WAITING_MAX = 1024,         /* visitors that wait for a bridge, in one pool */
+    ALL_WAITING_MAX = 8 * 1024, /* ... in all of them */
+    COMPLAINTS = 2,             /* log lines a second and reason */
 };
 
 static const double WAIT = 3; /* seconds that a visitor waits for a bridge to come (back) */
@@ -14,8 +15,8 @@ static const double WAIT = 3; /* seconds that a visitor waits for a bridge to co
 /* A visitor without a carrier: sits in the flow's second seat until one comes. */
 struct waiter {
     struct end end;
-    struct portal *portal;
-    struct list_item item; /* in the portal's waiting */
+    struct pool *pool;
+    struct list_item item; /* in the pool's waiting */
     ev_timer patience;
 };
 
@@ -37,59 +38,9 @@ void portal_refuse(struct portal *p, struct flow *f, int stat, struct log_limit 
     flow_refuse(f, &why);
 }
 
-/* --- picking --- */
+/* --- placing --- */
 
-/* Links of one bridge say so; of an old one each stands for itself. */
-static void carrier_meet(struct carrier *c)
-{
-    const struct list *carriers = &c->portal->carriers;
-    if (c->instance == c->mux.hello.instance)
-        return;
-    c->instance = c->mux.hello.instance;
-    for (struct list_item *i = list_first(carriers); i; i = list_next(carriers, i)) {
-        const struct carrier *other = container_of(i, struct carrier, item);
-        if (other != c && other->instance == c->instance) {
-            c->bridge = other->bridge;
-            break;
-        }
-    }
-}
-
-/* What each bridge carries. Answers the class of the best carrier; LOAD_NONE when none takes a stream. */
-static unsigned portal_weigh(struct portal *p, unsigned weights[BRIDGES])
-{
-    unsigned class = LOAD_NONE;
-    for (struct list_item *i = list_first(&p->carriers); i; i = list_next(&p->carriers, i)) {
-        struct carrier *c = container_of(i, struct carrier, item);
-        unsigned load = carrier_load(c);
-        carrier_meet(c);
-        if (load < LOAD_NONE && carrier_class(c) < class)
-            class = carrier_class(c);
-        weights[c->bridge] += carrier_weight(c);
-    }
-    return class;
-}
-
-struct carrier *portal_pick(struct portal *p, unsigned *load)
-{
-    struct carrier *best = NULL;
-    unsigned weights[BRIDGES] = {0}, class = portal_weigh(p, weights);
-    *load = LOAD_NONE;
-    for (struct list_item *i = list_first(&p->carriers); i; i = list_next(&p->carriers, i)) {
-        struct carrier *c = container_of(i, struct carrier, item);
-        unsigned weight = weights[c->bridge];
-        if (carrier_load(c) == LOAD_NONE || carrier_class(c) != class)
-            continue;
-        if (best && (weight > *load - class ||
-                     (weight == *load - class && carrier_weight(c) >= carrier_weight(best))))
-            continue;
-        best = c;
-        *load = class + weight;
-    }
-    shard_publish(p->shard, *load);
-    return best;
-}
-
+/* A crossing ends where the portal, and the pool, is; if it is still there. */
 static void on_twin(void *arg, struct flow *twin)
 {
     struct portal_shards *all = arg;
@@ -111,33 +62,35 @@ struct visitor {
 
 static bool visitor_cross(struct visitor v, struct shard *to)
 {
-    struct loop *l = atomic_load(&to->loop);
+    struct loop *l = shard_loop(to);
+    struct portal_shards *all = to->all->portal;
     shard_expect(to);
-    return v.seat ? cross_take_over(v.seat, l, on_twin, to->all)
-                  : cross_flow(v.flow, l, on_twin, to->all);
+    return v.seat ? cross_take_over(v.seat, l, on_twin, all) : cross_flow(v.flow, l, on_twin, all);
 }
 
 /* Another loop that suits it better. Who has crossed once does so again for a better class, but not because
  * of a few streams: these change as fast as visitors cross. NULL: there is none. */
-static struct shard *visitor_elsewhere(const struct portal *p, struct visitor v, unsigned load)
+static struct shard *visitor_elsewhere(const struct pool *pool, struct visitor v, unsigned load)
 {
-    return shard_better(p->shard, v.flow->twin ? load - load % LOAD_CLASS : load);
+    bool stays = v.flow->twin || pool_stays(pool);
+    return shard_better(pool->shard, stays ? load - load % LOAD_CLASS : load);
 }
 
-static bool visitor_place(struct portal *p, struct visitor v)
+static bool visitor_place(struct pool *pool, struct visitor v)
 {
-    unsigned load;
-    struct carrier *c = portal_pick(p, &load);
-    struct shard *elsewhere = visitor_elsewhere(p, v, load);
+    struct weighing w;
+    pool_weigh(pool, &w);
+    struct shard *elsewhere = visitor_elsewhere(pool, v, w.load);
     if (elsewhere && visitor_cross(v, elsewhere))
         return true;
+    struct carrier *c = w.lightest ? pool_choose(pool, &v.flow->meta, &w) : NULL;
     if (!c)
         return false;
     if (carrier_worn(c))
         carrier_drain(c, GOING_WORN);
     if (!(v.seat ? mux_take_over(&c->mux, v.seat) : mux_open(&c->mux, v.flow)))
         return false;
-    shard_publish(p->shard, load + 1);
+    shard_publish(pool->shard, w.load + 1);
     return true;
 }
 
@@ -145,8 +98,9 @@ static bool visitor_place(struct portal *p, struct visitor v)
 
 static void waiter_unlist(struct waiter *w)
 {
-    struct portal *p = w->portal;
+    struct portal *p = w->pool->portal;
     list_remove(&w->item);
+    w->pool->waiting_count--;
     p->waiting_count--;
     ev_timer_stop(p->out.loop->ev, &w->patience);
 }
@@ -166,11 +120,14 @@ static void on_waiter_wake(struct end *e)
 
 static const struct end_ops waiter_ops = {.wake = on_waiter_wake};
 
-static void portal_turned_away(struct portal *p)
+static const char *const no_bridge = "no bridge is connected", *const no_tunnel = "no such tunnel";
+
+/* What is not there: a bridge; or a tunnel that nobody has heard of for a minute. */
+static void portal_turned_away(struct portal *p, const char *what)
 {
     stat_add(p->out.loop->counters, STAT_no_carrier, 1);
     if (log_allowed(&p->empty_complaints, portal_second(p), 1))
-        log_warn("portal %s: no bridge is connected; visitors are turned away", p->conf->tag);
+        log_warn("portal %s: %s; visitors are turned away", p->conf->tag, what);
 }
 
 static void on_impatient(struct ev_loop *ev, ev_timer *t, int events)
@@ -178,86 +135,111 @@ static void on_impatient(struct ev_loop *ev, ev_timer *t, int events)
     (void)ev, (void)events;
     struct waiter *w = t->data;
     struct err why;
-    portal_turned_away(w->portal);
-    err_set(&why, EHOSTUNREACH, "no bridge is connected");
+    portal_turned_away(w->pool->portal, no_bridge);
+    err_set(&why, EHOSTUNREACH, "%s", no_bridge);
     waiter_leave(w, &why);
 }
 
-/* False: too many wait already. */
-static bool visitor_wait(struct portal *p, struct visitor v)
+/* Nobody waits for a bridge that has been gone for long. */
+static bool has_room(const struct pool *pool)
 {
-    struct waiter *w = p->waiting_count < WAITING_MAX ? calloc(1, sizeof *w) : NULL;
+    return pool->waiting_count < WAITING_MAX && pool->portal->waiting_count < ALL_WAITING_MAX &&
+           (pool == pool->portal->pool || shard_is_known(pool->shard, TUNNEL_KNOWN));
+}
+
+/* False: too many wait already, or it is in vain. */
+static bool visitor_wait(struct pool *pool, struct visitor v)
+{
+    struct waiter *w = has_room(pool) ? calloc(1, sizeof *w) : NULL;
     if (!w)
         return false;
-    w->portal = p;
-    list_append(&p->waiting, &w->item);
-    p->waiting_count++;
+    w->pool = pool;
+    list_append(&pool->waiting, &w->item);
+    pool->waiting_count++;
+    pool->portal->waiting_count++;
     if (v.seat)
         end_reseat(v.seat, &w->end, &waiter_ops);
     else
         flow_join(v.flow, &w->end, &waiter_ops);
     ev_timer_init(&w->patience, on_impatient, WAIT, 0);
     w->patience.data = w;
-    ev_timer_start(p->out.loop->ev, &w->patience);
+    ev_timer_start(pool->portal->out.loop->ev, &w->patience);
     return true;
+}
+
+/* Which of the two it is. */
+static const char *what_lacks(const struct pool *pool)
+{
+    return pool && (pool == pool->portal->pool || shard_is_known(pool->shard, TUNNEL_KNOWN))
+               ? no_bridge
+               : no_tunnel;
 }
 
 void portal_visitor(struct portal *p, struct flow *f)
 {
     struct visitor v = {.flow = f};
-    if (!visitor_place(p, v) && !visitor_wait(p, v))
-        portal_refuse(p, f, STAT_no_carrier, &p->empty_complaints, "no bridge is connected");
+    struct pool *pool = pool_of(p, f);
+    struct err why;
+    if (pool && (visitor_place(pool, v) || visitor_wait(pool, v)))
+        return;
+    portal_turned_away(p, what_lacks(pool));
+    err_set(&why, EHOSTUNREACH, "%s", what_lacks(pool));
+    flow_refuse(f, &why);
 }
 
 void portal_visitor_again(struct portal *p, struct end *seat)
 {
     struct visitor v = {.flow = seat->flow, .seat = seat};
+    struct pool *pool = p->stopping ? NULL : pool_of(p, seat->flow);
     struct err why;
     stat_add(p->out.loop->counters, STAT_streams_retried, 1);
-    if (!p->stopping && seat->flow->tries < MUX_TRIES &&
-        (visitor_place(p, v) || visitor_wait(p, v)))
+    if (pool && seat->flow->tries < MUX_TRIES && (visitor_place(pool, v) || visitor_wait(pool, v)))
         return;
-    portal_turned_away(p);
+    portal_turned_away(p, no_bridge);
     err_set(&why, EHOSTUNREACH, "%u links to the bridge failed", seat->flow->tries);
     end_leave(seat, &why);
 }
 
-void portal_look(struct portal *p)
+void pool_look(struct pool *pool)
 {
     struct list_item *i;
-    unsigned load;
-    while ((i = list_first(&p->waiting))) {
-        struct waiter *w = container_of(i, struct waiter, item);
-        if (!visitor_place(p, (struct visitor){.flow = w->end.flow, .seat = &w->end}))
+    struct weighing w;
+    while ((i = list_first(&pool->waiting))) {
+        struct waiter *waiter = container_of(i, struct waiter, item);
+        if (!visitor_place(pool, (struct visitor){.flow = waiter->end.flow, .seat = &waiter->end}))
             break;
-        waiter_unlist(w);
-        free(w);
+        waiter_unlist(waiter);
+        free(waiter);
     }
-    for (i = list_first(&p->carriers); i; i = list_next(&p->carriers, i))
-        if (container_of(i, struct carrier, item)->mux.silent)
-            portal_rescue(p, container_of(i, struct carrier, item));
-    portal_pick(p, &load);
+    for (i = list_first(&pool->members); i; i = list_next(&pool->members, i)) {
+        struct carrier *c = container_of(i, struct member, item)->carrier;
+        if (c->mux.silent)
+            carrier_rescue(c);
+    }
+    pool_weigh(pool, &w);
 }
 
-static bool portal_has_better(struct portal *p, unsigned class)
+static bool has_better(void *with, const struct flow *f)
 {
-    unsigned load;
-    if (!class)
+    struct carrier *from = with;
+    unsigned class = carrier_class(from);
+    struct pool *pool = class ? pool_of(from->portal, f) : NULL;
+    struct weighing w;
+    if (!pool)
         return false;
-    portal_pick(p, &load);
-    return load < class || shard_better(p->shard, class);
+    pool_weigh(pool, &w);
+    return w.load < class || shard_better(pool->shard, class);
 }
 
-void portal_rescue(struct portal *p, struct carrier *from)
+void carrier_rescue(struct carrier *from)
 {
-    while (list_first(&from->mux.unanswered) && portal_has_better(p, carrier_class(from)) &&
-           mux_give_back(&from->mux))
+    while (mux_give_back(&from->mux, has_better, from))
         ;
 }
 
-void portal_empty(struct portal *p, const struct err *why)
+void pool_empty(struct pool *pool, const struct err *why)
 {
     struct list_item *i;
-    while ((i = list_first(&p->waiting)))
+    while ((i = list_first(&pool->waiting)))
         waiter_leave(container_of(i, struct waiter, item), why);
 }

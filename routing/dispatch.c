@@ -12,10 +12,19 @@ bool asks_for_mux(const struct meta *m)
            m->target.type == ADDR_NAME && strcasecmp(m->target.name, MUX_NAME) == 0;
 }
 
+/* "*.tunnel.example": all names below it. */
+static bool name_fits(const char *item, const char *text)
+{
+    size_t len = strlen(text), end = strlen(item);
+    if (*item != '*' || len < end)
+        return strcmp(item, text) == 0;
+    return strcmp(text + len - (end - 1), item + 1) == 0;
+}
+
 bool strings_have(const struct string_list *l, const char *text)
 {
     for (size_t i = 0; l && i < l->count; i++)
-        if (strcmp(l->items[i], text) == 0)
+        if (name_fits(l->items[i], text))
             return true;
     return false;
 }

@@ -249,7 +249,7 @@ static void do_give_back(struct model *m)
 {
     struct peer *client = &m->clients[roll(m, LINKS)];
     uint32_t most = roll(m, 3) ? 0 : roll(m, 10);
-    while (m->v2c && !m->lost && most-- && mux_give_back(&client->mux))
+    while (m->v2c && !m->lost && most-- && mux_give_back(&client->mux, NULL, NULL))
         ;
 }
 

@@ -330,7 +330,7 @@ static void a_silent_link_gives_back_what_it_has_not_answered(void **state)
     answer(t, 0, LINK_OPENED, 2, 0);
     for (uint16_t id = 1, len = 10; id <= 3; id++, len = (uint16_t)(len + 10))
         expect_new(t, 0, id), expect_bytes(t, 0, id, 0, len);
-    while (mux_give_back(&t->links[0].mux))
+    while (mux_give_back(&t->links[0].mux, NULL, NULL))
         ;
     rig_turn(&t->rig);
     expect(t, 0, 1, MUX_END, MUX_ERROR);
@@ -351,7 +351,7 @@ static void given_back_to_the_same_link_a_stream_is_opened_there_once(void **sta
     links_open(t, LINK_FEATURES);
     t->links[0].elsewhere = &t->links[0];
     struct far *visitor = visitor_says(t, 10);
-    assert_true(mux_give_back(&t->links[0].mux));
+    assert_true(mux_give_back(&t->links[0].mux, NULL, NULL));
     rig_turn(&t->rig);
     assert_int_equal(visitor->flow->tries, 1);
     assert_int_equal(t->links[0].mux.sessions, 1);

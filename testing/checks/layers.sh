@@ -12,6 +12,6 @@ row transport 'core/'
 row routing 'core/'
 row mux 'core/'
 row proxy 'core/|transport/|routing/(dispatch|routes)\.h'
-row reverse 'core/|mux/|routing/dispatch\.h'
+row reverse 'core/|mux/|routing/(dispatch|claims)\.h'
 row conf '(core|transport|routing|mux|proxy|reverse)/'
 exit $bad

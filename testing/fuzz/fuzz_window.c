@@ -187,7 +187,7 @@ static void owner_acts(struct run *r, uint8_t how)
         return;
     switch (how % 5) {
     case 0:
-        mux_give_back(m);
+        mux_give_back(m, NULL, NULL);
         return;
     case 1:
         mux_say_going(m, GOING_STOPS, how);
