@@ -18,7 +18,8 @@ enum {
     ROUTE_VALUE_MAX = 256
 };
 
-enum route_kind { ROUTE_NONE, ROUTE_TUNNEL, ROUTE_OUTBOUND, ROUTE_ADDRESS };
+/* ROUTE_AWAY: who may know does not answer now (routing/guide.h); no route of a table has it. */
+enum route_kind { ROUTE_NONE, ROUTE_TUNNEL, ROUTE_OUTBOUND, ROUTE_ADDRESS, ROUTE_AWAY };
 
 struct route_to {
     uint8_t kind;

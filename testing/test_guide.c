@@ -1,0 +1,210 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "routing/guide.h"
+
+struct fixture {
+    struct route_table *table;
+    struct claims *claims;
+    struct guide *guide;
+    struct guide_conf conf;
+    struct lookups_asker asker;
+    unsigned asked;
+};
+
+static void on_ask(struct lookups_asker *a, const char *host)
+{
+    (void)host;
+    container_of(a, struct fixture, asker)->asked++;
+}
+
+static void on_use(struct lookups_asker *a, const struct lookups_conf *c, bool same)
+{
+    (void)a, (void)c, (void)same;
+}
+
+static void on_free(struct lookups_asker *a)
+{
+    a->lookups = NULL;
+}
+
+static void route(struct routes *r, const char *host, const char *path, const char *id)
+{
+    struct hostname_pattern p;
+    struct err e;
+    struct route one = {.path = {path, strlen(path)}, .to = {.kind = ROUTE_TUNNEL, .outbound = 1}};
+    if (host)
+        assert_int_equal(hostname_read_pattern(&p, host, strlen(host), &e), 0);
+    one.host = host ? &p : NULL;
+    snprintf(one.to.tunnel.text, sizeof one.to.tunnel.text, "%s", id);
+    assert_int_equal(routes_add(r, &one, &e), 0);
+}
+
+static void start(struct fixture *f, const char *url)
+{
+    struct routes *r = routes_new();
+    route(r, "config.example", "/only", "by-config");
+    route(r, ".wide.example", "", "by-wildcard");
+    *f = (struct fixture){.table = route_table_new(r), .claims = claims_new(10)};
+    f->asker = (struct lookups_asker){.ask = on_ask, .use = on_use, .free = on_free};
+    f->conf =
+        (struct guide_conf){.table = f->table, .has_portal = true, .portal = 2, .tenant = "t"};
+    f->conf.lookups = (struct lookups_conf){.url = url, .ttl = 60, .negative_ttl = 10, .max = 10};
+    f->guide = guide_new(&f->conf, f->claims, &f->asker);
+}
+
+static void stop(struct fixture *f)
+{
+    guide_free(f->guide);
+    claims_free(f->claims);
+    route_table_free(f->table);
+}
+
+static void claim(struct fixture *f, const char *host, const char *id, bool is_private)
+{
+    struct hostname_pattern p;
+    struct tunnel_name t = {.by = TUNNEL_BY_ID};
+    struct err e;
+    snprintf(t.text, sizeof t.text, "%s", id);
+    assert_int_equal(hostname_read_pattern(&p, host, strlen(host), &e), 0);
+    assert_int_equal(claims_take(f->claims, &p, &t, is_private, 0), CLAIM_GRANTED);
+}
+
+static void nobody(struct lookup_wait *w)
+{
+    (void)w;
+}
+
+static enum step ask(struct fixture *f, const char *host, const char *path, struct route_to *to)
+{
+    static struct lookup_wait w;
+    struct route_asked asked = {host, {path, strlen(path)}, {"", 0}};
+    lookup_forget(&w);
+    w.told = nobody;
+    memset(to, 0, sizeof *to);
+    return guide_ask(f->guide, &asked, 0, to, &w);
+}
+
+static void found(struct fixture *f, const char *host, size_t outbound, const char *id)
+{
+    struct route_to to;
+    assert_int_equal(ask(f, host, "/", &to), STEP_DONE);
+    assert_int_equal(to.kind, ROUTE_TUNNEL);
+    assert_int_equal(to.outbound, outbound);
+    assert_string_equal(to.tunnel.text, id);
+}
+
+static void who_knows_the_host_first_decides(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct route_to to;
+    start(&f, "");
+    claim(&f, "claimed.example", "by-claim", false);
+    claim(&f, "config.example", "stolen", false);
+    claim(&f, "x.wide.example", "stolen", false);
+    found(&f, "claimed.example", 2, "by-claim");
+    found(&f, "x.wide.example", 1, "by-wildcard");
+    assert_int_equal(ask(&f, "config.example", "/other", &to), STEP_FAIL);
+    assert_int_equal(to.kind, ROUTE_NONE);
+    assert_int_equal(ask(&f, "stranger.example", "/", &to), STEP_FAIL);
+    assert_int_equal(to.kind, ROUTE_NONE);
+    assert_int_equal(f.asked, 0);
+    stop(&f);
+}
+
+static void the_default_comes_last(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct route_to to;
+    start(&f, "http://service");
+    struct routes *r = routes_new();
+    route(r, NULL, "", "by-default");
+    route_table_set(f.table, r);
+    claim(&f, "claimed.example", "by-claim", false);
+    found(&f, "claimed.example", 2, "by-claim");
+    found(&f, "", 1, "by-default");
+    assert_int_equal(f.asked, 0);
+    assert_int_equal(ask(&f, "stranger.example", "/", &to), STEP_MORE);
+    lookups_told(f.asker.lookups, "stranger.example", &(struct lookup_answer){0}, 0);
+    found(&f, "stranger.example", 1, "by-default");
+    assert_int_equal(ask(&f, "other.example", "/", &to), STEP_MORE);
+    lookups_told(f.asker.lookups, "other.example", NULL, 0);
+    assert_int_equal(ask(&f, "other.example", "/", &to), STEP_FAIL);
+    assert_int_equal(to.kind, ROUTE_AWAY);
+    stop(&f);
+}
+
+static void the_service_names_tunnels_of_the_portal(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct route_to to;
+    struct lookup_answer a = {.found = true, .is_private = true};
+    a.tunnel.by = TUNNEL_BY_NODE;
+    snprintf(a.tunnel.text, sizeof a.tunnel.text, "%s", "n1");
+    start(&f, "http://service");
+    assert_int_equal(ask(&f, "a.example", "/", &to), STEP_MORE);
+    lookups_told(f.asker.lookups, "a.example", &a, 0);
+    found(&f, "a.example", 2, "n1");
+    ask(&f, "a.example", "/", &to);
+    assert_true(to.is_private);
+    assert_int_equal(to.tunnel.by, TUNNEL_BY_NODE);
+    assert_string_equal(to.tunnel.tenant, "t");
+    struct guide_conf without = f.conf;
+    without.lookups.url = "";
+    guide_adopt(f.guide, &without, f.claims);
+    assert_int_equal(ask(&f, "a.example", "/", &to), STEP_FAIL);
+    stop(&f);
+}
+
+static void a_private_claim_says_so(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct route_to to;
+    start(&f, "");
+    claim(&f, "a.example", "secret", true);
+    assert_int_equal(ask(&f, "a.example", "/", &to), STEP_DONE);
+    assert_true(to.is_private);
+    stop(&f);
+}
+
+static void readers_see_the_new_table_at_their_next_look(void **state)
+{
+    (void)state;
+    struct routes *one = routes_new(), *two = routes_new();
+    struct route_table *t = route_table_new(one);
+    struct route_reader a = {0}, b = {0};
+    assert_ptr_equal(route_reader_now(&a, t), one);
+    assert_ptr_equal(route_reader_now(&b, t), one);
+    routes_ref(one);
+    route_table_set(t, two);
+    assert_ptr_equal(route_reader_now(&a, t), two);
+    assert_ptr_equal(route_reader_now(&a, t), two);
+    assert_int_equal(routes_count(b.routes), 0); /* still there for who has not looked */
+    assert_ptr_equal(route_reader_now(&b, t), two);
+    routes_unref(one);
+    route_reader_fini(&a);
+    route_reader_fini(&b);
+    route_table_free(t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_knows_the_host_first_decides),
+        cmocka_unit_test(the_default_comes_last),
+        cmocka_unit_test(the_service_names_tunnels_of_the_portal),
+        cmocka_unit_test(a_private_claim_says_so),
+        cmocka_unit_test(readers_see_the_new_table_at_their_next_look),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
