@@ -28,6 +28,7 @@ struct half {
     /* from here on under the lock */
     enum bell bell;
     bool left;          /* takes nothing any more */
+    bool drains;        /* the other half was asked to drain, and its flow goes on here */
     double asked_since; /* the other half asks whether anything moved in this flow since; 0: no */
     double moved;       /* when something moved in the other flow, as it answered */
     struct way in;
@@ -212,6 +213,25 @@ static bool on_idle(struct end *e)
     return asks;
 }
 
+static void on_drain(struct end *e)
+{
+    struct half *h = container_of(e, struct half, end), *other = half_other(h);
+    pthread_mutex_lock(&h->cross->lock);
+    other->drains = true;
+    bool post = half_ring(other);
+    pthread_mutex_unlock(&h->cross->lock);
+    if (post)
+        loop_post(other->loop, &other->task);
+}
+
+/* The other flow's way goes away: so does this one's, for who is at its other end. */
+static void half_drain(struct half *h)
+{
+    struct end *e = h->end.flow->ends[!h->end.side];
+    if (e && e->ops->drain)
+        e->ops->drain(e);
+}
+
 static void on_wake(struct end *e)
 {
     struct half *h = container_of(e, struct half, end), *other = half_other(h);
@@ -227,8 +247,11 @@ static void on_wake(struct end *e)
     bool over = half_is_over(h, other, &why);
     if (over)
         half_stop(h);
-    bool post = (news || over) && half_ring(other), asked = h->asked_since;
+    bool post = (news || over) && half_ring(other), asked = h->asked_since, drains = h->drains;
+    h->drains = false;
     pthread_mutex_unlock(&c->lock);
+    if (drains)
+        half_drain(h);
     if (post)
         loop_post(other->loop, &other->task);
     if (over) {
@@ -239,7 +262,7 @@ static void on_wake(struct end *e)
     }
 }
 
-static const struct end_ops half_ops = {.wake = on_wake, .idle = on_idle};
+static const struct end_ops half_ops = {.wake = on_wake, .idle = on_idle, .drain = on_drain};
 
 /* --- beginning --- */
 

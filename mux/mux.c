@@ -189,4 +189,10 @@ static void on_drain(struct end *e)
         m->ops->drain(m);
 }
 
+void mux_drain_streams(struct mux *m)
+{
+    for (const struct mux_session *s = session_next(m, 0); s; s = session_next(m, s->id + 1u))
+        flow_drain(s->end.flow);
+}
+
 const struct end_ops mux_end_ops = {.wake = on_wake, .drain = on_drain};

@@ -157,6 +157,8 @@ unsigned mux_ids_left(const struct mux *m);
 uint16_t mux_take_id(struct mux *m);
 /* Sends a frame with data_len bytes of data; for control streams. Without memory for it the carrier fails. */
 void mux_send(struct mux *m, const struct mux_frame *f, const void *data);
+/* Asks the flows of all its streams to drain: they should not rest here. */
+void mux_drain_streams(struct mux *m);
 /* No stream follows: ends the carrier in order. The owner then hears `closed`. */
 void mux_close(struct mux *m, const struct err *why);
 

@@ -104,6 +104,7 @@ static void hear_item(struct mux *m, const struct link_item *i)
         liveness_pong(m, i->token);
         break;
     case LINK_GOAWAY:
+        mux_drain_streams(m);
         if (m->ops->going)
             m->ops->going(m, i->going.wait);
         break;

@@ -113,6 +113,7 @@ void carrier_drain(struct carrier *c, enum link_going reason)
     if (c->draining)
         return;
     c->draining = true;
+    mux_drain_streams(&c->mux);
     log_debug(c->mux.end.flow->id, "portal %s: carrier drains after %u streams",
               c->portal->conf->tag, c->mux.opened);
     if (mux_say_going(&c->mux, reason, 0))

@@ -102,7 +102,12 @@ static void far_wake(struct end *e)
         far_leave(f, 0);
 }
 
-static const struct end_ops far_ops = {.wake = far_wake};
+static void far_drain(struct end *e)
+{
+    container_of(e, struct far, end)->drains++;
+}
+
+static const struct end_ops far_ops = {.wake = far_wake, .drain = far_drain};
 
 struct flow *far_flow(struct rig *r, struct far *f, const struct meta *m)
 {

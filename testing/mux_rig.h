@@ -19,6 +19,7 @@ struct far {
     size_t packet_len[RIG_PACKETS], packets; /* and how a datagram flow cut it */
     bool refuses;                            /* takes nothing */
     bool eof, failed, left;
+    unsigned drains; /* times it was asked to */
     bool was_opened; /* when it left: the target was reached, after so many links */
     unsigned tries;
     char why[100]; /* it failed */

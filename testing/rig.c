@@ -89,7 +89,12 @@ static void rig_end_wake(struct end *end)
         rig_leave(e, NULL);
 }
 
-const struct end_ops rig_end_ops = {.wake = rig_end_wake};
+static void rig_end_drain(struct end *e)
+{
+    container_of(e, struct rig_end, end)->drains++;
+}
+
+const struct end_ops rig_end_ops = {.wake = rig_end_wake, .drain = rig_end_drain};
 
 struct flow *rig_flow(struct rig *r, struct rig_end *e, enum net net)
 {

@@ -49,7 +49,7 @@ struct rig_end {
     bool stays; /* does not leave when the flow is over */
     bool left, eof, failed;
     char why[256]; /* of the failure */
-    unsigned wakes;
+    unsigned wakes, drains;
     uint8_t *got; /* all that came */
     size_t len, room;
     size_t sizes[256]; /* of the bufs that came */

@@ -698,6 +698,22 @@ static void any_order_and_any_end_is_survived(void **state)
     }
 }
 
+static void a_word_to_drain_crosses_once(void **state)
+{
+    (void)state;
+    struct two t;
+    two_open(&t, NET_TCP);
+    flow_drain(t.twin);
+    two_turn(&t);
+    assert_int_equal(t.in.drains, 1);
+    assert_int_equal(t.out.drains, 1);
+    flow_drain(t.flow);
+    two_turn(&t);
+    assert_int_equal(t.in.drains, 2);
+    assert_int_equal(t.out.drains, 2);
+    two_close(&t);
+}
+
 /* A loop that has ended opens nothing; the flow hears of it. */
 static void an_ended_loop_begins_no_twin(void **state)
 {
@@ -742,6 +758,7 @@ int main(void)
         cmocka_unit_test(a_crossing_in_which_nothing_moves_fails),
         cmocka_unit_test(a_slow_reader_keeps_the_other_flows_alive),
         cmocka_unit_test(any_order_and_any_end_is_survived),
+        cmocka_unit_test(a_word_to_drain_crosses_once),
         cmocka_unit_test(an_ended_loop_begins_no_twin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

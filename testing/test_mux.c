@@ -606,6 +606,21 @@ static void items_before_hello_are_not_heard(void **state)
     assert_int_equal(wire->len - ours, 8 + 4 + 3 + 8); /* PONG to this one */
 }
 
+static void who_rests_on_a_link_that_goes_hears_so(void **state)
+{
+    struct test *t = *state;
+    struct far *wire = peer_wire(&t->rig, &t->client);
+    struct far *a = peer_visitor(&t->client, NET_TCP), *b = peer_visitor(&t->client, NET_TCP);
+    far_say_features(wire, LINK_FEATURES, 65536);
+    rig_turn(&t->rig);
+    assert_int_equal(a->drains + b->drains, 0);
+    far_say_item(wire, &(struct link_item){.type = LINK_GOAWAY, .going = {1, 2}});
+    rig_turn(&t->rig);
+    assert_int_equal(a->drains, 1);
+    assert_int_equal(b->drains, 1);
+    assert_false(a->left || b->left);
+}
+
 static void messages_of_a_control_stream_reach_the_owner_whole(void **state)
 {
     struct test *t = *state;
@@ -761,6 +776,7 @@ int main(void)
         LAW(the_largest_datagram_of_all_is_ours),
         LAW(a_feature_is_in_use_when_both_sides_have_said_it),
         LAW(items_before_hello_are_not_heard),
+        LAW(who_rests_on_a_link_that_goes_hears_so),
         LAW(messages_of_a_control_stream_reach_the_owner_whole),
         LAW(an_answer_on_the_control_stream_is_told_to_the_client),
         LAW(a_reader_that_stops_is_ended_at_the_limit_and_others_go_on),
