@@ -16,6 +16,8 @@ struct web *web_new(struct dispatcher *d, const struct web_conf *conf, struct we
     return w;
 }
 
+enum { NESTED_MAX = 2 /* gateways before this one */ };
+
 static struct visit *visit_of(struct list_item *i)
 {
     return container_of(i, struct visit, item);
@@ -63,11 +65,14 @@ void web_free(struct web *w)
     free(w);
 }
 
+/* Routes may lead from one gateway to another, and from that one back. */
 void web_serve(struct web *w, struct flow *f, const char *sni)
 {
     struct err why;
-    if (visit_begin(w, f, sni))
+    bool lost = ways_before(f) > NESTED_MAX;
+    if (!lost && visit_begin(w, f, sni))
         return;
-    err_set(&why, ENOMEM, "out of memory");
+    err_set(&why, lost ? ELOOP : ENOMEM,
+            lost ? "the routes go round in a circle" : "out of memory");
     flow_refuse(f, &why);
 }

@@ -38,8 +38,8 @@ enum web_forwarded {
 };
 
 struct web_conf {
-    const struct routes *routes; /* used without a finder */
-    size_t dials; /* the outbound by which addresses are dialled, as rules number them */
+    struct routes *routes; /* used without a finder */
+    size_t dials;          /* the outbound by which addresses are dialled, as rules number them */
     const char *const
         *tags; /* of all outbounds, kept: who goes on after a reload finds them by tag */
     size_t tag_count;

@@ -205,15 +205,9 @@ static bool write_head(struct visit *v, const struct errant *e)
 
 /* --- all of it --- */
 
-static void on_way(struct way *w)
-{
-    end_wake(&((struct visit *)w->user)->end);
-}
-
 void visit_go_by(struct visit *v, struct way *way)
 {
-    way->user = v;
-    way->woken = on_way;
+    way->user = &v->end;
     v->way = way;
     v->tries++;
     if (!way->used)
@@ -253,6 +247,5 @@ enum visit_turn visit_ask(struct visit *v, struct err *why)
     if (s == STEP_DONE)
         return visit_depart(v, &e, why);
     v->last |= status == 400 || status == 405;
-    visit_take(&v->end, v->head.len);
     return visit_say(v, status, why);
 }

@@ -146,8 +146,8 @@ static void on_wake(struct end *e)
 {
     struct way *w = container_of(e, struct way, end);
     if (w->user)
-        w->woken(w);
-    else if (!way_is_quiet(w))
+        end_wake(w->user);
+    else if (w->going || !way_is_quiet(w))
         way_drop(w, NULL);
 }
 
@@ -156,8 +156,7 @@ static void on_drain(struct end *e)
 {
     struct way *w = container_of(e, struct way, end);
     w->going = true;
-    if (!w->user)
-        end_wake(e);
+    end_wake(e);
 }
 
 static const struct end_ops way_ops = {.wake = on_wake, .drain = on_drain};
@@ -201,6 +200,19 @@ struct way *way_again(const struct way *w)
     return w->ways ? way_like(w->ways, &w->key, w->outbound, w->end.flow) : NULL;
 }
 
+unsigned ways_before(const struct flow *f)
+{
+    unsigned count = 0;
+    while (f->ends[0] && f->ends[0]->ops == &way_ops) {
+        const struct way *w = container_of(f->ends[0], struct way, end);
+        if (!w->user)
+            break;
+        f = w->user->flow;
+        count++;
+    }
+    return count;
+}
+
 /* A number of the conf; the dispatcher may know those of a later one. False: there is none of that tag. */
 static bool find_outbound(const struct ways *w, size_t number, size_t *found)
 {
@@ -236,7 +248,6 @@ void way_rest(struct way *w)
 {
     struct ways *all = w->ways;
     w->user = NULL;
-    w->woken = NULL;
     if (!all || w->going || !way_is_quiet(w) || !all->max) {
         way_drop(w, NULL);
         return;

@@ -42,8 +42,7 @@ struct way {
     struct ways *ways;             /* NULL: it cannot rest any more, or be tried again */
     size_t outbound;               /* valid while `ways` is */
     struct list_item bucket, item; /* while it rests */
-    void (*woken)(struct way *w);  /* its user's; may drop it */
-    void *user;                    /* NULL: it rests */
+    struct end *user;              /* the second end of the visitor's flow; NULL: it rests */
     double since;                  /* it rests, loop_steady() */
     bool used;                     /* it had a request before */
     bool going;                    /* another request should go by another way */
@@ -63,6 +62,8 @@ struct way *way_new(struct ways *w, const struct way_key *key, const struct way_
                     const struct flow *visitor);
 /* Another one like it. */
 struct way *way_again(const struct way *w);
+/* How many ways lie before this flow, one within the other: it may come from a gateway itself. */
+unsigned ways_before(const struct flow *f);
 /* Its flow gets its second end. */
 void way_open(struct way *w);
 /* Its request was answered, and both sides can have another one. */

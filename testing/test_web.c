@@ -405,6 +405,23 @@ static void who_says_close_is_answered_and_closed(void **state)
     assert_false(r->origin[0]->left); /* that is between the visitor and us */
 }
 
+static void a_way_whose_link_goes_does_not_rest(void **state)
+{
+    struct rig *r = *state;
+    rig_visit(r);
+    ask(r, GET("a.example"));
+    say(r, r->origin[0], OK5 "hello");
+    flow_drain(r->origin[0]->end.flow);
+    rig_turn(r);
+    assert_true(r->origin[0]->left);
+    ask(r, GET("a.example"));
+    flow_drain(r->origin[1]->end.flow);
+    rig_turn(r);
+    say(r, r->origin[1], OK5 "hello"); /* this answer is still taken */
+    assert_true(r->origin[1]->left);
+    assert_null(strstr(r->visitor.text, "close"));
+}
+
 /* --- when a way ends --- */
 
 static void a_request_whose_old_way_died_is_sent_again(void **state)
@@ -696,6 +713,22 @@ static void http2_is_not_asked_for(void **state)
     assert_null(strstr(r->origin[0]->text, "Settings"));
 }
 
+/* The origins' own gateway is this one. */
+static void open_again(struct outbound *out, struct flow *f)
+{
+    web_serve(container_of(out, struct rig, origins)->web, f, NULL);
+}
+
+static void routes_that_go_round_in_a_circle_end(void **state)
+{
+    struct rig *r = *state;
+    static const struct outbound_ops again = {.open = open_again};
+    r->origins.ops = &again;
+    rig_visit(r);
+    ask(r, GET("a.example"));
+    assert_non_null(strstr(r->visitor.text, "HTTP/1.1 502 "));
+}
+
 /* --- finders, and changes of the configuration --- */
 
 static enum step slow_find(struct web_finder *f, const struct web_asked *asked,
@@ -873,6 +906,7 @@ int main(void)
         T(what_must_not_be_repeated_gets_a_new_way),
         T(a_way_that_says_more_than_its_answer_is_not_used_again),
         T(a_way_that_was_closed_while_it_rested_is_not_used_again),
+        T(a_way_whose_link_goes_does_not_rest),
         T(who_says_close_is_answered_and_closed),
         T(a_request_whose_old_way_died_is_sent_again),
         T(three_ways_are_tried_for_one_request),
@@ -895,6 +929,7 @@ int main(void)
         T(a_tunnel_that_breaks_breaks_on_both_sides),
         T(nobody_changes_the_protocol_who_was_not_asked),
         T(http2_is_not_asked_for),
+        T(routes_that_go_round_in_a_circle_end),
         T(a_request_waits_until_its_way_is_found),
         T(who_leaves_does_not_wait_any_more),
         T(a_web_that_is_drained_says_so_in_its_answers),
