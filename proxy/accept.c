@@ -276,7 +276,9 @@ static void accepted_begin(struct accepted *a)
     struct err why;
     if (!carriage_is_plain(a->inbound->carriage))
         a->carriage = carriage_ref(a->inbound->carriage);
-    if (carriage_accepted(&a->conn.stream, a->carriage, &why) < 0) {
+    const struct accept_inbound *in = a->inbound;
+    if (carriage_accepted(&a->conn.stream, a->carriage, &why) < 0 ||
+        (in->look && in->look(a->inbound, &a->conn.stream, a->carriage, &why) < 0)) {
         accepted_complain(a, &why);
         conn_drop(&a->conn, false);
     } else if (a->conn.codec || a->conn.stream.stack) {
@@ -332,6 +334,17 @@ void accept_adopt(struct accept_inbound *a, const struct policy *policy,
 {
     a->policy = policy;
     a->traffic = traffic;
+}
+
+void accept_inherit(struct accept_inbound *a, struct accept_inbound *from)
+{
+    struct accepted *stranger;
+    while ((stranger = oldest_greeting(from))) {
+        accepted_unlist(stranger);
+        stranger->inbound = a;
+        list_append(&a->greeting, &stranger->greets);
+        a->greeting_count++;
+    }
 }
 
 void accept_drain(struct accept_inbound *a)

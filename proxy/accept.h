@@ -22,6 +22,10 @@ struct accept_inbound {
      * every connection goes to `target`. */
     struct codec *(*new_codec)(struct accept_inbound *a);
     void (*greeting_failed)(struct accept_inbound *a, const struct codec *c); /* may be NULL */
+    /* Puts on a connection, above the layers of its carriage (NULL: plain tcp), what looks at its first bytes. -1 and e.
+     * NULL: nobody does. */
+    int (*look)(struct accept_inbound *a, struct stream *s, const struct carriage *c,
+                struct err *e);
     /* Gives the flow of who has greeted its second end. NULL: the dispatcher does. */
     void (*route)(struct accept_inbound *a, struct conn *c);
     struct addr target;
@@ -45,6 +49,8 @@ int accept_release(struct accept_inbound *a, size_t i);
 /* The settings of another configuration that says the same. Both outlive the flows. */
 void accept_adopt(struct accept_inbound *a, const struct policy *policy,
                   const struct traffic *traffic);
+/* Who is greeting another one goes on with this one, which is of the same kind. */
+void accept_inherit(struct accept_inbound *a, struct accept_inbound *from);
 /* Accepts who waits and closes the listeners; who has not authenticated may go on. */
 void accept_drain(struct accept_inbound *a);
 /* Closes the listeners and what has not authenticated; the flows live on. */

@@ -17,6 +17,7 @@
 #include "core/list.h"
 #include "core/outbound.h"
 #include "routing/dispatch.h"
+#include "routing/lookups.h"
 #include "routing/routes.h"
 #include "transport/forwarded.h"
 
@@ -55,18 +56,10 @@ struct web_asked {
     const char *sni; /* the name that TLS was ended for, in normal form; NULL: no TLS */
 };
 
-/* A request whose way is looked up elsewhere. While it waits its item is in a list of the finder's; who leaves
- * takes it out. */
-struct web_waiter {
-    struct list_item item;
-    void (*again)(
-        struct web_waiter *w); /* to be called once it is out of the list: it asks once more */
-};
-
 /* How ways are found where a table is not enough. */
 struct web_finder {
-    /* DONE: *to. MORE: `w` is in a list. FAIL: *status is answered, 404 or 421. */
-    enum step (*find)(struct web_finder *f, const struct web_asked *asked, struct web_waiter *w,
+    /* DONE: *to. MORE: `w` is told later, and asks again, or is forgotten before. FAIL: *status is answered. */
+    enum step (*find)(struct web_finder *f, const struct web_asked *asked, struct lookup_wait *w,
                       struct route_to *to, int *status);
 };
 

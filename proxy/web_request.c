@@ -96,7 +96,7 @@ static enum step find(struct visit *v, struct errant *e, int *status)
     };
     *status = 404;
     if (w->finder)
-        return w->finder->find(w->finder, &asked, &v->waiter, &e->to, status);
+        return w->finder->find(w->finder, &asked, &v->wait, &e->to, status);
     return routes_find(w->conf->routes, &asked.route, &e->to) ? STEP_DONE : STEP_FAIL;
 }
 

@@ -111,7 +111,7 @@ static enum visit_turn visit_work(struct visit *v, struct err *why)
     case VISIT_READS:
         return visit_read(v, why);
     case VISIT_ASKS:
-        return list_holds(&v->waiter.item) ? VISIT_WAITS : visit_ask(v, why);
+        return list_holds(&v->wait.item) ? VISIT_WAITS : visit_ask(v, why);
     case VISIT_EXCHANGE:
         return visit_exchange(v, why);
     case VISIT_RAW:
@@ -141,9 +141,9 @@ static void on_drain(struct end *e)
 
 static const struct end_ops visit_ops = {.wake = on_wake, .drain = on_drain};
 
-static void on_found(struct web_waiter *w)
+static void on_found(struct lookup_wait *w)
 {
-    end_wake(&container_of(w, struct visit, waiter)->end);
+    end_wake(&container_of(w, struct visit, wait)->end);
 }
 
 /* --- between two requests --- */
@@ -232,7 +232,7 @@ bool visit_begin(struct web *w, struct flow *f, const char *sni)
     v->web = w;
     v->parts = w->going;
     v->sni = name;
-    v->waiter.again = on_found;
+    v->wait.told = on_found;
     v->number = w->ids += GOLDEN;
     visit_number(v);
     flow_join(f, &v->end, &visit_ops);
@@ -249,7 +249,7 @@ void visit_free(struct visit *v, const struct err *why)
     struct err gone;
     ev_timer_stop(end_loop(&v->end)->ev, &v->timer);
     list_remove(&v->item);
-    list_remove(&v->waiter.item);
+    lookup_forget(&v->wait);
     if (v->way) {
         err_set(&gone, ECANCELED, "the visitor is gone");
         way_drop(v->way, &gone);

@@ -34,7 +34,7 @@ struct visit {
     struct end end;
     struct web *web; /* NULL: it is gone, and this answer is the last one */
     struct list_item item;
-    struct web_waiter waiter;
+    struct lookup_wait wait;
     enum visit_state state;
     char *sni; /* owned; NULL: no TLS */
     ev_timer timer;

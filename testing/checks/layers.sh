@@ -11,7 +11,7 @@ row core 'core/'
 row transport 'core/'
 row routing 'core/'
 row mux 'core/'
-row proxy 'core/|transport/|routing/(dispatch|routes|guide)\.h'
+row proxy 'core/|transport/|routing/(dispatch|guide|lookups|routes|sniff)\.h'
 row reverse 'core/|mux/|routing/(dispatch|claims)\.h'
 row conf '(core|transport|routing|mux|proxy|reverse)/'
 exit $bad
