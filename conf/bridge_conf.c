@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "conf/compile.h"
@@ -125,20 +126,29 @@ static bool hosts_have(const char *const *hosts, size_t count, const char *host)
     return false;
 }
 
+/* As HOST says it in docs/link.md; what was not read is "". */
+static const char *host_text(const struct hostname_pattern *h, char text[HOSTNAME_MAX + 2])
+{
+    snprintf(text, HOSTNAME_MAX + 2, "%s%s", h->below ? "." : "", h->host.text);
+    return text;
+}
+
 static void host_build(struct build *b, const struct text_item *item, const char **hosts,
                        size_t *count)
 {
-    struct hostname h;
+    struct hostname_pattern h = {0};
     struct err e = {0};
-    if (hostname_read_bare(&h, item->text, strlen(item->text), &e) < 0)
+    char text[HOSTNAME_MAX + 2];
+    bool any = strcmp(item->text, "auto") == 0;
+    if (!any && hostname_read_pattern(&h, item->text, strlen(item->text), &e) < 0)
         report_error(b->report, item->at, "want a name like \"app.example.com\", got \"%.64s\": %s",
                      item->text, e.text);
-    else if (h.kind != HOSTNAME_NAME)
-        report_error(b->report, item->at, "want a name, got the address \"%.64s\"", item->text);
-    else if (hosts_have(hosts, *count, h.text))
+    else if (h.host.kind != HOSTNAME_NAME || h.host.port)
+        report_error(b->report, item->at, "want a name without a port, got \"%.64s\"", item->text);
+    else if (hosts_have(hosts, *count, host_text(&h, text)))
         report_error(b->report, item->at, "\"%.64s\" stands here twice", item->text);
     else
-        hosts[(*count)++] = build_text(b, h.text);
+        hosts[(*count)++] = build_text(b, text);
 }
 
 static void hosts_build(struct build *b, const struct node *at, struct bridge_conf *bridge)

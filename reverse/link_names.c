@@ -56,25 +56,33 @@ static const char *objection_of(int answer)
     return "the portal refuses it";
 }
 
-static void host_told(struct way *y, size_t i, int answer)
+static void host_told(struct way *y, size_t i, struct link_text name, int answer)
 {
-    const struct bridge_conf *c = y->bridge->conf;
+    const char *tag = y->bridge->conf->tag, *below = name.len && *name.p == '.' ? "*" : "";
     if (y->hosts[i] == answer)
         return;
     y->hosts[i] = (uint8_t)answer;
     if (answer == HOST_GRANTED)
-        log_info("bridge %s: reachable at http://%s", c->tag, c->hosts[i]);
+        log_info("bridge %s: reachable at http://%s%.*s", tag, below, name.len, name.p);
     else if (log_allowed(&y->bridge->refused, (int64_t)loop_now(y->bridge->in.loop), 2))
-        log_warn("bridge %s: not reachable at %s: %s", c->tag, c->hosts[i], objection_of(answer));
+        log_warn("bridge %s: not reachable at %s%.*s: %s", tag, below, name.len, name.p,
+                 objection_of(answer));
 }
 
+/* The answer to "", any name, has the name that the portal chose. */
 void link_host_answered(struct mux *m, struct link_text name, int answer)
 {
     struct way *y = link_of(m)->way;
     const struct bridge_conf *c = y->bridge->conf;
-    for (size_t i = 0; i < c->host_count; i++)
+    size_t any = c->host_count, i;
+    for (i = 0; i < c->host_count; i++) {
         if (strlen(c->hosts[i]) == name.len && memcmp(c->hosts[i], name.p, name.len) == 0)
-            host_told(y, i, answer);
+            break;
+        any = *c->hosts[i] ? any : i;
+    }
+    i = i < c->host_count ? i : any;
+    if (i < c->host_count)
+        host_told(y, i, name, answer);
 }
 
 void link_told_why(struct mux *m, struct link_text why)

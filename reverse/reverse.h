@@ -30,7 +30,7 @@ struct bridge_conf {
     size_t portal_count;   /* 0: the rules find the portal */
     const struct sniff_conf *sniffing;   /* of what portals open; NULL: nothing */
     const char *node, *cluster, *tenant; /* as docs/link.md has them; NULL: none */
-    const char *const *hosts;            /* names by which visitors should find it, each once */
+    const char *const *hosts;            /* by which visitors should find it, each once; "": any */
     size_t host_count;
     const struct origin_conf *health; /* NULL: nobody asks */
     uint8_t weight;                   /* against others of its tunnel, 1..255 */

@@ -169,6 +169,23 @@ static void a_refused_name_is_logged_with_its_reason_and_so_is_every_change(void
     assert_int_equal(logged(t, "reachable at http://a.example"), 1);
 }
 
+static void of_any_name_the_answer_says_which(void **state)
+{
+    static const char *const any[] = {"a.example", "", ".c.example"};
+    struct test *t = *state;
+    t->bridge.conf.hosts = any;
+    t->bridge.conf.host_count = 3;
+    bridge_rig_start(&t->bridge, 1);
+    struct far *wire = link_v2c(&t->bridge, 0, 1, 1);
+    assert_said(wire, "hello\nhost a.example\nhost \nhost .c.example\n");
+    say_answer(t, wire, "0123.t.example", HOST_GRANTED);
+    say_answer(t, wire, "4567.t.example", HOST_GRANTED);
+    say_answer(t, wire, ".c.example", HOST_GRANTED);
+    assert_int_equal(logged(t, "reachable at http://0123.t.example\n"), 1);
+    assert_int_equal(logged(t, "reachable at http://*.c.example\n"), 1);
+    assert_int_equal(logged(t, "reachable"), 2);
+}
+
 static void a_hostile_portal_does_not_fill_the_log(void **state)
 {
     struct test *t = *state;
@@ -269,6 +286,7 @@ int main(void)
         LAW(a_named_one_says_its_names_on_every_link_before_any_answer),
         LAW(a_granted_name_is_logged_once_not_by_each_link),
         LAW(a_refused_name_is_logged_with_its_reason_and_so_is_every_change),
+        LAW(of_any_name_the_answer_says_which),
         LAW(a_hostile_portal_does_not_fill_the_log),
         LAW(a_refused_link_is_dialled_again_when_the_portal_says),
         LAW(that_a_portal_knows_nothing_of_names_is_said_once),
