@@ -50,6 +50,21 @@ void bridge_look(const struct inbound *in, link_seen *seen, void *with)
     }
 }
 
+static const char *place_name(const struct carrier *c, int place)
+{
+    const struct pool *pool = c->in[place].pool;
+    return pool ? pool->item.name->text : "";
+}
+
+/* What it says of itself counts where the portal has put it, and nowhere else. */
+static void view_placed(struct link_view *v, const struct carrier *c)
+{
+    v->tunnel = place_name(c, 0);
+    v->node = place_name(c, 1);
+    v->cluster = place_name(c, 2);
+    v->tenant = c->tenant;
+}
+
 void portal_look_at(const struct outbound *out, link_seen *seen, void *with)
 {
     const struct portal *p = container_of(out, struct portal, out);
@@ -59,6 +74,8 @@ void portal_look_at(const struct outbound *out, link_seen *seen, void *with)
         v.bridge = c->mux.hello.instance;
         v.up = true;
         v.draining = c->draining;
+        v.weight = c->weight;
+        view_placed(&v, c);
         seen(with, &v);
     }
 }
