@@ -202,7 +202,7 @@ enum visit_turn visit_say(struct visit *v, int status, struct err *why)
                             .minor = v->head.minor,
                             .keep_alive = !v->last,
                             .head_only = v->head_only};
-    list_remove(&v->waiter.item);
+    lookup_forget(&v->wait);
     if (v->state == VISIT_ASKS)
         visit_take(&v->end, v->head.len);
     if (v->way) {
