@@ -732,7 +732,7 @@ static void routes_that_go_round_in_a_circle_end(void **state)
 /* --- finders, and changes of the configuration --- */
 
 static enum step slow_find(struct web_finder *f, const struct web_asked *asked,
-                           struct web_waiter *w, struct route_to *to, int *status)
+                           struct lookup_wait *w, struct route_to *to, int *status)
 {
     struct rig *r = container_of(f, struct rig, finder);
     if (!r->found) {
@@ -749,9 +749,9 @@ static void rig_find(struct rig *r)
     struct list_item *i;
     r->found = true;
     while ((i = list_first(&r->waiters))) {
-        struct web_waiter *w = container_of(i, struct web_waiter, item);
+        struct lookup_wait *w = container_of(i, struct lookup_wait, item);
         list_remove(i);
-        w->again(w);
+        w->told(w);
     }
     rig_turn(r);
 }
