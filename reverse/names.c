@@ -63,11 +63,9 @@ static bool pool_by(struct carrier *c, enum tunnel_by by, struct link_text name,
     return !why;
 }
 
-/* Who names its tunnel finds it: a private one has no other names. */
 static void carrier_enter(struct carrier *c, int place, struct pool *pool)
 {
-    const struct pool *own = c->in[0].pool;
-    if (!own || own->item.name->by == TUNNEL_PRIVATE || c->in[place].pool == pool)
+    if (c->in[place].pool == pool)
         return;
     pool_quit(&c->in[place]);
     if (pool)
@@ -95,6 +93,8 @@ void carrier_named(struct carrier *c, const struct link_names *names)
         names_refuse(c, "its user is not of the tenant", tenant);
         return;
     }
+    if (c->in[0].pool->item.name->by == TUNNEL_PRIVATE)
+        return; /* who names the tunnel finds it, and nobody else */
     if (!pool_by(c, TUNNEL_BY_NODE, names->node, &node) ||
         !pool_by(c, TUNNEL_BY_CLUSTER, names->cluster, &cluster))
         return;
