@@ -89,6 +89,32 @@ def test_links_are_counted_by_envoys_names_on_both_sides(run, origins):
     wait_for(lambda: not of_portal(), 3, "the killed bridge to be gone")
 
 
+@pytest.mark.workers
+def test_what_workers_have_adds_up(run, origins):
+    place = Place(run, ["one"])
+    for node in ("node-1", "node-2"):
+        bridge = place.bridge("one", origins.web, node=node, cluster="west", connections=3)
+
+    def counted(port, word):
+        pairs = [line.rpartition(": ") for line in lines(port, word)]
+        return {name: int(n) for name, _, n in pairs}
+
+    def workers_sum(port, end):
+        return sum(n for name, n in counted(port, "worker_").items() if name.endswith(end))
+
+    def at_portal():
+        return counted(place.admin, "reverse_connections.")
+
+    wait_for(lambda: at_portal().get("reverse_connections.clusters.west") == 6, 5, "all links")
+    for end, total in (("node.node-1", 3), ("node.node-2", 3), ("cluster.west", 6)):
+        kind, _, name = end.partition(".")
+        assert at_portal()[f"reverse_connections.{kind}s.{name}"] == total
+        assert workers_sum(place.admin, end) == total
+    for end in ("cluster.interconn.connected", f"host.{HOST}:{place.link}.connected"):
+        assert workers_sum(bridge.admin, end) == 3
+        assert counted(bridge.admin, end)[f"downstream_reverse_connection.{end}"] == 3
+
+
 def test_tunnels_are_listed_with_those_who_serve_them(run, origins):
     place = Place(run, ["one", "two"])
     for node in ("node-1", "node-2"):
