@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "conf/guides.h"
 #include "conf/lint.h"
 
 const char *build_text(struct build *b, const char *text)
@@ -209,6 +210,7 @@ bool compile(struct build *b, const struct root *root)
     names_seal(&b->outbound_tags);
     names_report_doubles(&b->outbound_tags, b->report, "outbound, portal or api with tag");
     chain_conf_check(b, &root->outbounds);
+    guides_finish(b);
     bridges_finish(b, &bridges);
     observatory_conf_build(b, root->observatory);
     routing_conf_build(b, root->routing);

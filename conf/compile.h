@@ -9,6 +9,7 @@
 #include "conf/root.h"
 
 struct geo_cache;
+struct guide_pending;
 
 /* What streamSettings, or "transport", have of each kind. */
 struct stream_keys {
@@ -28,6 +29,7 @@ struct build {
     struct names inbound_tags;    /* of inbounds and bridges */
     struct names emails;          /* of all clients and accounts */
     struct geo_cache *geo;        /* list files read so far */
+    struct guide_pending *guides; /* that guides_finish() fills in */
     struct names balancer_tags;   /* index: in config->balancers */
     struct names outbound_tags; /* of outbounds, the api and portals; index: in config->outbounds */
 };
@@ -178,6 +180,6 @@ extern const struct field log_fields[], policy_fields[], policy_level_fields[],
     forged_response_fields[], ws_fields[], upgrade_fields[], ds_fields[], sockopt_fields[],
     tls_fields[], tls_certificate_fields[], api_fields[], sniffing_fields[], reverse_fields[],
     bridge_fields[], health_fields[], portal_fields[], claim_fields[], routing_fields[],
-    rule_fields[], balancer_fields[], observatory_fields[];
+    rule_fields[], balancer_fields[], observatory_fields[], route_fields[], route_service_fields[];
 
 #endif

@@ -8,6 +8,7 @@
 #include "conf/clients.h"
 #include "conf/compile.h"
 #include "conf/geo_conf.h"
+#include "conf/guides.h"
 #include "conf/json.h"
 #include "conf/merge.h"
 
@@ -68,6 +69,7 @@ void config_free(struct config *c)
     rules_fini(&c->rules);
     carriage_unref(c->observatory.carriage);
     dns_conf_free(c->dns);
+    guides_free(c->guides);
     for (size_t i = 0; i < c->observatory.count; i++)
         health_unref(c->observatory.items[i].health);
     for (size_t i = 0; i < c->balancers.count; i++)

@@ -31,6 +31,8 @@
 #include "transport/carriage.h"
 #include "transport/dns.h"
 
+struct guide_set;
+
 enum inbound_kind { IN_DOKODEMO, IN_VMESS, IN_SOCKS, IN_HTTP, IN_API };
 
 struct inbound_conf {
@@ -130,6 +132,7 @@ struct config {
     struct digest dns_digest;
     const struct api_conf *api; /* NULL: there is none */
     enum domain_strategy strategy;
+    struct guide_set *guides;    /* where requests go: conf/guides.h */
     struct string_list reserved; /* names that mean something to this process: struct dispatcher */
     struct string_list links;    /* the first of them: the bridges' */
 

@@ -39,6 +39,8 @@ static const struct key_object key_objects[] = {
     {"outbounds[].settings(http)", http_out_fields},
     {"outbounds[].settings(http).servers[]", login_server_fields},
     {"outbounds[].settings(http).servers[].users[]", login_fields},
+    {"routes[]", route_fields},
+    {"routesUrl", route_service_fields},
     {"sniffing", sniffing_fields},
     {"streamSettings", stream_fields},
     {"streamSettings.tcpSettings", tcp_fields},

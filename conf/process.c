@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "conf/guides.h"
 #include "conf/reload.h"
 #include "core/log.h"
 
@@ -144,13 +145,25 @@ static void reopen_logs(void)
         log_error("log files: %s", e.text);
 }
 
-/* The main thread only waits for signals; the others have them blocked. True: to drain first. */
+/* The next one, while files are watched. */
+static int process_next(struct process *p)
+{
+    static const struct timespec look = {.tv_sec = 1};
+    for (;;) {
+        const struct config *c = p->generation->config;
+        int caught = sigtimedwait(&p->signals, NULL, guides_watch(c) ? &look : NULL);
+        if (caught > 0)
+            return caught;
+        if (errno == EAGAIN)
+            guides_look(c);
+    }
+}
+
+/* The main thread waits for signals, which the others have blocked, and little else. True: to drain first. */
 static bool process_wait(struct process *p)
 {
-    int caught;
     for (;;) {
-        if (sigwait(&p->signals, &caught) != 0)
-            continue;
+        int caught = process_next(p);
         if (caught == SIGHUP)
             process_reload(p);
         else if (caught == SIGUSR1)

@@ -5,9 +5,9 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/file_stamp.h"
 #include "transport/tls_inside.h"
 
 enum { FILE_BYTES = 1024 * 1024, CERTS = 1024 };
@@ -26,21 +26,6 @@ static void text_free(struct text *t)
     if (t->bytes)
         OPENSSL_cleanse(t->bytes, t->len);
     free(t->bytes);
-}
-
-/* FNV-1a: only to see that something is different. */
-static uint64_t stamp_mix(uint64_t stamp, uint64_t value)
-{
-    return (stamp ^ value) * 0x100000001b3;
-}
-
-static uint64_t stamp_of(const struct stat *st)
-{
-    uint64_t stamp = stamp_mix(0xcbf29ce484222325, (uint64_t)st->st_ino);
-    stamp = stamp_mix(stamp, (uint64_t)st->st_dev);
-    stamp = stamp_mix(stamp, (uint64_t)st->st_size);
-    stamp = stamp_mix(stamp, (uint64_t)st->st_mtim.tv_sec);
-    return stamp_mix(stamp, (uint64_t)st->st_mtim.tv_nsec);
 }
 
 static int text_fill(struct text *t, int fd, struct err *e)
@@ -341,17 +326,11 @@ bool tls_material_covers(const struct tls_material *m, const char *host)
 
 /* --- changed files --- */
 
-static uint64_t stamp_at(const char *path)
-{
-    struct stat st;
-    return path && stat(path, &st) == 0 ? stamp_of(&st) : 0;
-}
-
 uint64_t tls_material_stamp(const struct tls_material *m)
 {
     if (m->once)
         return m->stamp;
-    uint64_t stamp = stamp_at(m->cert_file);
+    uint64_t stamp = m->cert_file ? stamp_at(m->cert_file) : 0;
     return m->key_file ? stamp_mix(stamp, stamp_at(m->key_file)) : stamp;
 }
 
