@@ -45,6 +45,30 @@ static size_t run(const struct bytes *set, const uint8_t *p, size_t len)
     return n;
 }
 
+static bool all(const struct bytes *set, const uint8_t *p, size_t len)
+{
+    bool good = true;
+    for (size_t n = 0; n < len; n++)
+        good &= has(set, p[n]);
+    return good;
+}
+
+/* Eight bytes at a time: they are good if none is below a space or DEL. Else they are looked at one by one. */
+static bool is_value(const uint8_t *p, size_t len)
+{
+    static const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
+    size_t n = 0;
+    for (; n + sizeof(uint64_t) <= len; n += sizeof(uint64_t)) {
+        uint64_t word, del;
+        memcpy(&word, p + n, sizeof word);
+        del = word ^ ones * 0x7f;
+        uint64_t bad = ((word - ones * 0x20) & ~word) | ((del - ones) & ~del);
+        if (bad & tops && !all(&value_bytes, p + n, sizeof word))
+            return false;
+    }
+    return all(&value_bytes, p + n, len - n);
+}
+
 static bool is_word(const uint8_t *p, size_t len, const char *word)
 {
     return len == strlen(word) && strncasecmp((const char *)p, word, len) == 0;
@@ -111,7 +135,7 @@ static enum step read_status_line(struct http1_head *h, const uint8_t *p, size_t
     if (!digits || (len > REASON && p[REASON] != ' ') || memchr(p, '\r', len))
         return http1_fail(h, e, 502, "no status in the first line");
     h->code = (uint16_t)((p[CODE] - '0') * 100 + (p[CODE + 1] - '0') * 10 + p[CODE + 2] - '0');
-    if (len > REASON && run(&value_bytes, p + REASON, len - REASON) == len - REASON)
+    if (len > REASON && is_value(p + REASON, len - REASON))
         h->reason = (struct http1_span){REASON + 1, len - REASON - 1};
     return STEP_DONE;
 }
@@ -289,12 +313,13 @@ static enum step read_field(struct http1_head *h, const uint8_t *data, size_t at
                             struct err *e)
 {
     const uint8_t *p = data + at;
-    size_t name = run(&token, p, len);
+    const uint8_t *colon = memchr(p, ':', len);
+    size_t name = colon ? (size_t)(colon - p) : 0;
     if (++h->fields > HTTP1_FIELDS_MAX)
         return http1_fail(h, e, 431, "more than 100 header fields");
-    if (name == 0 || name == len || p[name] != ':')
+    if (name == 0 || !all(&token, p, name))
         return http1_fail(h, e, 400, "a header line is not \"name: value\"");
-    if (run(&value_bytes, p + name + 1, len - name - 1) < len - name - 1)
+    if (!is_value(p + name + 1, len - name - 1))
         return http1_fail(h, e, 400, "a control byte in a header field");
     enum http_name known = http_name_of(p, name);
     if (known == HTTP_OTHER)
@@ -401,9 +426,10 @@ bool http1_next_field(const struct http1_head *h, const uint8_t *data, size_t *a
     size_t start = *at ? *at : next_line(h, data, 0); /* the first line is no field */
     *at = next_line(h, data, start);
     size_t len = *at - 2 - start;
-    *name = (struct http1_span){start, run(&token, data + start, len)};
-    if (name->len == 0)
+    const uint8_t *colon = memchr(data + start, ':', len);
+    if (!colon)
         return false;
+    *name = (struct http1_span){start, (size_t)(colon - data) - start};
     *value = value_of(data, start, len, name->len);
     return true;
 }

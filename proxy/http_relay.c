@@ -1,5 +1,6 @@
 #include "proxy/http_relay.h"
 
+#include <arpa/inet.h>
 #include <strings.h>
 
 #include "proxy/http_name.h"
@@ -75,39 +76,45 @@ static void put_text(uint8_t **to, const char *text)
     put(to, text, strlen(text));
 }
 
+/* Its length is known when this is compiled. */
+#define PUT(to, literal) put(to, literal, sizeof literal - 1)
+
 static void put_span(uint8_t **to, const uint8_t *data, struct http1_span s)
 {
     put(to, data + s.at, s.len);
 }
 
-static void put_line(uint8_t **to, const char *name, const char *value)
+static void put_rest(uint8_t **to, const char *value)
 {
-    put_text(to, name);
     put_text(to, value);
-    put_text(to, "\r\n");
+    PUT(to, "\r\n");
 }
 
-static void put_byte_number(uint8_t **to, uint8_t n)
+static size_t write_number(char *to, uint8_t n)
 {
+    size_t len = 0;
     if (n >= 100)
-        *(*to)++ = (uint8_t)('0' + n / 100);
+        to[len++] = (char)('0' + n / 100);
     if (n >= 10)
-        *(*to)++ = (uint8_t)('0' + n / 10 % 10);
-    *(*to)++ = (uint8_t)('0' + n % 10);
+        to[len++] = (char)('0' + n / 10 % 10);
+    to[len++] = (char)('0' + n % 10);
+    return len;
 }
 
-static void put_ip(uint8_t **to, const struct addr *a)
+/* Most are IPv4, and every request has one. */
+static size_t write_ip(char to[INET6_ADDRSTRLEN], const struct addr *a)
 {
-    char text[ADDR_TEXT_MAX];
-    if (a->type != ADDR_IPV4) {
-        put_text(to, addr_host_text(a, text));
-        return;
-    }
+    size_t len = 0;
+    if (!a || !addr_is_ip(a))
+        return 0;
+    if (a->type == ADDR_IPV6)
+        return inet_ntop(AF_INET6, a->ip, to, INET6_ADDRSTRLEN) ? strlen(to) : 0;
     for (size_t i = 0; i < 4; i++) {
         if (i)
-            put_text(to, ".");
-        put_byte_number(to, a->ip[i]);
+            to[len++] = '.';
+        len += write_number(to + len, a->ip[i]);
     }
+    return len;
 }
 
 /* --- fields that pass --- */
@@ -117,6 +124,8 @@ struct writing {
     const struct http1_head *head;
     uint8_t *to;
     unsigned seen; /* names that the head has, a bit for each */
+    size_t ip_len; /* 0: it is not known who is behind it */
+    char ip[INET6_ADDRSTRLEN];
 };
 
 static unsigned bit(enum http_name name)
@@ -143,11 +152,6 @@ static void put_fields(struct writing *w, size_t from, bool (*passes)(enum http_
 
 /* --- who is behind it --- */
 
-static bool known(const struct addr *a)
-{
-    return a && addr_is_ip(a);
-}
-
 /* The values of all fields of this name, as one list that may go on. */
 static void put_list(struct writing *w, enum http_name which)
 {
@@ -155,7 +159,7 @@ static void put_list(struct writing *w, enum http_name which)
     for (size_t at = 0; http1_next_field(w->head, w->data, &at, &name, &value);)
         if (value.len && http_name_of(w->data + name.at, name.len) == which) {
             put_span(&w->to, w->data, value);
-            put_text(&w->to, ", ");
+            PUT(&w->to, ", ");
         }
 }
 
@@ -164,19 +168,18 @@ static void end_list(struct writing *w)
 {
     if (w->to[-2] == ',')
         w->to -= 2;
-    put_text(&w->to, "\r\n");
+    PUT(&w->to, "\r\n");
 }
 
 static void put_forwarded_for(struct writing *w, const struct relay *r)
 {
     bool goes_on = r->trusted && w->seen & bit(HTTP_X_FORWARDED_FOR);
-    if (!goes_on && !known(r->from))
+    if (!goes_on && !w->ip_len)
         return;
-    put_text(&w->to, "X-Forwarded-For: ");
+    PUT(&w->to, "X-Forwarded-For: ");
     if (goes_on)
         put_list(w, HTTP_X_FORWARDED_FOR);
-    if (known(r->from))
-        put_ip(&w->to, r->from);
+    put(&w->to, w->ip, w->ip_len);
     end_list(w);
 }
 
@@ -185,47 +188,46 @@ static void put_x_forwarded(struct writing *w, const struct relay *r)
     unsigned told = r->trusted ? w->seen : 0;
     put_forwarded_for(w, r);
     if (!(told & bit(HTTP_X_FORWARDED_PROTO)))
-        put_line(&w->to, "X-Forwarded-Proto: ", r->proto);
+        PUT(&w->to, "X-Forwarded-Proto: "), put_rest(&w->to, r->proto);
     if (!(told & bit(HTTP_X_FORWARDED_HOST)) && *r->host)
-        put_line(&w->to, "X-Forwarded-Host: ", r->host);
+        PUT(&w->to, "X-Forwarded-Host: "), put_rest(&w->to, r->host);
 }
 
-/* Quoted, because of the colons that it may have. */
-static void put_quoted(uint8_t **to, const char *name, const char *text)
+/* An IPv6 address has colons, and so may a host have. */
+static void put_node(struct writing *w, const struct relay *r)
 {
-    put_text(to, name);
-    put_text(to, text);
-    put_text(to, "\"");
-}
-
-static void put_node(uint8_t **to, const struct addr *a)
-{
-    bool quoted = known(a) && a->type == ADDR_IPV6;
-    put_text(to, quoted ? "for=\"[" : "for=");
-    if (known(a))
-        put_ip(to, a);
-    else
-        put_text(to, "unknown");
-    put_text(to, quoted ? "]\"" : "");
+    bool quoted = w->ip_len && r->from->type == ADDR_IPV6;
+    if (!w->ip_len) {
+        PUT(&w->to, "for=unknown");
+        return;
+    }
+    put_text(&w->to, quoted ? "for=\"[" : "for=");
+    put(&w->to, w->ip, w->ip_len);
+    put_text(&w->to, quoted ? "]\"" : "");
 }
 
 static void put_forwarded(struct writing *w, const struct relay *r)
 {
-    put_text(&w->to, "Forwarded: ");
+    PUT(&w->to, "Forwarded: ");
     if (r->trusted)
         put_list(w, HTTP_FORWARDED);
-    put_node(&w->to, r->from);
-    put_text(&w->to, ";proto=");
+    put_node(w, r);
+    PUT(&w->to, ";proto=");
     put_text(&w->to, r->proto);
-    if (*r->host)
-        put_quoted(&w->to, ";host=\"", r->host);
-    put_text(&w->to, "\r\n");
+    if (*r->host) {
+        PUT(&w->to, ";host=\"");
+        put_text(&w->to, r->host);
+        PUT(&w->to, "\"");
+    }
+    PUT(&w->to, "\r\n");
 }
 
 /* Whom we trust and who uses one of the two ways is answered in that one: the other would know less. */
 static void put_behind(struct writing *w, const struct relay *r)
 {
     unsigned told = r->trusted ? w->seen : 0;
+    if (r->silent)
+        return;
     unsigned x = told & (bit(HTTP_X_FORWARDED_FOR) | bit(HTTP_X_FORWARDED_PROTO) |
                          bit(HTTP_X_FORWARDED_HOST));
     if (x || !(told & bit(HTTP_FORWARDED)))
@@ -254,9 +256,10 @@ static bool passes(enum http_name name, const void *how)
     case HTTP_LOOKALIKE:
     case HTTP_CONNECTION:
     case HTTP_HOP:
-    case HTTP_FORWARDED:
-    case HTTP_X_FORWARDED_FOR:
         return false;
+    case HTTP_FORWARDED:
+    case HTTP_X_FORWARDED_FOR: /* if we add to them, they are written anew */
+        return r->trusted && r->silent;
     case HTTP_UPGRADE:
         return r->upgrade;
     case HTTP_X_FORWARDED:
@@ -274,18 +277,18 @@ static bool passes(enum http_name name, const void *how)
 static void put_request_line(struct writing *w, const struct http_asked *a)
 {
     put_span(&w->to, w->data, w->head->method);
-    put_text(&w->to, " ");
+    PUT(&w->to, " ");
     if (a->path.len == 0 && http1_is(w->data, w->head->method, "OPTIONS"))
-        put_text(&w->to, "*");
+        PUT(&w->to, "*");
     else if (a->path.len == 0 || w->data[a->path.at] == '?')
-        put_text(&w->to, "/");
+        PUT(&w->to, "/");
     put_span(&w->to, w->data, a->path);
     put_text(&w->to, w->head->minor ? " HTTP/1.1\r\n" : " HTTP/1.0\r\n");
     if (w->head->host.len || !a->host.len)
         return;
-    put_text(&w->to, "Host: ");
+    PUT(&w->to, "Host: ");
     put_span(&w->to, w->data, a->host);
-    put_text(&w->to, "\r\n");
+    PUT(&w->to, "\r\n");
 }
 
 static size_t first_line_len(const struct http1_head *h)
@@ -306,10 +309,11 @@ static const char *connection(bool upgrade, bool keep_alive, uint8_t minor)
 size_t http_relay_request(uint8_t *to, const uint8_t *data, const struct http1_head *h,
                           const struct relay *r)
 {
-    struct writing w = {data, h, to, 0};
+    struct writing w = {.data = data, .head = h, .to = to};
     struct http_asked a;
     struct err ignored;
     size_t from = 0;
+    w.ip_len = write_ip(w.ip, r->from);
     if (data[h->target.at] != '/' && http_relay_asked(data, h, &a, &ignored) == 0) {
         put_request_line(&w, &a);
         from = first_line_len(h);
@@ -317,9 +321,9 @@ size_t http_relay_request(uint8_t *to, const uint8_t *data, const struct http1_h
     put_fields(&w, from, passes, r);
     put_behind(&w, r);
     if (r->id)
-        put_line(&w.to, "X-Request-Id: ", r->id);
+        PUT(&w.to, "X-Request-Id: "), put_rest(&w.to, r->id);
     put_text(&w.to, connection(r->upgrade, r->keep_alive || r->upgrade, h->minor));
-    put_text(&w.to, "\r\n");
+    PUT(&w.to, "\r\n");
     return (size_t)(w.to - to);
 }
 
@@ -359,11 +363,11 @@ static bool passes_back(enum http_name name, const void *how)
 
 static void put_status_line(struct writing *w)
 {
-    put_text(&w->to, "HTTP/1.1");
+    PUT(&w->to, "HTTP/1.1");
     put(&w->to, w->data + sizeof "HTTP/1.1" - 1, sizeof " 200" - 1);
-    put_text(&w->to, " ");
+    PUT(&w->to, " ");
     put_span(&w->to, w->data, w->head->reason);
-    put_text(&w->to, "\r\n");
+    PUT(&w->to, "\r\n");
 }
 
 size_t http_relay_answer(uint8_t *to, const uint8_t *data, const struct http1_head *h,
@@ -373,16 +377,16 @@ size_t http_relay_answer(uint8_t *to, const uint8_t *data, const struct http1_he
     bool interim = h->code < CONTINUES && h->code != SWITCHES;
     struct answering a = {r, h->code < CONTINUES || h->code == NO_CONTENT,
                           h->code == SWITCHES || h->code == WANTS_UPGRADE};
-    struct writing w = {data, h, to, 0};
+    struct writing w = {.data = data, .head = h, .to = to};
     if (r->minor == 0 && (h->code < CONTINUES || h->chunked))
         return 0;
     put_status_line(&w);
     put_fields(&w, (size_t)((const uint8_t *)memchr(data, '\n', h->len) + 1 - data), passes_back,
                &a);
     if (r->id)
-        put_line(&w.to, "X-Request-Id: ", r->id);
+        PUT(&w.to, "X-Request-Id: "), put_rest(&w.to, r->id);
     if (!interim)
         put_text(&w.to, connection(a.upgrade, r->keep_alive || h->code == SWITCHES, r->minor));
-    put_text(&w.to, "\r\n");
+    PUT(&w.to, "\r\n");
     return (size_t)(w.to - to);
 }

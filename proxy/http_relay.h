@@ -26,6 +26,7 @@ int http_relay_asked(const uint8_t *data, const struct http1_head *h, struct htt
 struct relay {
     const struct addr *from; /* whose connection it is; no IP: not known */
     bool trusted;            /* what the request says about who is behind it is true */
+    bool silent;             /* and nothing is added to that */
     const char *proto;       /* "http" or "https" */
     const char *host; /* for X-Forwarded-Host: of bytes that a Host may have; "": not known */
     const char *id;   /* for X-Request-Id, in place of any other; NULL: what there is passes */

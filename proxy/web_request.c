@@ -1,7 +1,6 @@
 /* What is asked, where that leads, and the head on its way there. */
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "proxy/http_relay.h"
 #include "proxy/web_visit.h"
@@ -156,16 +155,6 @@ bool visit_reserve(struct visit *v, size_t room)
     return true;
 }
 
-/* Not to HTTP/2: what it asks for then, and of whom, nobody here would see. */
-static bool asks_for_change(const uint8_t *data, const struct http1_head *h)
-{
-    const uint8_t *p = data + h->protocol.at;
-    for (size_t i = 0; h->upgrade && i + 3 <= h->protocol.len; i++)
-        if (strncasecmp((const char *)p + i, "h2c", 3) == 0)
-            return false;
-    return h->upgrade;
-}
-
 static bool is_trusted(const struct visit *v)
 {
     const struct web_conf *c = v->web->conf;
@@ -183,14 +172,14 @@ static bool has_id(const struct visit *v, const uint8_t *data)
 /* False: out of memory. */
 static bool write_head(struct visit *v, const struct errant *e)
 {
-    static const struct addr nobody;
     char host[HOST_TEXT] = "";
     bool passes = v->web->conf->forwarded == WEB_FORWARDED_PASS, trusted = is_trusted(v);
     if (e->asked.host.len < sizeof host)
         memcpy(host, e->data + e->asked.host.at, e->asked.host.len);
     const struct relay r = {
-        .from = passes ? &nobody : &v->end.flow->meta.source,
+        .from = &v->end.flow->meta.source,
         .trusted = trusted,
+        .silent = passes,
         .proto = v->sni ? "https" : "http",
         .host = host,
         .id = trusted && has_id(v, e->data) ? NULL : v->id,
@@ -217,7 +206,7 @@ void visit_go_by(struct visit *v, struct way *way)
 static enum visit_turn visit_depart(struct visit *v, struct errant *e, struct err *why)
 {
     bool repeats = may_repeat(e->data, &v->head);
-    v->changes = asks_for_change(e->data, &v->head);
+    v->changes = v->head.upgrade;
     find_target(v, e);
     struct way *way = find_way(v, e, repeats);
     if (way)

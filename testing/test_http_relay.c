@@ -194,6 +194,18 @@ static void who_is_trusted_is_believed_and_added(void **state)
     }
 }
 
+static void who_is_silent_adds_nothing(void **state)
+{
+    (void)state;
+    struct relay r = {.from = &visitor, .proto = "http", .host = "a", .keep_alive = true};
+    r.silent = true;
+    assert_relayed(HEAD "X-Forwarded-For: 192.0.2.1\r\n\r\n", &r, HEAD "\r\n");
+    r.trusted = true;
+    assert_relayed(HEAD "\r\n", &r, HEAD "\r\n");
+    assert_relayed(HEAD "X-Forwarded-For: 192.0.2.1\r\nForwarded: for=192.0.2.1\r\n\r\n", &r,
+                   HEAD "X-Forwarded-For: 192.0.2.1\r\nForwarded: for=192.0.2.1\r\n\r\n");
+}
+
 static void an_address_is_written_as_each_field_wants_it(void **state)
 {
     (void)state;
@@ -389,6 +401,7 @@ int main(void)
         cmocka_unit_test(the_connection_is_ours_to_keep),
         cmocka_unit_test(a_url_becomes_a_path),
         cmocka_unit_test(who_is_trusted_is_believed_and_added),
+        cmocka_unit_test(who_is_silent_adds_nothing),
         cmocka_unit_test(an_address_is_written_as_each_field_wants_it),
         cmocka_unit_test(an_answer_passes_without_what_was_for_one_hop),
         cmocka_unit_test(a_visitor_with_http_1_0_is_not_told_what_he_cannot_read),

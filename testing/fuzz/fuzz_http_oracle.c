@@ -55,7 +55,7 @@ static bool read_message(const uint8_t *data, size_t size, bool answer, bool no_
 
 struct other {
     http_parser parser;
-    bool no_body, whole, in_host, behind_head;
+    bool no_body, whole, in_host, behind_head, chunked;
     const char *url, *host;
     size_t url_len, host_len;
     unsigned fields, hosts;
@@ -99,6 +99,7 @@ static int on_headers(http_parser *p)
     unsigned code = p->status_code;
     o->behind_head = true;
     o->length = p->content_length;
+    o->chunked = p->flags & F_CHUNKED;
     return p->type == HTTP_RESPONSE &&
            (o->no_body || code < 200 || code == 204 || code == 304); /* 1: it has no body */
 }
@@ -165,7 +166,7 @@ static void check_head(const struct message *m, const struct other *o)
     assert(o->parser.http_major == 1 && o->parser.http_minor == h->minor);
     assert(o->fields == h->fields);
     assert(h->counted ? o->length == h->content_length : o->length == UINT64_MAX);
-    assert(h->chunked == ((o->parser.flags & F_CHUNKED) != 0));
+    assert(h->chunked == o->chunked);
     /* What it does not see behind an empty word of Connection we do: only its "close" counts. */
     assert(!h->keep_alive || !(o->parser.flags & F_CONNECTION_CLOSE));
 }
