@@ -180,6 +180,14 @@ static void outbounds_build(struct build *b, const struct root *root,
     portals_build(b, portals);
 }
 
+/* Once the outbounds are known: their routes name some. */
+static void webs_finish(struct build *b, const struct node_list *nodes)
+{
+    for (size_t i = 0; i < nodes->count; i++)
+        if (b->config->outbounds[i].kind == OUT_WEB)
+            web_out_conf_finish(b, nodes->items[i], &b->config->outbounds[i]);
+}
+
 static void stats_check(struct build *b, const struct node *at)
 {
     static const struct field none[] = {FIELD_END};
@@ -211,6 +219,7 @@ bool compile(struct build *b, const struct root *root)
     names_report_doubles(&b->outbound_tags, b->report, "outbound, portal or api with tag");
     chain_conf_check(b, &root->outbounds);
     guides_finish(b);
+    webs_finish(b, &root->outbounds);
     bridges_finish(b, &bridges);
     observatory_conf_build(b, root->observatory);
     routing_conf_build(b, root->routing);

@@ -117,6 +117,15 @@ void freedom_conf_build(struct build *b, const struct node *at, struct outbound_
 void blackhole_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);
 void file_conf_build(struct build *b, const struct node *at, const struct node *owner,
                      struct outbound_conf *out);
+/* What gateways have in common. */
+struct web_keys {
+    const struct node *routes, *outbound, *trusted;
+    int forwarded, reuse;
+    int64_t answer_timeout;
+};
+/* Once the outbounds are known; all but the routes. */
+void web_conf_build(struct build *b, const struct web_keys *keys, struct web_conf *c);
+void web_out_conf_finish(struct build *b, const struct node *at, struct outbound_conf *out);
 void dns_out_conf_build(struct build *b, const struct node *at, struct outbound_conf *out);
 /* Each of these may have no node, for what holds without. takes_proxy is set where a PROXY header is demanded. The
  * settings of tcp are NULL without a forged head. */
@@ -136,6 +145,8 @@ struct request_keys {
 };
 void request_build(struct build *b, const struct request_keys *keys, bool server,
                    struct upgrade_conf *c);
+/* Whose X-Forwarded-For is believed. */
+void trusted_build(struct build *b, const struct node *at, struct trusted *t);
 /* With "/" in front, without Xray's "ed", which is told. */
 const char *request_path_build(struct build *b, const struct node *at, const char *path,
                                unsigned *early);
@@ -174,7 +185,7 @@ extern const struct field socks_in_fields[], http_in_fields[], account_fields[],
 extern const struct field log_fields[], policy_fields[], policy_level_fields[],
     policy_system_fields[], inbound_fields[], dokodemo_fields[], vmess_in_fields[],
     vmess_client_fields[], outbound_fields[], freedom_fields[], blackhole_fields[],
-    blackhole_response_fields[], dns_out_fields[], file_fields[], vmess_out_fields[],
+    blackhole_response_fields[], dns_out_fields[], file_fields[], web_fields[], vmess_out_fields[],
     vmess_server_fields[], vmess_user_fields[], mux_fields[], chain_fields[], stream_fields[],
     dns_fields[], dns_server_fields[], tcp_fields[], tcp_header_fields[], forged_request_fields[],
     forged_response_fields[], ws_fields[], upgrade_fields[], ds_fields[], sockopt_fields[],

@@ -64,8 +64,11 @@ void config_free(struct config *c)
         carriage_unref(c->inbounds[i].carriage);
         clients_free(c->inbounds[i].changed);
     }
-    for (size_t i = 0; i < c->outbound_count; i++)
+    for (size_t i = 0; i < c->outbound_count; i++) {
         carriage_unref(c->outbounds[i].carriage);
+        if (c->outbounds[i].kind == OUT_WEB)
+            routes_unref(c->outbounds[i].web.routes);
+    }
     rules_fini(&c->rules);
     carriage_unref(c->observatory.carriage);
     dns_conf_free(c->dns);

@@ -24,6 +24,7 @@
 #include "proxy/prober.h"
 #include "proxy/socks.h"
 #include "proxy/vmess.h"
+#include "proxy/web.h"
 #include "reverse/reverse.h"
 #include "routing/balance.h"
 #include "routing/dispatch.h"
@@ -70,6 +71,7 @@ enum outbound_kind {
     OUT_HTTP,
     OUT_DNS,
     OUT_FILE,
+    OUT_WEB,
     OUT_API,
     OUT_PORTAL
 };
@@ -90,6 +92,7 @@ struct outbound_conf {
         struct blackhole_conf blackhole;
         struct dns_out_conf dns;
         const struct file_conf *file;
+        struct web_conf web;
         struct vmess_out_conf vmess;
         struct socks_out_conf socks;
         struct http_out_conf http;

@@ -38,6 +38,7 @@ static void own_add_outbound(struct build *b, struct names *own, const struct ou
     case OUT_FREEDOM: /* reaches what visitors name, or what stands for it */
     case OUT_BLACKHOLE:
     case OUT_FILE:
+    case OUT_WEB:
     case OUT_API:
     case OUT_PORTAL:
         break;

@@ -307,6 +307,8 @@ static const char *kind_name(enum outbound_kind kind)
         return "dns";
     case OUT_FILE:
         return "file";
+    case OUT_WEB:
+        return "web";
     case OUT_API:
         return "api";
     case OUT_PORTAL:

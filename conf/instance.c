@@ -26,6 +26,8 @@ static struct outbound *outbound_make_one(struct worker *w, const struct generat
         return dns_outbound_new(l, o->tag, &o->dns, o->send_through, o->traffic);
     case OUT_FILE:
         return file_new(l, o->tag, o->file);
+    case OUT_WEB:
+        return web_outbound_new(&w->dispatcher, o->tag, &o->web);
     case OUT_BLACKHOLE:
         return blackhole_new(l, o->tag, &o->blackhole);
     case OUT_VMESS:
@@ -86,6 +88,9 @@ static void outbound_adopt_one(struct outbound *out, const struct outbound_conf 
         break;
     case OUT_FILE:
         file_adopt(out, o->file);
+        break;
+    case OUT_WEB:
+        web_outbound_adopt(out, &o->web);
         break;
     case OUT_BLACKHOLE:
         blackhole_adopt(out, &o->blackhole);

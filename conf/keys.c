@@ -28,6 +28,7 @@ static const struct key_object key_objects[] = {
     {"outbounds[].settings(freedom)", freedom_fields},
     {"outbounds[].settings(dns)", dns_out_fields},
     {"outbounds[].settings(file)", file_fields},
+    {"outbounds[].settings(web)", web_fields},
     {"outbounds[].settings(blackhole)", blackhole_fields},
     {"outbounds[].settings(blackhole).response", blackhole_response_fields},
     {"outbounds[].settings(vmess)", vmess_out_fields},

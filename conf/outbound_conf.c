@@ -26,6 +26,7 @@ static const struct field_name protocol_names[] = {
     {"vless", NAME_LATER},
     {"dns", OUT_DNS},
     {"file", OUT_FILE},
+    {"web", OUT_WEB},
     {"loopback", NAME_LATER},
     {"mtproto", NAME_LATER},
     {"wireguard", NAME_LATER},

@@ -126,7 +126,7 @@ static void headers_build(struct build *b, const struct node *at, struct upgrade
         c->fields = build_keep(b, fields, c->field_count * sizeof *fields);
 }
 
-static void trusted_build(struct build *b, const struct node *at, struct trusted *t)
+void trusted_build(struct build *b, const struct node *at, struct trusted *t)
 {
     static const char *const usual[] = {"127.0.0.0/8", "::1"};
     struct text_list list;

@@ -159,8 +159,7 @@ static bool is_trusted(const struct visit *v)
 {
     const struct web_conf *c = v->web->conf;
     const struct addr *from = &v->end.flow->meta.source;
-    return c->forwarded == WEB_FORWARDED_PASS ||
-           (addr_is_ip(from) && trusted_has(&c->trusted, from));
+    return c->forwarded == WEB_FORWARDED_PASS || trusted_has(&c->trusted, from);
 }
 
 static bool has_id(const struct visit *v, const uint8_t *data)
