@@ -34,7 +34,7 @@ struct mux_ops {
     /* The peer said HELLO: m->hello and m->features hold. May be NULL. */
     void (*met)(struct mux *m);
     /* What peers that have LINK_NAMED tell (link.h). Texts are valid within the call, the carrier must not be
-     * closed in it, and any of them may come at any time and again. Each may be NULL. */
+     * closed in it, and all but the first may come at any time and again. Each may be NULL. */
     void (*named)(struct mux *m, const struct link_names *names);
     void (*host_wanted)(struct mux *m, struct link_text name);
     /* answer: enum link_host_answer, or one we do not know. */
@@ -79,6 +79,7 @@ struct mux {
     bool closing; /* mux_close() is under way */
     bool reached; /* when it closed the flow's other end had connected */
     bool said_hello;
+    bool named;                    /* the peer has said its names */
     bool is_v2c;                   /* the peer said HELLO: */
     struct link_hello hello;       /* this */
     uint16_t offers;               /* enum link_feature: what this side has, to be said in HELLO */

@@ -73,14 +73,23 @@ static void hear_of_stream(struct mux *m, struct mux_session *s, const struct li
     }
 }
 
+/* Once: each name costs the other side memory, and who wants another one may dial another link. */
+static void hear_names(struct mux *m, const struct link_names *names)
+{
+    bool first = !m->named;
+    m->named = true;
+    if (first && m->ops->named)
+        m->ops->named(m, names);
+}
+
 /* Only where both sides have said that they know of names: an ordinary client has none. */
 static void hear_of_names(struct mux *m, const struct link_item *i)
 {
     const struct mux_ops *ops = m->ops;
     if (!(m->features & LINK_NAMED))
         return;
-    if (i->type == LINK_NAMES && ops->named)
-        ops->named(m, &i->names);
+    if (i->type == LINK_NAMES)
+        hear_names(m, &i->names);
     else if (i->type == LINK_HOST && ops->host_wanted)
         ops->host_wanted(m, i->host.name);
     else if (i->type == LINK_HOST_ANSWER && ops->host_answered)

@@ -70,6 +70,18 @@ static void what_a_bridge_says_behind_its_hello_is_heard_behind_it(void **state)
     }
 }
 
+static void the_first_names_of_a_link_count(void **state)
+{
+    struct test *t = *state;
+    struct link_names names = some_names();
+    struct far *wire = peer_wire(&t->rig, &t->portal);
+    far_say_features(wire, LINK_FEATURES, 65536);
+    for (int i = 0; i < 3; i++, names.weight = 1)
+        far_say_item(wire, &(struct link_item){.type = LINK_NAMES, .names = names});
+    rig_turn(&t->rig);
+    assert_string_equal(t->portal.told, "met\nnamed 7 n-1/west/acme\n");
+}
+
 static void a_portal_answers_and_says_why(void **state)
 {
     struct test *t = *state;
@@ -133,6 +145,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_a_bridge_says_behind_its_hello_is_heard_behind_it,
                                         test_open, test_close),
+        cmocka_unit_test_setup_teardown(the_first_names_of_a_link_count, test_open, test_close),
         cmocka_unit_test_setup_teardown(a_portal_answers_and_says_why, test_open, test_close),
         cmocka_unit_test_setup_teardown(who_knows_nothing_of_names_hears_none_and_is_not_heard,
                                         test_open, test_close),

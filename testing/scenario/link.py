@@ -51,6 +51,31 @@ def goaway(wait=0, reason=2):
     return item(GOAWAY, struct.pack(">BI", reason, wait))
 
 
+def text(words):
+    data = words if isinstance(words, bytes) else words.encode()
+    return bytes([len(data)]) + data
+
+
+def names(node="", cluster="", tenant="", weight=1):
+    return item(NAMES, bytes([weight]) + text(node) + text(cluster) + text(tenant))
+
+
+def host(name):
+    return item(HOST, text(name))
+
+
+def host_answer(answer, name):
+    return item(HOST_ANSWER, bytes([answer]) + text(name))
+
+
+def weight(number):
+    return item(WEIGHT, bytes([number]))
+
+
+def why(words):
+    return item(WHY, text(words))
+
+
 def items(data):
     """Pairs of type and value; of what is no message of ours, none."""
     at, found = 4, []

@@ -107,6 +107,14 @@ STRANGE_ITEMS = {
     "second hello": link.hello(window=0, streams=0, features=0),
     "second hello, version 0": link.hello(version=0),
     "hello within": link.hello() * 20,
+    "names of a portal": link.names("a", "b", "c", 255),
+    "host of a portal": link.host("a.test"),
+    "answers about hosts that nobody wanted": b"".join(
+        link.host_answer(a, "x" * 40) for a in (0, 1, 2, 3, 4, 5, 255)
+    ),
+    "a reason of other bytes": link.why(b"\x1b[2J\n\0"),
+    "a reason that is too long": link.why("w" * 121),
+    "texts behind the end": link.item(link.WHY, b"\xffw") + link.item(link.HOST_ANSWER, b"\1\xfax"),
 }
 
 
@@ -220,6 +228,14 @@ FLOODS = {
     "hellos": link.note(*[link.hello()] * 20) * 20,
     "windows": link.note(*[link.window(1, HUGE)] * 40) * 20,
     "refusals": link.note(*[link.refused(1, 3)] * 40) * 20,
+    "names": b"".join(
+        link.note(*[link.names(f"n{i}", f"c{j}", "", j) for j in range(20)]) for i in range(20)
+    ),
+    "hosts": b"".join(
+        link.note(*[link.host(f"h{i}.h{j}.test") for j in range(20)]) for i in range(20)
+    ),
+    "weights": link.note(*[link.weight(i) for i in range(80)]) * 20,
+    "reasons": link.note(*[link.why(f"because of {i}") for i in range(20)]) * 20,
     "empty notes": link.note() * 800,
     "64 KB of items": peer.frame(0, peer.KEEPALIVE, link.MAGIC + link.ping() * 5900),
 }
@@ -499,7 +515,7 @@ def test_random_notes(tunnel, intruder):
         b = intruder()
         for _ in range(60):
             body = b"".join(
-                link.item(os.urandom(1)[0] % 10, os.urandom(os.urandom(1)[0] % 16)) for _ in range(30)
+                link.item(os.urandom(1)[0] % 15, os.urandom(os.urandom(1)[0] % 16)) for _ in range(30)
             )
             if not flood(b.c, peer.frame(0, peer.KEEPALIVE, link.MAGIC + body), 1):
                 break
