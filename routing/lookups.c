@@ -150,10 +150,9 @@ static bool may_ask(const struct lookups *l, double now)
 
 static void entry_ask(struct lookups *l, struct entry *e, double now)
 {
-    e->asked = true;
-    l->asked++;
+    e->asked = l->asker->ask(l->asker, e->host);
+    l->asked += e->asked;
     l->retry = now + PAUSE;
-    l->asker->ask(l->asker, e->host);
 }
 
 static enum lookup_state entry_wait(struct entry *e, struct lookup_wait *w)
@@ -178,7 +177,10 @@ static enum lookup_state find_unknown(struct lookups *l, const char *host, doubl
     if (!e)
         return LOOKUP_AWAY;
     entry_ask(l, e, now);
-    return entry_wait(e, w);
+    if (e->asked)
+        return entry_wait(e, w);
+    entry_free(l, e);
+    return LOOKUP_AWAY;
 }
 
 enum lookup_state lookups_find(struct lookups *l, const char *host, double now,
@@ -239,19 +241,23 @@ void lookups_told(struct lookups *l, const char *host, const struct lookup_answe
 }
 
 /* Another service may say otherwise. Who waits goes on to, for the answer of that one. */
+static void forget_answer(struct lookups *l, struct entry *e)
+{
+    e->answered = false;
+    list_remove(&e->use);
+    if (e->asked && l->asker->ask(l->asker, e->host))
+        return;
+    tell(e);
+    entry_free(l, e);
+}
+
 static void forget_answers(struct lookups *l)
 {
     l->away = false;
     for (size_t n = 0; n < l->list_count; n++)
         for (struct list_item *i = list_first(&l->lists[n]), *next; i; i = next) {
-            struct entry *e = container_of(i, struct entry, item);
             next = list_next(&l->lists[n], i);
-            e->answered = false;
-            list_remove(&e->use);
-            if (e->asked)
-                l->asker->ask(l->asker, e->host);
-            else
-                entry_free(l, e);
+            forget_answer(l, container_of(i, struct entry, item));
         }
 }
 

@@ -40,8 +40,8 @@ struct lookup_wait {
 
 /* Who asks; part of his own memory. */
 struct lookups_asker {
-    /* lookups_told() follows, but not before ask() has returned. */
-    void (*ask)(struct lookups_asker *a, const char *host);
+    /* lookups_told() follows, but not before ask() has returned. False: out of memory. */
+    bool (*ask)(struct lookups_asker *a, const char *host);
     /* Before the first question, and when the configuration changed. same: it is the same service; else what it was
      * asked is forgotten and will be asked again. */
     void (*use)(struct lookups_asker *a, const struct lookups_conf *conf, bool same);

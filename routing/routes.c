@@ -485,7 +485,7 @@ static bool header_fits(const struct conditions *k, const struct route_asked *as
 {
     if (!k->header.len)
         return true;
-    if (!head_attr(asked->head, k->header, found))
+    if (!asked->head.len || !head_attr(asked->head, k->header, found))
         return false;
     return !k->value.len || texts_equal(*found, k->value);
 }

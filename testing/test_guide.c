@@ -18,10 +18,11 @@ struct fixture {
     unsigned asked;
 };
 
-static void on_ask(struct lookups_asker *a, const char *host)
+static bool on_ask(struct lookups_asker *a, const char *host)
 {
     (void)host;
     container_of(a, struct fixture, asker)->asked++;
+    return true;
 }
 
 static void on_use(struct lookups_asker *a, const struct lookups_conf *c, bool same)

@@ -20,11 +20,12 @@ struct oracle {
     char host[64];
 };
 
-static void on_ask(struct lookups_asker *a, const char *host)
+static bool on_ask(struct lookups_asker *a, const char *host)
 {
     struct oracle *o = container_of(a, struct oracle, asker);
     o->asked++;
     snprintf(o->host, sizeof o->host, "%s", host);
+    return true;
 }
 
 static void on_use(struct lookups_asker *a, const struct lookups_conf *c, bool same)

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "transport/dns_message.h"
-#include "transport/dns_reply.h"
+#include "transport/fetch_reply.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -28,13 +28,13 @@ static void fuzz_message(struct cursor in, unsigned family)
 /* What is whole stays so when more follows, and is the same. */
 static void fuzz_reply(struct cursor in)
 {
-    static struct dns_reply r, again;
+    static struct fetch_reply r, again;
     struct cursor c = in, less;
     struct err e;
-    if (dns_reply_read(&c, &r, &e) != STEP_DONE)
+    if (fetch_reply_read(&c, &r, &e) != STEP_DONE)
         return;
     less = cur_of(in.p, cur_left(&in) - cur_left(&c));
-    if (dns_reply_read(&less, &again, &e) != STEP_DONE || cur_left(&less) || again.len != r.len ||
+    if (fetch_reply_read(&less, &again, &e) != STEP_DONE || cur_left(&less) || again.len != r.len ||
         memcmp(again.body, r.body, r.len) != 0)
         abort();
 }

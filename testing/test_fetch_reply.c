@@ -6,9 +6,10 @@
 #include <cmocka.h>
 #include <stdlib.h>
 
-#include "transport/dns_reply.h"
+#include "transport/dns_https.h"
+#include "transport/fetch_reply.h"
 
-static struct dns_reply reply;
+static struct fetch_reply reply;
 static struct err why;
 
 static enum step read_text(const char *text, size_t len, size_t *used)
@@ -16,7 +17,7 @@ static enum step read_text(const char *text, size_t len, size_t *used)
     uint8_t *copy = malloc(len ? len : 1); /* so that a sanitizer sees its end */
     memcpy(copy, text, len);
     struct cursor in = cur_of(copy, len);
-    enum step s = dns_reply_read(&in, &reply, &why);
+    enum step s = fetch_reply_read(&in, &reply, &why);
     *used = len - cur_left(&in);
     free(copy);
     return s;
@@ -93,12 +94,34 @@ static void a_reply_says_whether_it_is_the_last(void **state)
     assert_true(reply.closes);
 }
 
+static void another_status_is_told_with_its_body_if_that_has_a_length(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        unsigned status;
+        size_t len;
+        bool closes;
+    } cases[] = {
+        {"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnone", 404, 4, false},
+        {"HTTP/1.1 404 Not Found\r\n\r\nnone", 404, 0, true},
+        {"HTTP/1.1 204 No Content\r\n\r\n", 204, 0, true},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnone", 200, 4, false},
+    };
+    size_t used;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(read_text(cases[i].text, strlen(cases[i].text), &used), STEP_DONE);
+        assert_int_equal(reply.status, cases[i].status);
+        assert_int_equal(reply.len, cases[i].len);
+        assert_int_equal(reply.closes, cases[i].closes);
+    }
+}
+
 static void what_is_no_reply_fails(void **state)
 {
     (void)state;
     static const char *const texts[] = {
         "SSH-2.0-x\r\n\r\n",
-        "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.1 200 OK\r\n\r\nto the end",
         "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
@@ -116,13 +139,13 @@ static void what_is_no_reply_fails(void **state)
 static void a_reply_is_bounded(void **state)
 {
     (void)state;
-    static char head[DNS_REPLY_HEAD + 1], chunks[DNS_REPLY_WIRE];
+    static char head[FETCH_REPLY_HEAD + 1], chunks[FETCH_REPLY_WIRE];
     static const char begin[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     size_t used, at = sizeof begin - 1;
     memset(head, 'x', sizeof head);
     memcpy(head, begin, 17);
-    assert_int_equal(read_text(head, DNS_REPLY_HEAD - 1, &used), STEP_MORE);
-    assert_int_equal(read_text(head, DNS_REPLY_HEAD, &used), STEP_FAIL);
+    assert_int_equal(read_text(head, FETCH_REPLY_HEAD - 1, &used), STEP_MORE);
+    assert_int_equal(read_text(head, FETCH_REPLY_HEAD, &used), STEP_FAIL);
     memcpy(chunks, begin, at);
     for (; at + 6 <= sizeof chunks; at += 6)
         memcpy(chunks + at, "1\r\nx\r\n", 6);
@@ -138,6 +161,7 @@ int main(void)
         cmocka_unit_test(the_host_has_a_port_unless_it_is_the_usual_one),
         cmocka_unit_test(a_reply_is_the_same_however_it_is_split),
         cmocka_unit_test(a_reply_says_whether_it_is_the_last),
+        cmocka_unit_test(another_status_is_told_with_its_body_if_that_has_a_length),
         cmocka_unit_test(what_is_no_reply_fails),
         cmocka_unit_test(a_reply_is_bounded),
     };

@@ -1,37 +1,8 @@
-#include "transport/dns_reply.h"
+#include "transport/fetch_reply.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <strings.h>
 
-/* --- requests --- */
-
-static void put(struct writer *w, const char *text)
-{
-    wr_bytes(w, text, strlen(text));
-}
-
-void dns_request_write(const struct dns_server *s, const uint8_t *question, size_t len,
-                       struct writer *w)
-{
-    char host[ADDR_TEXT_MAX], length[16];
-    bool usual = s->at.port == 443;
-    snprintf(length, sizeof length, "%zu", len);
-    put(w, "POST "), put(w, s->path), put(w, " HTTP/1.1\r\nHost: ");
-    if (usual && s->at.type == ADDR_IPV6)
-        put(w, "["), put(w, addr_host_text(&s->at, host)), put(w, "]");
-    else
-        put(w, usual ? addr_host_text(&s->at, host) : addr_text(&s->at, host));
-    put(w, "\r\nAccept: application/dns-message\r\nContent-Type: application/dns-message\r\n"
-           "Content-Length: ");
-    put(w, length), put(w, "\r\n\r\n");
-    wr_bytes(w, question, len);
-}
-
-/* --- replies --- */
-
 struct head {
-    unsigned status;
     bool chunked, sized;
     size_t length;
 };
@@ -58,7 +29,7 @@ static bool number_read(struct cursor *in, unsigned base, size_t *to)
         if (digit >= base)
             break;
         v = v * base + digit;
-        if (v > DNS_REPLY_BODY)
+        if (v > FETCH_REPLY_BODY)
             return false;
     }
     *to = v;
@@ -66,15 +37,15 @@ static bool number_read(struct cursor *in, unsigned base, size_t *to)
 }
 
 /* "HTTP/1.1 200 OK" */
-static bool status_read(struct cursor line, struct head *h, bool *old)
+static bool status_read(struct cursor line, struct fetch_reply *r)
 {
     uint8_t version[9];
     size_t status;
     if (!cur_bytes(&line, version, sizeof version) || memcmp(version, "HTTP/1.", 7) != 0 ||
         version[8] != ' ' || !number_read(&line, 10, &status))
         return false;
-    *old = version[7] == '0';
-    h->status = (unsigned)status;
+    r->closes = version[7] == '0';
+    r->status = (unsigned)status;
     return true;
 }
 
@@ -102,7 +73,7 @@ static bool is_word(const struct cursor *value, const char *word)
 }
 
 /* False: a length or an encoding that is none. */
-static bool header_read(struct cursor line, struct head *h, struct dns_reply *r)
+static bool header_read(struct cursor line, struct head *h, struct fetch_reply *r)
 {
     static const char length[] = "content-length", encoding[] = "transfer-encoding",
                       connection[] = "connection";
@@ -132,15 +103,15 @@ static enum step not_http(struct err *e)
 
 static enum step head_more(const struct cursor *from, struct err *e)
 {
-    return cur_left(from) < DNS_REPLY_HEAD ? STEP_MORE : not_http(e);
+    return cur_left(from) < FETCH_REPLY_HEAD ? STEP_MORE : not_http(e);
 }
 
-static enum step head_read(struct cursor *in, struct head *h, struct dns_reply *r, struct err *e)
+static enum step head_read(struct cursor *in, struct head *h, struct fetch_reply *r, struct err *e)
 {
     struct cursor from = *in, line;
     if (!line_read(in, &line))
         return head_more(&from, e);
-    if (!status_read(line, h, &r->closes))
+    if (!status_read(line, r))
         return not_http(e);
     for (;;) {
         if (!line_read(in, &line))
@@ -150,12 +121,14 @@ static enum step head_read(struct cursor *in, struct head *h, struct dns_reply *
         if (!header_read(line, h, r))
             return not_http(e);
     }
-    if (h->status != 200)
-        return step_fail(e, EPROTO, "it says HTTP status %u", h->status);
+    if (r->status != 200 && !h->chunked && !h->sized) {
+        r->closes = h->sized = true;
+        h->length = 0;
+    }
     return h->chunked != h->sized ? STEP_DONE : not_http(e);
 }
 
-static enum step sized_read(struct cursor *in, size_t len, struct dns_reply *r)
+static enum step sized_read(struct cursor *in, size_t len, struct fetch_reply *r)
 {
     if (!cur_bytes(in, r->body, len))
         return STEP_MORE;
@@ -173,7 +146,7 @@ static enum step trailers_read(struct cursor *in)
     return STEP_MORE;
 }
 
-static enum step chunks_read(struct cursor *in, struct dns_reply *r, struct err *e)
+static enum step chunks_read(struct cursor *in, struct fetch_reply *r, struct err *e)
 {
     struct writer w = wr_of(r->body, sizeof r->body);
     struct cursor line, chunk;
@@ -195,7 +168,7 @@ static enum step chunks_read(struct cursor *in, struct dns_reply *r, struct err 
     return trailers_read(in);
 }
 
-enum step dns_reply_read(struct cursor *in, struct dns_reply *r, struct err *e)
+enum step fetch_reply_read(struct cursor *in, struct fetch_reply *r, struct err *e)
 {
     struct cursor c = *in;
     struct head h = {0};
@@ -205,5 +178,5 @@ enum step dns_reply_read(struct cursor *in, struct dns_reply *r, struct err *e)
         s = h.chunked ? chunks_read(&c, r, e) : sized_read(&c, h.length, r);
     if (s == STEP_DONE)
         *in = c;
-    return s == STEP_MORE && cur_left(in) >= DNS_REPLY_WIRE ? not_http(e) : s;
+    return s == STEP_MORE && cur_left(in) >= FETCH_REPLY_WIRE ? not_http(e) : s;
 }
