@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "conf/compile.h"
-#include "core/hostname.h"
+#include "conf/idn.h"
 
 enum {
     HOSTS_MAX = 64,     /* that a bridge may ask for */
@@ -140,7 +140,7 @@ static void host_build(struct build *b, const struct text_item *item, const char
     struct err e = {0};
     char text[HOSTNAME_MAX + 2];
     bool any = strcmp(item->text, "auto") == 0;
-    if (!any && hostname_read_pattern(&h, item->text, strlen(item->text), &e) < 0)
+    if (!any && host_pattern_read(&h, item->text, strlen(item->text), &e) < 0)
         report_error(b->report, item->at, "want a name like \"app.example.com\", got \"%.64s\": %s",
                      item->text, e.text);
     else if (h.host.kind != HOSTNAME_NAME || h.host.port)

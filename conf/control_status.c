@@ -87,6 +87,8 @@ static const struct addr *peer_of(const struct worker *w, const struct flow *f)
 
 static const char *state_of(const struct link_view *v)
 {
+    if (v->refused)
+        return "refused";
     if (!v->up)
         return "connecting";
     if (v->silent)

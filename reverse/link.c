@@ -129,6 +129,12 @@ static void link_lived(const struct link *k)
 
 /* --- life --- */
 
+void link_count(const struct link *k, int n)
+{
+    const struct bridge *b = k->way->bridge;
+    stat_add(b->in.loop->counters, b->conf->carriers_slot, n);
+}
+
 static void on_alive(struct mux *m)
 {
     struct link *k = link_of(m);
@@ -136,7 +142,7 @@ static void on_alive(struct mux *m)
     k->up = true;
     link_lives(k);
     ev_timer_stop(b->in.loop->ev, &k->answer);
-    stat_add(b->in.loop->counters, b->conf->carriers_slot, 1);
+    link_count(k, 1);
     log_info("bridge %s: connected to its portal", b->conf->tag);
     way_came(k->way);
 }
@@ -168,11 +174,10 @@ static void link_complain(struct link *k, const struct err *why)
 
 static void link_unlist(struct link *k)
 {
-    struct bridge *b = k->way->bridge;
     list_remove(&k->item);
     k->way->link_count--;
-    if (k->up)
-        stat_add(b->in.loop->counters, b->conf->carriers_slot, -1);
+    if (k->up && !k->refused)
+        link_count(k, -1);
 }
 
 static void on_closed(struct mux *m, const struct err *why)

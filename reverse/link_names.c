@@ -87,7 +87,11 @@ void link_host_answered(struct mux *m, struct link_text name, int answer)
 
 void link_told_why(struct mux *m, struct link_text why)
 {
-    struct way *y = link_of(m)->way;
+    struct link *k = link_of(m);
+    struct way *y = k->way;
+    if (!k->refused)
+        link_count(k, -1);
+    k->refused = true;
     if (loop_steady() - y->refused < COMPLAINT)
         return;
     y->refused = loop_steady();

@@ -42,7 +42,8 @@ void bridge_look(const struct inbound *in, link_seen *seen, void *with)
             const struct link *k = link_at(i);
             struct link_view v = view_of(b->conf->tag, &k->mux);
             v.bridge = b->instance;
-            v.up = k->up;
+            v.up = k->up && !k->refused;
+            v.refused = k->refused;
             v.draining = k->draining;
             view_named(&v, b);
             seen(with, &v);

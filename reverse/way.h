@@ -55,6 +55,7 @@ struct link {
     double waits;  /* seconds for the answer; 0: it shows later how far away the portal is */
     bool up;       /* the portal has spoken */
     bool draining; /* no new streams are wanted here; another link takes its place */
+    bool refused;  /* the portal does not want it, and said why */
     bool had_control;
 };
 
@@ -71,6 +72,9 @@ void way_stop(struct way *y);
 void link_drain(struct link *k);
 /* link.c: a new link, which dials. False: no memory. */
 bool link_new(struct way *y);
+
+/* It counts among the bridge's carriers, or does so no more. */
+void link_count(const struct link *k, int n);
 
 /* link_names.c: what a link says right behind its HELLO; ... */
 void link_introduce(struct link *k);

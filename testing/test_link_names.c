@@ -207,7 +207,9 @@ static void a_refused_link_is_dialled_again_when_the_portal_says(void **state)
     struct far *wire = link_v2c(&t->bridge, 0, 1, 1);
     far_say_item(wire, &(struct link_item){.type = LINK_WHY, .why = text_of("no such tunnel")});
     far_say_item(wire, &(struct link_item){.type = LINK_GOAWAY, .going = {GOING_REFUSED, 10000}});
+    assert_int_equal(rig_stat(&t->bridge.rig, BRIDGE_CARRIERS), 1);
     rig_turn(&t->bridge.rig);
+    assert_int_equal(rig_stat(&t->bridge.rig, BRIDGE_CARRIERS), 0);
     far_leave(wire, 0);
     bridge_wait(&t->bridge, 9);
     assert_int_equal(t->bridge.link_count, 1);

@@ -6,12 +6,15 @@ import uuid
 import pytest
 
 import admin
+import link
 import rig
 from configs import DOMAIN, bridge_config, dokodemo, portal_config, rule, vmess_in
 from origins import labelled
 from rig import HOST, first_good, free_port, free_ports, http_get, wait_for
+from test_hostile import FakePortal, echoes
 
 pytestmark = [pytest.mark.quick, pytest.mark.v2c]
+OF_LINK = "downstream_reverse_connection.cluster.interconn."
 CLAIM = {"user": "home", "tunnels": ["*"], "nodes": ["node-*"], "clusters": ["west"]}
 
 
@@ -164,6 +167,7 @@ def test_a_bridge_hears_why_it_is_refused(run, origins, asks):
     bridge = place.bridge("one", origins.web, **asks)
     bridge.wait_log(r"bridge bridge: the portal refuses it: .*other")
     assert bridge.log().count("the portal refuses it") == 1
+    assert f"{OF_LINK}connected: 0" in lines(bridge.admin, OF_LINK)
     assert admin.get(place.admin, "/v1/tunnels") == {"tunnels": [], "tunnelCount": 0}
 
 
@@ -219,3 +223,15 @@ def test_an_old_bridge_has_a_tunnel_among_many(run, origins):
     first_good(place.ports["two"])
     one, two = admin.get(place.admin, "/v1/tunnels")["tunnels"]
     assert [s["node"] for t in (one, two) for s in t["servers"]] == ["", "node-1"]
+
+
+def test_a_bridge_that_says_much_serves_a_v2c_without_names(run, origins):
+    portal = FakePortal()
+    config = bridge_config(portal.port, portal.user_id)
+    config["reverse"]["bridges"][0].update(node="node-1", hosts=["a.test"], connections=1)
+    bridge = run("v2c", config, "bridge")
+    with portal.link() as accepted:
+        accepted.send(link.note(link.hello(features=link.ALL_FEATURES & ~link.NAMED)))
+        bridge.wait_log("its portal is an older v2c, which knows nothing of names and hosts")
+        assert echoes(accepted, 1, origins)
+    portal.listener.close()
