@@ -8,6 +8,7 @@
 enum {
     TURNS = 16,       /* of one visitor; then others have theirs */
     KEPT_REST = 2048, /* bytes that an idle visitor may keep */
+    COMPLAINTS = 10,  /* log lines a second */
 };
 
 static const uint64_t GOLDEN = 0x9e3779b97f4a7c15;
@@ -189,6 +190,19 @@ enum visit_turn visit_next(struct visit *v)
     return VISIT_AGAIN;
 }
 
+/* What the page does not say. */
+static void visit_complain(const struct visit *v, int status)
+{
+    const struct flow *f = v->way ? v->way->end.flow : NULL;
+    char to[ADDR_TEXT_MAX];
+    if (!f || !v->web || !log_on(LOG_INFO) ||
+        !log_allowed(&v->web->complained, (int64_t)loop_now(f->loop), COMPLAINTS))
+        return;
+    log_line(LOG_INFO, f->id, "request %s to %s by outbound \"%s\" was answered %d: %s", v->id,
+             addr_text(&f->meta.target, to), f->meta.outbound_tag, status,
+             f->why ? f->why : "no valid answer came");
+}
+
 /* Only a request that is whole has another one behind it. */
 enum visit_turn visit_say(struct visit *v, int status, struct err *why)
 {
@@ -202,6 +216,7 @@ enum visit_turn visit_say(struct visit *v, int status, struct err *why)
                             .minor = v->head.minor,
                             .keep_alive = !v->last,
                             .head_only = v->head_only};
+    visit_complain(v, status);
     lookup_forget(&v->wait);
     if (v->state == VISIT_ASKS)
         visit_take(&v->end, v->head.len);

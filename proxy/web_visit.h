@@ -15,6 +15,7 @@ struct web {
     struct list visits;
     struct ways ways;
     uint64_t ids;
+    struct log_limit complained; /* about origins that do not answer */
     bool going;
 };
 

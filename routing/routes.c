@@ -226,7 +226,8 @@ static uint32_t site_make(struct routes *r, const struct hostname *h, struct err
 static void text_write(struct writer *w, struct head_text t)
 {
     wr_be16(w, (uint16_t)t.len);
-    wr_bytes(w, t.text, t.len);
+    if (t.len) /* its text may be NULL */
+        wr_bytes(w, t.text, t.len);
 }
 
 static void tunnel_write(struct writer *w, const struct tunnel_name *t)
