@@ -16,7 +16,7 @@ struct link_view {
     bool up;    /* both sides have spoken, or it came to us */
     bool v2c;   /* the peer is */
     bool silent, draining;
-    bool refused; /* the portal does not want it */
+    bool refused;   /* the portal does not want it */
     uint8_t weight; /* docs/link.md */
     const char *tunnel, *node,
         *cluster;       /* by which visitors find a carrier, or a bridge calls itself; "": none */
