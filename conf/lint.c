@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "conf/guides.h"
 #include "conf/shadow.h"
 
 static const struct outbound_conf *outbound_at(const struct build *b, size_t i)
@@ -161,6 +162,19 @@ static void lint_portals(struct build *b, const struct node_list *nodes, const s
 
 /* --- tags --- */
 
+static bool web_leads(const struct outbound_conf *o, size_t i)
+{
+    return o->kind == OUT_WEB && (o->web.dials == i || routes_lead(o->web.routes, i));
+}
+
+static bool guides_lead(const struct config *c, size_t i)
+{
+    bool lead = false;
+    for (const struct guide_set *g = c->guides; g; g = g->next)
+        lead |= routes_lead(g->routes, i) || (g->home.has_portal && g->home.portal == i);
+    return lead;
+}
+
 static bool is_used(const struct build *b, size_t i)
 {
     const struct config *c = b->config;
@@ -168,11 +182,11 @@ static bool is_used(const struct build *b, size_t i)
     for (size_t r = 0; r < c->rules.count; r++)
         used |= rule_leads(&c->rules.items[r], i);
     for (size_t o = 0; o < c->outbound_count; o++)
-        used |= c->outbounds[o].via == c->outbounds[i].tag;
+        used |= c->outbounds[o].via == c->outbounds[i].tag || web_leads(&c->outbounds[o], i);
     for (size_t n = 0; n < c->bridge_count; n++)
         for (size_t p = 0; p < c->bridges[n].portal_count; p++)
             used |= c->bridges[n].portals[p] == i;
-    return used;
+    return used || guides_lead(c, i);
 }
 
 static void lint_tags(struct build *b, const struct node_list *outbounds)
@@ -180,7 +194,7 @@ static void lint_tags(struct build *b, const struct node_list *outbounds)
     for (size_t i = 0; i < outbounds->count; i++)
         if (!is_used(b, i))
             report_warn(b->report, outbounds->items[i],
-                        "no rule, balancer or proxySettings leads to this outbound");
+                        "no rule, balancer, route or proxySettings leads to this outbound");
 }
 
 /* --- what others can read --- */

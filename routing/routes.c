@@ -479,6 +479,19 @@ size_t routes_count(const struct routes *r)
     return r->count - 1;
 }
 
+bool routes_lead(const struct routes *r, size_t outbound)
+{
+    for (uint32_t i = 1; i < r->count; i++) {
+        struct cursor c = item_at(r, i);
+        struct route_to to = {0};
+        conditions_read(&c);
+        target_read(&c, &to);
+        if ((to.kind == ROUTE_OUTBOUND || to.kind == ROUTE_TUNNEL) && to.outbound == outbound)
+            return true;
+    }
+    return false;
+}
+
 /* --- finding --- */
 
 static bool header_fits(const struct conditions *k, const struct route_asked *asked,

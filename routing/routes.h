@@ -54,6 +54,8 @@ int routes_add(struct routes *r, const struct route *one, struct err *e);
 /* The pattern's host, or all that is within it, has a route of its own. */
 bool routes_have(const struct routes *r, const struct hostname_pattern *host);
 size_t routes_count(const struct routes *r);
+/* One of them goes there. Looks at all. */
+bool routes_lead(const struct routes *r, size_t outbound);
 
 /* False, and kind ROUTE_NONE: there is none. */
 bool routes_find(const struct routes *r, const struct route_asked *asked, struct route_to *to);

@@ -186,13 +186,21 @@ static void a_portal_that_v2ray_makes_the_default_is_named(void **state)
 static void a_tag_that_nothing_leads_to_is_named(void **state)
 {
     (void)state;
-    assert_said("{\"inbounds\":[" DOOR("a", "1") "],\"outbounds\":[" FREEDOM
-                                                 ",{\"tag\":\"idle\",\"protocol\":\"freedom\"}]}",
-                "/outbounds/1: warning: no rule, balancer or proxySettings leads to this outbound");
+    assert_said(
+        "{\"inbounds\":[" DOOR("a", "1") "],\"outbounds\":[" FREEDOM
+                                         ",{\"tag\":\"idle\",\"protocol\":\"freedom\"}]}",
+        "/outbounds/1: warning: no rule, balancer, route or proxySettings leads to this outbound");
     assert_silent("{\"inbounds\":[" DOOR(
         "a", "1") "],\"outbounds\":[{\"protocol\":\"freedom\","
                   "\"proxySettings\":{\"tag\":\"next\"}},{\"tag\":\"next\",\"protocol\":"
                   "\"freedom\"}]}");
+    assert_silent("{\"inbounds\":[" DOOR(
+        "a",
+        "1") "],\"outbounds\":[{\"protocol\":\"web\",\"settings\":{\"outboundTag\":\"lan\","
+             "\"routes\":"
+             "[{\"host\":\"a.example\",\"address\":\"192.0.2.1:80\"},{\"outboundTag\":\"next\"}]}},"
+             "{\"tag\":\"lan\",\"protocol\":\"freedom\"},{\"tag\":\"next\",\"protocol\":"
+             "\"freedom\"}]}");
 }
 
 #define PROXY(protocol, listen, stream)                                                            \
