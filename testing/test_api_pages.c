@@ -208,14 +208,14 @@ static void metrics_have_the_traffic_of_tags_with_labels(void **state)
     rig_slot(r, "inbound>>>door-a>>>traffic>>>uplink", 412);
     rig_slot(r, "outbound>>>a\"b\\>>>c>>>traffic>>>downlink", 18044);
     rig_slot(r, "inbound>>>x>>>traffic>>>sideways", 5);
-    rig_slot(r, "portal>>>web>>>carriers", 1);
+    rig_slot(r, "portal>>>unseen>>>carriers", 1);
     const char *text = rig_page(r, api_page_metrics);
     assert_has(text, "\nv2c_traffic_bytes_total{kind=\"inbound\",tag=\"door-a\","
                      "direction=\"uplink\"} 412\n");
     assert_has(text, "\nv2c_traffic_bytes_total{kind=\"outbound\",tag=\"a\\\"b\\\\>>>c\","
                      "direction=\"downlink\"} 18044\n");
     assert_lacks(text, "sideways");
-    assert_lacks(text, "web");
+    assert_lacks(text, "unseen");
 }
 
 static void metrics_and_status_name_no_user(void **state)
