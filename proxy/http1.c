@@ -363,7 +363,8 @@ static enum step read_line(struct http1_head *h, const uint8_t *data, size_t len
         limit = HTTP1_HEAD_MAX;
     size_t until = len < limit ? len : limit;
     const uint8_t *lf = until > h->seen ? memchr(data + h->seen, '\n', until - h->seen) : NULL;
-    h->seen = until;
+    if (until > h->seen)
+        h->seen = until;
     if (!lf)
         return until < limit ? STEP_MORE : http1_fail(h, e, 431, "head too large");
     *line = (size_t)(lf - data) - h->line;

@@ -57,8 +57,8 @@ struct http1_head {
     } names[HTTP1_LISTED_MAX];
 };
 
-/* Starts with a zeroed head. data[0] is the request's first byte in every call, and len only grows.
- * To be called again with the same head only after STEP_MORE. */
+/* Starts with a zeroed head. data[0] is the request's first byte in every call; who shows less than before hears STEP_MORE.
+ * To be called again with the same head only after that. */
 enum step http1_read(struct http1_head *h, const uint8_t *data, size_t len, struct err *e);
 /* The same for an answer; interim ones (1xx) are answers of their own. */
 enum step http1_read_answer(struct http1_head *h, const uint8_t *data, size_t len, struct err *e);

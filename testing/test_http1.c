@@ -116,6 +116,19 @@ static void http1_wants_more_of_every_true_prefix(void **state)
     }
 }
 
+static void http1_is_not_confused_by_a_shorter_look(void **state)
+{
+    (void)state;
+    static const char text[] = "GET / HTTP/1.1\r\n" HOST "X: y\r\n\r\n";
+    for (size_t n = 0; n < strlen(text); n++)
+        for (size_t less = 0; less < n; less++) {
+            struct http1_head h = {0};
+            assert_int_equal(read_prefix(&h, text, n), STEP_MORE);
+            assert_int_equal(read_prefix(&h, text, less), STEP_MORE);
+            assert_int_equal(read_prefix(&h, text, strlen(text)), STEP_DONE);
+        }
+}
+
 static void http1_refuses_a_request_line_that_is_not_exact(void **state)
 {
     (void)state;
@@ -350,6 +363,7 @@ int main(void)
         cmocka_unit_test(http1_finds_the_parts_of_a_head),
         cmocka_unit_test(http1_leaves_the_next_request_alone),
         cmocka_unit_test(http1_wants_more_of_every_true_prefix),
+        cmocka_unit_test(http1_is_not_confused_by_a_shorter_look),
         cmocka_unit_test(http1_refuses_a_request_line_that_is_not_exact),
         cmocka_unit_test(http1_refuses_a_field_line_that_is_not_exact),
         cmocka_unit_test(http1_refuses_a_nul_anywhere),

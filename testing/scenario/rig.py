@@ -219,9 +219,9 @@ class Program:
 
 
 class Nginx:
-    """One nginx that serves a directory, without a log of requests; `more` goes into its server."""
+    """One nginx that serves a directory, without a log of requests; `more` goes into its server, `http` before it."""
 
-    def __init__(self, directory, files, more=""):
+    def __init__(self, directory, files, more="", http=""):
         self.port = free_port()
         self.directory = pathlib.Path(directory)
         conf = self.directory / "nginx.conf"
@@ -234,7 +234,7 @@ class Nginx:
                 access_log off; sendfile on; keepalive_requests 100000; default_type text/plain;
                 client_body_temp_path {directory}/t1; proxy_temp_path {directory}/t2;
                 fastcgi_temp_path {directory}/t3; uwsgi_temp_path {directory}/t4;
-                scgi_temp_path {directory}/t5;
+                scgi_temp_path {directory}/t5; {http}
                 server {{ listen {HOST}:{self.port} backlog=1024; root {files}; {more} }}
             }}"""
         )
