@@ -32,6 +32,7 @@ struct tunnel_name {
     const char *tenant; /* kept; NULL: of no tenant. The same name of two tenants is two tunnels */
     uint8_t by;         /* enum tunnel_by */
     char text[TUNNEL_NAME_MAX + 1]; /* lower case */
+    uint32_t bridge; /* a portal's own: of the bridge that it chose; 0: none. No part of the name */
 };
 
 struct meta {

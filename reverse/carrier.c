@@ -206,7 +206,9 @@ unsigned carrier_class(const struct carrier *c)
 
 uint64_t carrier_group(const struct carrier *c)
 {
-    return c->node ? c->node : c->mux.hello.instance;
+    if (c->node)
+        return c->node;
+    return c->mux.hello.instance ? c->mux.hello.instance : (uintptr_t)c;
 }
 
 unsigned carrier_weight(const struct carrier *c)

@@ -81,7 +81,7 @@ unsigned carrier_class(const struct carrier *c);
 unsigned carrier_load(const struct carrier *c);
 /* Its streams, of which a bulky one counts as BULKY_WEIGHT. */
 unsigned carrier_weight(const struct carrier *c);
-/* The same for all links of one node, or of one bridge that names none; 0: of an old one, which does not say. */
+/* The same for all links of one node, or of one bridge that names none; an old one's link stands for itself. */
 uint64_t carrier_group(const struct carrier *c);
 
 /* names.c: what a bridge says of itself. */

@@ -1,8 +1,5 @@
 /* reverse/choice.c -- which carrier of a pool a visitor gets. What is chosen is a bridge; of its links it is the
  * one that carries least. */
-#include <sodium.h>
-#include <string.h>
-
 #include "reverse/carrier.h"
 
 static struct member *member_at(struct list_item *i)
@@ -61,6 +58,21 @@ static bool carries_less(const struct member *m, const struct member *than,
            (one == other && carrier_weight(m->carrier) < carrier_weight(than->carrier));
 }
 
+/* All loops choose from what each has. */
+static void say_bridges(struct pool *pool)
+{
+    struct turns *t = &pool->shard->all->turns;
+    unsigned loop = pool->portal->out.loop->index;
+    turns_begin(t, loop);
+    for (struct list_item *i = list_first(&pool->members); i; i = list_next(&pool->members, i)) {
+        const struct member *m = member_at(i);
+        const struct carrier *c = m->carrier;
+        if (carrier_load(c) < LOAD_NONE)
+            turns_have(t, loop, m->group, (uint8_t)(carrier_class(c) / LOAD_CLASS), c->weight);
+    }
+    turns_end(t);
+}
+
 void pool_weigh(struct pool *pool, struct weighing *w)
 {
     const struct member *best = NULL;
@@ -76,116 +88,63 @@ void pool_weigh(struct pool *pool, struct weighing *w)
         w->load = w->class + w->weights[best->bridge];
     }
     shard_publish(pool->shard, w->load);
+    if (pool->portal->conf->choice != CHOICE_LEAST_LOAD)
+        say_bridges(pool);
 }
 
-bool pool_stays(const struct pool *pool)
-{
-    return pool->portal->conf->choice != CHOICE_LEAST_LOAD;
-}
-
-static struct carrier *lightest_of(struct pool *pool, const struct weighing *w, uint8_t bridge)
+static struct carrier *lightest_of(struct pool *pool, uint64_t bridge, unsigned class)
 {
     struct carrier *best = NULL;
     for (struct list_item *i = list_first(&pool->members); i; i = list_next(&pool->members, i)) {
         const struct member *m = member_at(i);
-        if (m->bridge == bridge && suits(m, w->class) &&
+        if (m->group == bridge && suits(m, class) &&
             (!best || carrier_weight(m->carrier) < carrier_weight(best)))
             best = m->carrier;
     }
     return best;
 }
 
-/* --- round robin --- */
+/* The shard with the least load of those that have a link of the bridge. */
+static struct shard *least_of(const struct pool *pool, uint64_t loops)
+{
+    struct shards *all = pool->shard->all;
+    struct shard *best = NULL;
+    unsigned least = LOAD_NONE;
+    for (unsigned i = 0; i < all->portal->count; i++) {
+        unsigned load = atomic_load(&all->at[i].load);
+        if (loops >> i & 1 && load < least) {
+            best = &all->at[i];
+            least = load;
+        }
+    }
+    return best;
+}
 
-struct turns { /* by the bridge's number */
-    int32_t turn[BRIDGES];
-    unsigned share[BRIDGES]; /* 0: it takes no part */
-};
+bool pool_choose(struct pool *pool, const struct meta *visitor, struct place *place)
+{
+    struct turns *t = &pool->shard->all->turns;
+    const uint8_t *key = pool->shard->all->portal->tunnels.key;
+    enum portal_choice choice = pool->portal->conf->choice;
+    struct turn next;
+    *place = (struct place){0};
+    if (choice == CHOICE_ROUND_ROBIN
+            ? !turns_next(t, &next)
+            : choice != CHOICE_SOURCE_HASH || !addr_is_ip(&visitor->source) ||
+                  !turns_by_source(t, &visitor->source, key, &next))
+        return false;
+    place->carrier = lightest_of(pool, next.bridge, next.class * LOAD_CLASS);
+    place->bridge = next.bridge;
+    if (!place->carrier)
+        place->elsewhere = least_of(pool, next.loops);
+    return place->carrier || place->elsewhere;
+}
 
-static void turns_read(const struct pool *pool, unsigned class, struct turns *t)
+struct carrier *pool_chosen(struct pool *pool, uint32_t mark, const struct weighing *w)
 {
     for (struct list_item *i = list_first(&pool->members); i; i = list_next(&pool->members, i)) {
         const struct member *m = member_at(i);
-        t->turn[m->bridge] = m->turn; /* a newer link has none yet, and stands in front */
-        if (suits(m, class))
-            t->share[m->bridge] = share_of(m);
+        if (bridge_mark(m->group) == mark && suits(m, w->class))
+            return lightest_of(pool, m->group, w->class);
     }
-}
-
-static void turns_write(struct pool *pool, const struct turns *t)
-{
-    for (struct list_item *i = list_first(&pool->members); i; i = list_next(&pool->members, i)) {
-        struct member *m = member_at(i);
-        m->turn = t->share[m->bridge] ? t->turn[m->bridge] : 0;
-    }
-}
-
-/* Smooth: who has a weight of 3 against 1 is not chosen three times in a row. Each gains its weight, and the first
- * pays for all. */
-static struct carrier *choose_in_turn(struct pool *pool, const struct weighing *w)
-{
-    struct turns t = {0};
-    int32_t sum = 0;
-    unsigned next = BRIDGES;
-    turns_read(pool, w->class, &t);
-    for (unsigned i = 0; i < BRIDGES; i++) {
-        if (!t.share[i])
-            continue;
-        t.turn[i] += (int32_t)t.share[i];
-        sum += (int32_t)t.share[i];
-        if (next == BRIDGES || t.turn[i] > t.turn[next])
-            next = i;
-    }
-    if (next == BRIDGES)
-        return NULL;
-    t.turn[next] -= sum;
-    turns_write(pool, &t);
-    return lightest_of(pool, w, (uint8_t)next);
-}
-
-/* --- by the visitor's address --- */
-
-/* The same on all loops as long as the process lives. */
-static uint64_t score_of(const struct pool *pool, const struct addr *source, uint64_t group)
-{
-    uint8_t bytes[sizeof group + sizeof source->ip] = {0};
-    uint64_t score;
-    memcpy(bytes, &group, sizeof group);
-    memcpy(bytes + sizeof group, source->ip, addr_ip_len(source));
-    crypto_shorthash((uint8_t *)&score, bytes, sizeof bytes, pool->shard->all->portal->tunnels.key);
-    return score;
-}
-
-/* The bridge that scores highest: when one goes only its own visitors move. */
-static struct carrier *choose_by_source(struct pool *pool, const struct addr *source,
-                                        const struct weighing *w)
-{
-    const struct member *best = NULL;
-    uint64_t highest = 0;
-    for (struct list_item *i = list_first(&pool->members); i; i = list_next(&pool->members, i)) {
-        const struct member *m = member_at(i);
-        if (!suits(m, w->class))
-            continue;
-        uint64_t score = score_of(pool, source, m->group);
-        if (best && score <= highest)
-            continue;
-        best = m;
-        highest = score;
-    }
-    return best ? lightest_of(pool, w, best->bridge) : NULL;
-}
-
-struct carrier *pool_choose(struct pool *pool, const struct meta *visitor, const struct weighing *w)
-{
-    switch (pool->portal->conf->choice) {
-    case CHOICE_ROUND_ROBIN:
-        return choose_in_turn(pool, w);
-    case CHOICE_SOURCE_HASH:
-        if (addr_is_ip(&visitor->source))
-            return choose_by_source(pool, &visitor->source, w);
-        break;
-    case CHOICE_LEAST_LOAD:
-        break;
-    }
-    return w->lightest;
+    return NULL;
 }

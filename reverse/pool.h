@@ -32,7 +32,6 @@ struct member {
     struct pool *pool; /* NULL: in none */
     uint64_t group;    /* carrier_group(), as of when `bridge` was chosen */
     uint8_t bridge;    /* its number below BRIDGES, the same for all links of one bridge */
-    int32_t turn;      /* of its bridge, for round robin */
 };
 
 static const double TUNNEL_KNOWN = 60; /* seconds after its last carrier went */
@@ -65,13 +64,27 @@ struct weighing {
     struct carrier *lightest;  /* of the best class, of that bridge; NULL: none */
 };
 
-/* Looks at all carriers and publishes the load. */
+/* Looks at all carriers and publishes what there is. */
 void pool_weigh(struct pool *pool, struct weighing *w);
-/* The carrier for this visitor, as the portal chooses; NULL: none. */
-struct carrier *pool_choose(struct pool *pool, const struct meta *visitor,
-                            const struct weighing *w);
-/* A visitor stays on this loop unless another has a better class; no matter who carries less. */
-bool pool_stays(const struct pool *pool);
+
+/* What a portal chose that does not go by load alone: one of these two. */
+struct place {
+    struct carrier *carrier;
+    struct shard *elsewhere; /* where a link of the bridge is, if not here */
+    uint64_t bridge;
+};
+
+/* Chooses a bridge of any loop, after pool_weigh(). False: the load decides. */
+bool pool_choose(struct pool *pool, const struct meta *visitor, struct place *place);
+/* A carrier of the bridge that was chosen on another loop. NULL: it suits no more. */
+struct carrier *pool_chosen(struct pool *pool, uint32_t mark, const struct weighing *w);
+
+/* By which a visitor that crosses says what was chosen; never 0. */
+static inline uint32_t bridge_mark(uint64_t bridge)
+{
+    uint32_t mark = (uint32_t)(bridge ^ bridge >> 32);
+    return mark ? mark : 1;
+}
 
 /* --- visitors.c --- */
 

@@ -42,12 +42,21 @@ static struct shards *shards_new(struct portal_shards *portal, const struct tunn
     all->portal = portal;
     all->name = *name;
     all->item.name = &all->name;
+    turns_init(&all->turns);
     atomic_init(&all->gone_at, loop_steady());
     for (unsigned i = 0; i < portal->count; i++) {
         all->at[i].all = all;
         atomic_init(&all->at[i].load, LOAD_NONE);
     }
     return all;
+}
+
+static void shards_free(struct shards *all)
+{
+    if (!all)
+        return;
+    turns_fini(&all->turns);
+    free(all);
 }
 
 struct portal_shards *portal_shards_new(unsigned loops)
@@ -76,7 +85,7 @@ void portal_shards_free(struct portal_shards *all)
     tunnels_fini(&all->tunnels);
     pthread_mutex_destroy(&all->lock);
     claims_free(all->claims);
-    free(all->unnamed);
+    shards_free(all->unnamed);
     free(all);
 }
 
@@ -108,7 +117,7 @@ static struct shards *shards_add(struct portal_shards *portal, const struct tunn
     struct shards *all = shards_new(portal, name);
     if (all && tunnels_add(&portal->tunnels, &all->item))
         return all;
-    free(all);
+    shards_free(all);
     return NULL;
 }
 
@@ -134,6 +143,8 @@ void shard_leave(struct shard *s)
 {
     struct shards *all = s->all;
     struct portal_shards *portal = all->portal;
+    turns_begin(&all->turns, (unsigned)(s - all->at));
+    turns_end(&all->turns);
     pthread_mutex_lock(&portal->lock);
     s->pool = NULL;
     list_remove(&s->called);
@@ -143,7 +154,7 @@ void shard_leave(struct shard *s)
         tunnels_remove(&portal->tunnels, &all->item);
     pthread_mutex_unlock(&portal->lock);
     if (last)
-        free(all);
+        shards_free(all);
 }
 
 /* Each carrier is in one such pool. */

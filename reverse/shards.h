@@ -13,6 +13,7 @@
 
 #include "core/loop.h"
 #include "reverse/tunnels.h"
+#include "reverse/turns.h"
 
 struct portal;
 struct pool;
@@ -36,6 +37,7 @@ struct shards {
     _Atomic unsigned carriers; /* on all loops */
     _Atomic double gone_at;    /* when the last one went, or when this began; loop_steady() */
     const char *holder;        /* the email of whom it belongs to, kept; NULL: nobody's */
+    struct turns turns;        /* of portals that do not choose by load alone */
     struct shard at[];         /* by the loop's index */
 };
 

@@ -72,25 +72,41 @@ static bool visitor_cross(struct visitor v, struct shard *to)
  * of a few streams: these change as fast as visitors cross. NULL: there is none. */
 static struct shard *visitor_elsewhere(const struct pool *pool, struct visitor v, unsigned load)
 {
-    bool stays = v.flow->twin || pool_stays(pool);
-    return shard_better(pool->shard, stays ? load - load % LOAD_CLASS : load);
+    return shard_better(pool->shard, v.flow->twin ? load - load % LOAD_CLASS : load);
+}
+
+/* By the portal's choice, and where that leaves it open by load. */
+static void visitor_choose(struct pool *pool, struct visitor v, struct place *place)
+{
+    uint32_t *mark = &v.flow->meta.tunnel.bridge;
+    struct weighing w;
+    pool_weigh(pool, &w);
+    *place = (struct place){.carrier = *mark ? pool_chosen(pool, *mark, &w) : NULL};
+    *mark = 0;
+    if (place->carrier || (!v.flow->twin && pool_choose(pool, &v.flow->meta, place)))
+        return;
+    place->carrier = w.lightest;
+    place->elsewhere = visitor_elsewhere(pool, v, w.load);
 }
 
 static bool visitor_place(struct pool *pool, struct visitor v)
 {
-    struct weighing w;
-    pool_weigh(pool, &w);
-    struct shard *elsewhere = visitor_elsewhere(pool, v, w.load);
-    if (elsewhere && visitor_cross(v, elsewhere))
-        return true;
-    struct carrier *c = w.lightest ? pool_choose(pool, &v.flow->meta, &w) : NULL;
+    struct place place;
+    visitor_choose(pool, v, &place);
+    struct carrier *c = place.carrier;
+    if (place.elsewhere) {
+        v.flow->meta.tunnel.bridge = place.bridge ? bridge_mark(place.bridge) : 0;
+        if (visitor_cross(v, place.elsewhere))
+            return true;
+        v.flow->meta.tunnel.bridge = 0;
+    }
     if (!c)
         return false;
     if (carrier_worn(c))
         carrier_drain(c, GOING_WORN);
     if (!(v.seat ? mux_take_over(&c->mux, v.seat) : mux_open(&c->mux, v.flow)))
         return false;
-    shard_publish(pool->shard, w.load + 1);
+    shard_expect(pool->shard);
     return true;
 }
 

@@ -692,6 +692,38 @@ static void any_loop_serves_any_tunnel(void **state)
     }
 }
 
+static unsigned streams_at(struct test *t, int loop, struct far *wire)
+{
+    turn(t);
+    return hear(&t->at[loop], wire)->new_count;
+}
+
+static void turns_and_addresses_are_the_same_on_all_loops(void **state)
+{
+    struct test *t = *state;
+    struct far *wires[4];
+    unsigned got[4];
+    for (int i = 0; i < 4; i++) /* three on one loop, one on the other */
+        wires[i] = bridge_to(t, i == 3, &alice, "web.tunnel.test", 1000 + (uint64_t)i);
+    t->at[0].conf.choice = t->at[1].conf.choice = CHOICE_ROUND_ROBIN;
+    wait_for(t, 3);
+    for (int i = 0; i < 40; i++)
+        visitor_from(t, i % 2, TUNNEL_BY_ID, NULL, "web", NULL);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(streams_at(t, i == 3, wires[i]), 10);
+    t->at[0].conf.choice = t->at[1].conf.choice = CHOICE_SOURCE_HASH;
+    for (int n = 0; n < 20; n++) {
+        char source[20];
+        snprintf(source, sizeof source, "10.0.0.%d", n);
+        visitor_from(t, 0, TUNNEL_BY_ID, NULL, "web", source);
+        visitor_from(t, 1, TUNNEL_BY_ID, NULL, "web", source);
+        for (int i = 0; i < 4; i++) {
+            got[i] = streams_at(t, i == 3, wires[i]);
+            assert_true(got[i] == 0 || got[i] == 2);
+        }
+    }
+}
+
 static void who_waits_on_another_loop_is_served_when_the_tunnel_comes(void **state)
 {
     struct test *t = *state;
@@ -742,6 +774,7 @@ int main(void)
         TEST(hostnames_are_granted_by_claims_to_the_first),
         TEST(a_bridge_without_a_hostname_gets_one),
         TEST(any_loop_serves_any_tunnel),
+        TEST(turns_and_addresses_are_the_same_on_all_loops),
         TEST(who_waits_on_another_loop_is_served_when_the_tunnel_comes),
         TEST(a_tunnel_is_known_on_all_loops_while_it_is_on_one),
     };
