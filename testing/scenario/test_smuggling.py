@@ -8,6 +8,7 @@ import json
 import pytest
 
 import wire
+from origins import Server
 from rig import HOST, Nginx, free_port, http_get, wait_for
 
 pytestmark = [pytest.mark.v2c, pytest.mark.quick]
@@ -86,3 +87,71 @@ def test_requests_arrive_as_they_were_understood(run, nginx):
         if len(entries) != len(requests) or not all(map(same, entries, requests)):
             wrong.append((case, requests, entries))
     assert not wrong
+
+
+# --- the other way round: what an origin says beyond its answer
+
+GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
+TOO_MUCH = {
+    "a second answer": GOOD + POISON,
+    "a second answer behind chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n" + POISON,
+    "a body of 204": b"HTTP/1.1 204 No Content\r\nContent-Length: 6\r\n\r\npoison",
+    "an answer behind 204": b"HTTP/1.1 204 No Content\r\n\r\n" + POISON,
+    "a body of 304": b"HTTP/1.1 304 Not Modified\r\nContent-Length: 6\r\n\r\npoison",
+    "a long body": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokpoison",
+    "an interim answer behind the last": GOOD + b"HTTP/1.1 100 Continue\r\n\r\n",
+    "a body of HEAD": GOOD,
+    "another protocol, unasked": b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n" + POISON,
+    "no length but more": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" + POISON,
+}
+
+
+@pytest.fixture
+def talkative():
+    """An origin that stays, and answers to "/N" what TOO_MUCH says, and to all else that it is good."""
+    heads = []
+
+    def serve(_, s):
+        data = b""
+        while True:
+            while b"\r\n\r\n" not in data:
+                piece = s.recv(65536)
+                if not piece:
+                    return
+                data += piece
+            head, _, data = data.partition(b"\r\n\r\n")
+            heads.append(head)
+            path = head.split(b" ")[1]
+            s.sendall(GOOD if path == b"/good" else list(TOO_MUCH.values())[int(path[1:])])
+
+    running = Server(serve)
+    running.heads = heads
+    yield running
+    running.close()
+
+
+@pytest.mark.parametrize("reuse", ["source", "all"])
+def test_what_an_origin_says_too_much_reaches_nobody(run, talkative, reuse):
+    port = free_port()
+    config = wire.gateway(port, talkative.port)
+    config["outbounds"][0]["settings"]["reuse"] = reuse
+    run("v2c", config, "gateway")
+    for index, kind in enumerate(TOO_MUCH):
+        method = b"HEAD" if "HEAD" in kind else b"GET"
+        request = b"%s /%d HTTP/1.1\r\nHost: a.example\r\n\r\n" % (method, index)
+        answers, _ = wire.ask(port, request + b"GET /good HTTP/1.1\r\nHost: a.example\r\n\r\n", [method])
+        assert answers[-1].body == b"ok" and len(answers) == 2, kind
+        assert not any(b"poison" in a.body for a in answers), kind
+        assert http_get(port, "/good").body == b"ok", kind
+
+
+def test_what_carries_requests_again_is_not_changed_to(run, talkative):
+    port = free_port()
+    run("v2c", wire.gateway(port, talkative.port), "gateway")
+    for protocol in (b"h2c", b"websocket, h2c", b"HTTP/2.0", b"TLS/1.2"):
+        lines = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: %s\r\nHTTP2-Settings: AAMAAABk\r\n" % protocol
+        answers, _ = wire.ask(port, b"GET /good HTTP/1.1\r\nHost: a.example\r\n%s\r\n" % lines)
+        assert [a.body for a in answers] == [b"ok"]
+        seen_head = talkative.heads[-1].lower()
+        assert b"upgrade" not in seen_head and b"http2-settings" not in seen_head
