@@ -31,9 +31,13 @@ static const struct end_ops peer_ops = {.wake = peer_wake};
 static void open_origin(struct outbound *out, struct flow *f)
 {
     struct rig *r = container_of(out, struct rig, origins);
-    struct peer *p = calloc(1, sizeof *p);
-    assert_non_null(p);
-    assert_true(r->count < RIG_ORIGINS);
+    struct peer *p = r->count < RIG_ORIGINS ? calloc(1, sizeof *p) : NULL;
+    struct err why;
+    if (!p) {
+        err_set(&why, ECONNREFUSED, "no more origins");
+        flow_refuse(f, &why);
+        return;
+    }
     r->target[r->count] = f->meta.target;
     r->origin[r->count++] = p;
     flow_join(f, &p->end, &peer_ops);
@@ -131,7 +135,7 @@ void rig_visit(struct rig *r)
     struct meta m = {.net = NET_TCP, .inbound_tag = "door", .outbound_tag = ""};
     struct err e;
     assert_int_equal(addr_parse_host(&m.source, "203.0.113.9", 11, &e), 0);
-    memset(&r->visitor, 0, sizeof r->visitor);
+    memset(&r->visitor, 0, offsetof(struct peer, text) + 1);
     struct flow *f = flow_new(&r->loop, &r->visitor.end, &peer_ops, &m, &r->policy);
     assert_non_null(f);
     web_serve(r->web, f, NULL);

@@ -16,8 +16,8 @@ enum { PEER_TEXT = 1 << 20, RIG_ORIGINS = 8 };
 struct peer {
     struct end end;
     bool stalls, left, failed, eof; /* failed: how the flow ended for it */
-    char text[PEER_TEXT];           /* what it was sent */
     size_t len;
+    char text[PEER_TEXT]; /* what it was sent */
 };
 
 /* Outbound 0 has the origins, in the order in which they were opened, for a.example, b.example, and private for
