@@ -78,7 +78,7 @@ static int make_inbound(struct made_up *m, const struct explain *x, const struct
         return err_set(e, EINVAL, "no inbound or bridge has the tag \"%s\"", x->inbound);
     m->meta.sniffing = m->inbound ? m->inbound->sniffing : bridge->sniffing;
     if (m->inbound && m->inbound->kind == IN_DOKODEMO)
-        m->meta.target = m->inbound->dokodemo.target;
+        m->meta.target = m->inbound->dokodemo.target, m->meta.tunnel = m->inbound->dokodemo.tunnel;
     return 0;
 }
 
@@ -369,24 +369,61 @@ static bool is_listed(const struct portal_conf *p, const struct user *u)
     return !p->users;
 }
 
+/* "*.tunnel.example": the id in front of it. False: it is no name of a tunnel here. */
+static bool names_tunnel(const char *domain, const char *name, int *len)
+{
+    size_t all = name ? strlen(name) : 0, behind = strlen(domain) - 1;
+    if (*domain != '*' || all <= behind || strcasecmp(name + all - behind, domain + 1) != 0)
+        return false;
+    *len = (int)(all - behind);
+    return true;
+}
+
+static void print_visit(const struct outbound_conf *o, const char *tunnel, int len, FILE *out)
+{
+    if (len)
+        fprintf(out, "there it is a visitor of tunnel \"%.*s\"\n", len, tunnel);
+    else if (*o->portal->domain == '*')
+        fprintf(out, "there it is refused: it names no tunnel\n");
+    else
+        fprintf(out, "there it is a visitor, and goes to one of the portal's bridges\n");
+}
+
+/* NULL: it may be a bridge's link. */
+static const char *link_objection(const struct outbound_conf *o, const struct made_up *m,
+                                  bool by_rule)
+{
+    if (!m->meta.user)
+        return "no user was authenticated (-user)";
+    if (!by_rule)
+        return "no rule sent it";
+    return is_listed(o->portal, m->meta.user) ? NULL : "its user is not one of the portal's users";
+}
+
 /* What a portal makes of the flow. */
 static void print_portal(const struct outbound_conf *o, const struct made_up *m, bool by_rule,
                          FILE *out)
 {
     char name[ADDR_NAME_MAX + 1];
     struct query q = query_of(&m->meta, name);
-    if (!q.name || strcasecmp(q.name, o->portal->domain) != 0)
-        fprintf(out, "there it is a visitor, and goes to one of the portal's bridges\n");
-    else if (!m->meta.user)
-        fprintf(out, "there it is refused: it names the portal's domain, and no user was "
-                     "authenticated (-user)\n");
-    else if (!by_rule)
-        fprintf(out, "there it is refused: it names the portal's domain, and no rule sent it\n");
-    else if (!is_listed(o->portal, m->meta.user))
-        fprintf(out, "there it is refused: it names the portal's domain, and its user is not one "
-                     "of the portal's users\n");
+    const struct tunnel_name *chosen = &m->meta.tunnel;
+    int len = 0;
+    if (chosen->by != TUNNEL_UNNAMED) {
+        print_visit(o, chosen->text, (int)strlen(chosen->text), out);
+        return;
+    }
+    bool many = names_tunnel(o->portal->domain, q.name, &len);
+    bool link =
+        many ? m->meta.target.port == 0 : q.name && strcasecmp(q.name, o->portal->domain) == 0;
+    const char *objection = link ? link_objection(o, m, by_rule) : NULL;
+    if (!link)
+        print_visit(o, q.name, len, out);
+    else if (objection)
+        fprintf(out, "there it is refused: it names the portal's domain, and %s\n", objection);
     else
         fprintf(out, "there it is a bridge's link\n");
+    if (many && !objection && o->portal->claims)
+        fprintf(out, "... if a claim of its user covers the tunnel\n");
 }
 
 /* As a dispatcher objects to it: who comes by vmess may name these, and a bridge does. */

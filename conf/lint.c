@@ -134,14 +134,19 @@ static void lint_portal(struct build *b, const struct node *at, const struct out
         const struct rule *rule = NULL;
         size_t count = joiners(b, in, portal, &rule);
         all += count;
-        if (count > 1 && !portal->portal->users && !rule->users.count)
+        if (count > 1 && !portal->portal->users && !portal->portal->claims && !rule->users.count)
             report_warn(b->report, at,
                         "each of the %zu users of inbound \"%.64s\" may become this portal's "
                         "bridge and get its visitors: name who may in the rule's \"user\" or "
                         "in the portal's \"users\"",
                         count, in->tag);
     }
-    if (all == 0)
+    if (all == 0 && *portal->portal->domain == '*')
+        report_warn(b->report, at,
+                    "no rule sends \"domain:%.64s\" from a vmess inbound's users here: bridges of "
+                    "tunnels that no rule names cannot join",
+                    portal->portal->domain + 2);
+    else if (all == 0)
         report_warn(b->report, at,
                     "no bridge can join this portal: no rule sends \"full:%.64s\" from a vmess "
                     "inbound's users here",

@@ -141,21 +141,27 @@ static void a_bridge_may_reach_its_portal_by_a_balancer(void **state)
                   "\"domain\":[\"full:t.test\"],\"balancerTag\":\"ways\"}," BRIDGE_OUT "]}}");
 }
 
-static void assert_portal(const char *more, const char *clients, const char *rules,
-                          const char *message)
+static void assert_portal_of(const char *domain, const char *more, const char *clients,
+                             const char *rules, const char *message)
 {
     char text[4096];
-    snprintf(
-        text, sizeof text,
-        "{\"reverse\":{\"portals\":[{\"tag\":\"p\",\"domain\":\"t.test\"%s}]},\"inbounds\":[" DOOR(
-            "v", "1") ",{\"tag\":\"in\",\"port\":2,\"protocol\":\"vmess\",\"settings\":{"
-                      "\"clients\":[%s]}}],\"outbounds\":[" FREEDOM "],\"routing\":{\"rules\":["
-                      "{\"inboundTag\":[\"v\"],\"outboundTag\":\"p\"},%s]}}",
-        more, clients, rules);
+    snprintf(text, sizeof text,
+             "{\"reverse\":{\"portals\":[{\"tag\":\"p\",\"domain\":\"%s\"%s}]},\"inbounds\":[" DOOR(
+                 "v", "1") ",{\"tag\":\"in\",\"port\":2,\"protocol\":\"vmess\",\"settings\":{"
+                           "\"clients\":[%s]}}],\"outbounds\":[" FREEDOM
+                           "],\"routing\":{\"rules\":["
+                           "{\"inboundTag\":[\"v\"],\"outboundTag\":\"p\"},%s]}}",
+             domain, more, clients, rules);
     if (message)
         assert_said(text, message);
     else
         assert_silent(text);
+}
+
+static void assert_portal(const char *more, const char *clients, const char *rules,
+                          const char *message)
+{
+    assert_portal_of("t.test", more, clients, rules, message);
 }
 
 #define ONE "{\"id\":\"" ID_A "\",\"email\":\"a@b\"}"
@@ -173,6 +179,18 @@ static void who_may_be_a_bridge_is_said(void **state)
                   "/reverse/portals/0: warning: each of the 2 users of inbound \"in\" may become");
     assert_portal("", ONE, "{\"inboundTag\":[\"in\"],\"outboundTag\":\"out\"}",
                   "no bridge can join this portal");
+}
+
+static void who_may_be_a_bridge_of_many_tunnels_is_said(void **state)
+{
+    (void)state;
+    assert_portal_of("*.t.test", "", ONE, JOIN, NULL);
+    assert_portal_of("*.t.test", ",\"claims\":[{\"user\":\"a@b\",\"tunnels\":[\"*\"]}]", TWO, JOIN,
+                     NULL);
+    assert_portal_of(
+        "*.t.test", "", ONE,
+        "{\"inboundTag\":[\"in\"],\"domain\":[\"full:a.t.test\"],\"outboundTag\":\"p\"}",
+        "no rule sends \"domain:t.test\"");
 }
 
 static void a_portal_that_v2ray_makes_the_default_is_named(void **state)
@@ -230,6 +248,7 @@ int main(void)
         cmocka_unit_test(a_bridge_must_reach_its_portal),
         cmocka_unit_test(a_bridge_may_reach_its_portal_by_a_balancer),
         cmocka_unit_test(who_may_be_a_bridge_is_said),
+        cmocka_unit_test(who_may_be_a_bridge_of_many_tunnels_is_said),
         cmocka_unit_test(a_portal_that_v2ray_makes_the_default_is_named),
         cmocka_unit_test(a_tag_that_nothing_leads_to_is_named),
         cmocka_unit_test(what_travels_in_the_clear_is_named),

@@ -15,6 +15,7 @@ CONFIG = {
         "portals": [
             {"tag": "portal", "domain": "t.test"},
             {"tag": "strict", "domain": "s.test", "users": ["other@test"]},
+            {"tag": "many", "domain": "*.m.test", "claims": [{"user": "x@test", "tunnels": ["a"]}]},
         ],
         "bridges": [{"tag": "bridge", "domain": "far.test", "sniffing": {"enabled": True, "destOverride": ["tls"]}}],
     },
@@ -34,6 +35,7 @@ CONFIG = {
             rule("door", "portal", port="443"),
             {"user": ["x@test"], "domain": ["full:t.test"], "outboundTag": "portal"},
             {"user": ["x@test"], "domain": ["full:s.test"], "outboundTag": "strict"},
+            {"user": ["x@test"], "domain": ["domain:m.test"], "outboundTag": "many"},
             {"network": "udp", "ip": ["10.0.0.0/8"], "source": ["192.0.2.0/24"], "balancerTag": "all"},
             {"attrs": "attrs[':method'] == 'POST' and attrs['accept'] == 'a'", "balancerTag": "alone"},
             {"protocol": ["tls"], "domain": ["full:seen.test"], "outboundTag": "no"},
@@ -67,6 +69,12 @@ FLOWS = [
     ("--inbound in --domain T.test. --user x@test", "there it is a bridge's link\n"),
     ("-inbound in -domain s.test -user x@test", "its user is not one of the portal's users"),
     (
+        "-inbound in -domain a.m.test -port 0 -user x@test",
+        "there it is a bridge's link\n... if a claim of its user covers the tunnel\n",
+    ),
+    ("-inbound in -domain A.m.test -port 22 -user x@test", 'there it is a visitor of tunnel "a"\n'),
+    ("-inbound in -domain m.test -port 22 -user x@test", "there it is refused: it names no tunnel\n"),
+    (
         "-ip 10.1.1.1 -network udp -source 192.0.2.9",
         'outbound: balancer "all" chooses by roundRobin, of those that are alive:\n'
         '    "out" (freedom, /outbounds/0), which dials through "no": not observed: it counts as alive\n'
@@ -74,8 +82,8 @@ FLOWS = [
     ),
     ("-domain a.test -method POST -path /x -header accept:a", "when none is, the flow is refused"),
     ("-domain a.test -method POST -path /x -header accept:b", '"out" (freedom, /outbounds/0), which dials through "no", the default: no rule matches'),
-    ("-domain a.test -protocol tls -sniffed seen.test", "/routing/rules/6: matches"),
-    ("-domain x.test -resolved 10.0.0.1 -network udp -source 192.0.2.1", "/routing/rules/4: matches"),
+    ("-domain a.test -protocol tls -sniffed seen.test", "/routing/rules/7: matches"),
+    ("-domain x.test -resolved 10.0.0.1 -network udp -source 192.0.2.1", "/routing/rules/5: matches"),
     ("-domain x.test -resolved 10.0.0.1 -network udp -source 192.0.2.1", "no rule matches, so domainStrategy asks again"),
     ("-domain x.test -network udp -source 192.0.2.1", "is looked up here; -resolved ADDRESS says what is found"),
     ("-domain www.bad.test -inbound door -resolved 10.0.0.1", "-resolved changes nothing"),
