@@ -6,6 +6,7 @@
 #include "conf/links.h"
 #include "conf/process.h"
 #include "core/log.h"
+#include "mux/link.h"
 #include "proxy/api_json.h"
 #include "proxy/api_pages.h"
 #include "reverse/view.h"
@@ -155,6 +156,48 @@ static void say_links(struct worker *w, struct gathering *g, struct page *p)
             portal_look_at(w->now.outbounds[i], link_item, &l);
 }
 
+/* --- hostnames of bridges --- */
+
+static const char *answer_of(uint8_t answer)
+{
+    switch (answer) {
+    case 0:
+        return "asked";
+    case HOST_GRANTED:
+        return "granted";
+    case HOST_TAKEN:
+        return "taken";
+    case HOST_INVALID:
+        return "invalid";
+    }
+    return "not allowed";
+}
+
+static void host_item(void *with, const struct host_view *v)
+{
+    struct link_listing *l = with;
+    struct page *p = l->page;
+    size_t from = p->len;
+    page_item(p);
+    page_text(p, "{");
+    page_member_text(p, "host", v->host);
+    page_member_text(p, "bridge", v->tag);
+    page_member_text(p, "outbound", v->outbound);
+    page_member_text(p, "state", answer_of(v->answer));
+    page_text(p, "}");
+    gathering_end_item(l->gathering, l->worker, p, from);
+}
+
+/* Each worker hears the same; the first one has links of every bridge. */
+static void say_hosts(struct worker *w, struct gathering *g, struct page *p)
+{
+    struct link_listing l = {.worker = w, .gathering = g, .page = p};
+    const struct config *c = w->now.generation ? w->now.generation->config : NULL;
+    for (size_t i = 0; c && w->loop.index == 0 && i < c->bridge_count; i++)
+        if (w->now.bridges[i])
+            bridge_look_at_hosts(w->now.bridges[i], host_item, &l);
+}
+
 /* --- all of it --- */
 
 static void say_bridges(struct page *p, const struct config *c, const struct api_view *v)
@@ -195,7 +238,8 @@ void control_status(struct process *p, struct errand *e)
 {
     struct api_view view = view_of(p);
     struct page *to = &e->page;
-    struct gathering links = {.errand = e, .say = say_links};
+    struct gathering links = {.errand = e, .say = say_links},
+                     hosts = {.errand = e, .say = say_hosts};
     page_text(to, "{");
     page_member_text(to, "version", api_version);
     page_member(to, "uptime");
@@ -207,6 +251,8 @@ void control_status(struct process *p, struct errand *e)
     page_member(to, "carriers");
     size_t count = control_gather(p, &links, to);
     page_member_number(to, "carrierCount", (int64_t)count);
+    page_member(to, "hosts");
+    control_gather(p, &hosts, to);
     control_say_tunnels(p, to);
     page_member(to, "traffic");
     api_json_traffic(to, &view);

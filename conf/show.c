@@ -112,6 +112,21 @@ static void show_carriers(const json_t *answer, FILE *out)
     finish(&t, out);
 }
 
+static void show_hosts(const json_t *answer, FILE *out)
+{
+    static const char *const heads[] = {"HOST", "OF", "BY", "STATE", NULL};
+    struct table t;
+    table_init(&t, heads);
+    const json_t *items = json_object_get(answer, "hosts"), *o;
+    for (size_t i = 0; (o = json_array_get(items, i)); i++) {
+        add_text(&t, o, "host");
+        add_text(&t, o, "bridge");
+        add_text(&t, o, "outbound");
+        add_text(&t, o, "state");
+    }
+    finish(&t, out);
+}
+
 static void add_servers(struct table *t, const json_t *tunnel, const char *name)
 {
     const json_t *servers = json_object_get(tunnel, "servers"), *o;
@@ -183,6 +198,7 @@ void show_status(const json_t *answer, FILE *out)
     show_first(answer, out);
     show_ends(answer, "bridges", "bridge", out);
     show_ends(answer, "portals", "portal", out);
+    show_hosts(answer, out);
     show_tunnels(answer, out);
     show_carriers(answer, out);
     show_traffic(answer, out);

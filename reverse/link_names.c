@@ -1,4 +1,5 @@
 /* reverse/link_names.c -- what a bridge's link says of its bridge, and what the portal answers. */
+#include <stdio.h>
 #include <string.h>
 
 #include "reverse/way.h"
@@ -62,6 +63,8 @@ static void host_told(struct way *y, size_t i, struct link_text name, int answer
     if (y->hosts[i] == answer)
         return;
     y->hosts[i] = (uint8_t)answer;
+    if (!*y->bridge->conf->hosts[i])
+        snprintf(y->any, sizeof y->any, "%.*s", name.len, name.p);
     if (answer == HOST_GRANTED)
         log_info("bridge %s: reachable at http://%s%.*s", tag, below, name.len, name.p);
     else if (log_allowed(&y->bridge->refused, (int64_t)loop_now(y->bridge->in.loop), 2))

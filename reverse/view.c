@@ -24,6 +24,25 @@ void bridge_look_at_ways(const struct inbound *in, way_seen *seen, void *with)
         seen(with, b->conf->tag, b->ways[y].led_to ? b->ways[y].led_to : "");
 }
 
+static void way_look_at_hosts(const struct way *y, host_seen *seen, void *with)
+{
+    const struct bridge_conf *c = y->bridge->conf;
+    for (size_t i = 0; i < c->host_count; i++) {
+        struct host_view v = {.tag = c->tag,
+                              .outbound = y->led_to ? y->led_to : "",
+                              .host = *c->hosts[i] ? c->hosts[i] : y->any,
+                              .answer = y->hosts[i]};
+        seen(with, &v);
+    }
+}
+
+void bridge_look_at_hosts(const struct inbound *in, host_seen *seen, void *with)
+{
+    const struct bridge *b = container_of(in, struct bridge, in);
+    for (size_t y = 0; y < b->way_count; y++)
+        way_look_at_hosts(&b->ways[y], seen, with);
+}
+
 static void view_named(struct link_view *v, const struct bridge *b)
 {
     const struct bridge_conf *c = b->conf;

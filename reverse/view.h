@@ -26,6 +26,16 @@ struct link_view {
 typedef void link_seen(void *with, const struct link_view *v);
 
 /* in: a bridge; out: a portal. */
+struct host_view {
+    const char *tag;      /* of the bridge; kept */
+    const char *outbound; /* as below */
+    const char *host;     /* for which it has asked; "": any */
+    uint8_t answer;       /* enum link_host_answer, or one we do not know; 0: none yet */
+};
+
+typedef void host_seen(void *with, const struct host_view *v);
+void bridge_look_at_hosts(const struct inbound *in, host_seen *seen, void *with);
+
 /* outbound: by which it leads to its portal; "": by none yet. */
 typedef void way_seen(void *with, const char *tag, const char *outbound);
 void bridge_look_at_ways(const struct inbound *in, way_seen *seen, void *with);

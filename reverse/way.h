@@ -27,8 +27,9 @@ struct way {
     unsigned surplus;    /* looks in a row at which there were more links than are needed */
     unsigned scattering; /* links dialled in vain to find another worker of the portal */
     uint8_t *hosts; /* what the portal said of each of the bridge's: link_host_answer; 0: nothing */
-    ev_tstamp refused; /* when its refusal was logged last */
-    bool met_old;      /* the portal knows nothing of names, and that was logged */
+    ev_tstamp refused;           /* when its refusal was logged last */
+    char any[LINK_HOST_MAX + 1]; /* the name that the portal has chosen; "": none yet */
+    bool met_old;                /* the portal knows nothing of names, and that was logged */
 };
 
 struct bridge {

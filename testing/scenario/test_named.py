@@ -153,6 +153,11 @@ def test_a_bridge_hears_which_hostnames_it_has_and_why_not_others(run, origins):
     first.wait_log(r"reachable at http://\*\.below\.test\n")
     own = first.wait_log(r"reachable at http://([0-9a-f]{16}\.tunnel\.test)\n").group(1)
     first.wait_log(r"not reachable at app\.example: the portal does not allow it to this user\n")
+    told = admin.get(first.admin, "/v1/status")["hosts"]
+    states = ["granted", "granted", "granted", "not allowed"]
+    assert [(h["host"], h["state"]) for h in told] == [
+        *zip(["app.test", ".below.test", own, "app.example"], states)
+    ]
     second = place.bridge("two", origins.web, hosts=["app.test", "auto"])
     second.wait_log(r"not reachable at app\.test: another tunnel has that name\n")
     assert second.wait_log(r"reachable at http://([0-9a-f]{16}\.\S+)").group(1) != own
