@@ -35,11 +35,15 @@ def nginx(tmp_path_factory):
     running.stop()
 
 
-def seen(log):
-    """What nginx logged, by case."""
+def entries(log, before=0):
+    """What nginx logged, from one line on."""
+    return [json.loads(line) for line in log.read_text(encoding="latin-1").splitlines()[before:]]
+
+
+def seen(log, before):
+    """The same by case."""
     found, current = {}, []
-    for line in log.read_text(encoding="latin-1").splitlines():
-        entry = json.loads(line)
+    for entry in entries(log, before):
         if entry["path"].startswith(MARK):
             found[int(entry["path"][len(MARK) :])] = current
             current = []
@@ -74,18 +78,18 @@ def same(entry, request):
 def test_requests_arrive_as_they_were_understood(run, nginx):
     port = free_port()
     run("v2c", wire.gateway(port, nginx.port), "gateway")
-    all_cases = wire.cases("requests")
+    all_cases, before = wire.cases("requests"), len(entries(nginx.seen))
     for index, case in enumerate(all_cases):
         wire.ask(port, case.data, case.methods())
         http_get(port, f"{MARK}{index}")
-    wait_for(lambda: len(seen(nginx.seen)) == len(all_cases), 5, "nginx to log all cases")
-    log, wrong = seen(nginx.seen), []
+    wait_for(lambda: len(seen(nginx.seen, before)) == len(all_cases), 5, "nginx to log all cases")
+    log, wrong = seen(nginx.seen, before), []
     for index, case in enumerate(all_cases):
-        requests, entries = expected(case), log[index]
+        requests, logged = expected(case), log[index]
         if case.body_fails():  # it may have seen the head of one that was then cut off
-            entries = [e for e in entries if e["status"] not in (400, 408, 499)]
-        if len(entries) != len(requests) or not all(map(same, entries, requests)):
-            wrong.append((case, requests, entries))
+            logged = [e for e in logged if e["status"] not in (400, 408, 499)]
+        if len(logged) != len(requests) or not all(map(same, logged, requests)):
+            wrong.append((case, requests, logged))
     assert not wrong
 
 
@@ -155,3 +159,41 @@ def test_what_carries_requests_again_is_not_changed_to(run, talkative):
         assert [a.body for a in answers] == [b"ok"]
         seen_head = talkative.heads[-1].lower()
         assert b"upgrade" not in seen_head and b"http2-settings" not in seen_head
+
+
+# --- bodies that nobody reads
+
+INNER = b"GET /smuggled HTTP/1.1\r\nHost: a.example\r\n\r\n"
+BODIES = {
+    "counted": b"Content-Length: %d\r\n\r\n%s" % (len(INNER), INNER),
+    "chunked": b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(INNER), INNER),
+    "expected": b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n%s" % (len(INNER), INNER),
+}
+
+
+def paths_since(log, before):
+    """What nginx was asked for, once it was asked for /mark."""
+    paths = [entry["path"] for entry in entries(log, before)]
+    return paths if "/mark" in paths else None
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("host", [b"nobody.example", b"gone.example", b"0x7f.1", b"a.example"])
+def test_a_body_is_no_request_whoever_answers(run, nginx, host, body):
+    """Where there is no route, no server, or no such host, and where nginx does not want the body."""
+    port = free_port()
+    config = wire.gateway(port, nginx.port)
+    config["outbounds"][0]["settings"]["routes"] = [
+        {"host": "a.example", "address": f"{HOST}:{nginx.port}"},
+        {"host": "gone.example", "address": f"{HOST}:{free_port()}"},
+    ]
+    run("v2c", config, "gateway")
+    before = len(entries(nginx.seen))
+    request = b"POST /outer HTTP/1.1\r\nHost: %s\r\n%s" % (host, BODIES[body])
+    answers, _ = wire.ask(port, request + b"GET /last HTTP/1.1\r\nHost: a.example\r\n\r\n")
+    final = [a for a in answers if a.code >= 200]
+    assert 1 <= len(final) <= 2  # whoever answers at once may end the connection
+    wire.ask(port, b"GET /mark HTTP/1.1\r\nHost: a.example\r\n\r\n")
+    paths = wait_for(lambda: paths_since(nginx.seen, before), 5, "nginx to log the last request")
+    assert "/smuggled" not in paths
+    assert paths.count("/outer") == (host == b"a.example")
