@@ -1,6 +1,7 @@
 #include "conf/links.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -136,12 +137,20 @@ static void tally_add(struct tallies *t, int64_t value, const char *name)
         t->items[t->count++] = (struct tally){name, value};
 }
 
-/* The same of all workers and of this one. */
-#define TALLY(t, worker, value, all, one, ...)                                                     \
-    do {                                                                                           \
-        tally_add(t, value, arena_printf((t)->arena, all, __VA_ARGS__));                           \
-        tally_add(t, value, arena_printf((t)->arena, one, worker, __VA_ARGS__));                   \
-    } while (0)
+/* What is counted: of all workers, and of each. */
+struct counted {
+    const char *first, *all, *one;
+};
+
+/* Under this name, of all workers and of the row's. */
+static void tally(struct tallies *t, const struct link_row *r, const struct counted *what,
+                  const char *name, const char *state, int64_t value)
+{
+    tally_add(t, value, arena_printf(t->arena, "%s.%s.%s%s", what->first, what->all, name, state));
+    tally_add(t, value,
+              arena_printf(t->arena, "%s.worker_%u.%s.%s%s", what->first, r->worker, what->one,
+                           name, state));
+}
 
 static const struct outbound_conf *outbound_of(const struct config *c, const char *tag)
 {
@@ -151,36 +160,43 @@ static const struct outbound_conf *outbound_of(const struct config *c, const cha
     return NULL;
 }
 
-static void tally_one_way(struct tallies *t, const struct link_row *r, const char *kind,
-                          const char *name)
+static void tally_state(struct tallies *t, const struct link_row *r, const struct counted *what,
+                        const char *name)
 {
-    static const char all[] = "downstream_reverse_connection.%s.%s.%s",
-                      one[] = "downstream_reverse_connection.worker_%u.%s.%s.%s";
     bool link = r->kind == LINK_BRIDGE;
-    TALLY(t, r->worker, link && r->up, all, one, kind, name, "connected");
-    TALLY(t, r->worker, link && !r->up, all, one, kind, name, "connecting");
+    tally(t, r, what, name, ".connected", link && r->up);
+    tally(t, r, what, name, ".connecting", link && !r->up);
 }
 
 static void tally_way(struct tallies *t, const struct link_row *r, const struct config *c)
 {
+    static const struct counted clusters = {"downstream_reverse_connection", "cluster", "cluster"},
+                                hosts = {"downstream_reverse_connection", "host", "host"};
     const struct outbound_conf *o = outbound_of(c, r->outbound);
     char host[ADDR_TEXT_MAX];
     if (!*r->outbound)
         return;
-    tally_one_way(t, r, "cluster", r->outbound);
+    tally_state(t, r, &clusters, r->outbound);
     if (o && o->kind == OUT_VMESS && o->vmess.count)
-        tally_one_way(t, r, "host", addr_text(&o->vmess.servers[0].addr, host));
+        tally_state(t, r, &hosts, addr_text(&o->vmess.servers[0].addr, host));
+}
+
+static void tally_name(struct tallies *t, const struct link_row *r, const struct counted *what,
+                       const char *name)
+{
+    char whole[2 * TUNNEL_NAME_MAX + 2];
+    if (!*name)
+        return;
+    snprintf(whole, sizeof whole, "%s%s%s", r->tenant ? r->tenant : "", r->tenant ? "/" : "", name);
+    tally(t, r, what, whole, "", 1);
 }
 
 static void tally_carrier(struct tallies *t, const struct link_row *r)
 {
-    const char *tenant = r->tenant ? r->tenant : "", *slash = r->tenant ? "/" : "";
-    if (*r->cluster)
-        TALLY(t, r->worker, 1, "reverse_connections.clusters.%s%s%s",
-              "reverse_connections.worker_%u.cluster.%s%s%s", tenant, slash, r->cluster);
-    if (*r->node)
-        TALLY(t, r->worker, 1, "reverse_connections.nodes.%s%s%s",
-              "reverse_connections.worker_%u.node.%s%s%s", tenant, slash, r->node);
+    static const struct counted clusters = {"reverse_connections", "clusters", "cluster"},
+                                nodes = {"reverse_connections", "nodes", "node"};
+    tally_name(t, r, &clusters, r->cluster);
+    tally_name(t, r, &nodes, r->node);
 }
 
 static int by_name(const void *a, const void *b)

@@ -90,6 +90,9 @@ def test_links_are_counted_by_envoys_names_on_both_sides(run, origins):
     ]
     bridge.kill()
     wait_for(lambda: not of_portal(), 3, "the killed bridge to be gone")
+    bridge.start()
+    assert first_good(place.ports["downstream"], since=bridge.born) < 1 * rig.SLOWER
+    wait_for(lambda: len(of_portal()) == 4, 1, "the link to be named again")
 
 
 @pytest.mark.workers
