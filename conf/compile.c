@@ -127,6 +127,14 @@ static void bridges_build(struct build *b, const struct node_list *nodes)
 }
 
 /* Once the outbounds are known. */
+static void inbounds_finish(struct build *b, const struct node_list *nodes)
+{
+    for (size_t i = 0; i < b->config->inbound_count; i++)
+        if (b->config->inbounds[i].kind == IN_INGRESS)
+            ingress_conf_build(b, nodes->items[i], &b->config->inbounds[i]);
+}
+
+/* The same. */
 static void bridges_finish(struct build *b, const struct node_list *nodes)
 {
     struct config *c = b->config;
@@ -218,6 +226,7 @@ bool compile(struct build *b, const struct root *root)
     names_seal(&b->outbound_tags);
     names_report_doubles(&b->outbound_tags, b->report, "outbound, portal or api with tag");
     chain_conf_check(b, &root->outbounds);
+    inbounds_finish(b, &root->inbounds);
     guides_finish(b);
     webs_finish(b, &root->outbounds);
     bridges_finish(b, &bridges);

@@ -102,6 +102,8 @@ void socks_out_conf_build(struct build *b, const struct node *at, const struct n
                           struct outbound_conf *out);
 void http_in_conf_build(struct build *b, const struct node *at, const struct node *owner,
                         struct inbound_conf *in);
+/* Once the outbounds are known: it leads to some. */
+void ingress_conf_build(struct build *b, const struct node *owner, struct inbound_conf *in);
 void http_out_conf_build(struct build *b, const struct node *at, const struct node *owner,
                          struct outbound_conf *out);
 /* What SOCKS and HTTP have in common: who may connect here, ... */
@@ -183,14 +185,15 @@ const struct policy *build_policy(struct build *b, int64_t level, int64_t timeou
 extern const struct field socks_in_fields[], http_in_fields[], account_fields[], socks_out_fields[],
     http_out_fields[], login_server_fields[], login_fields[];
 extern const struct field log_fields[], policy_fields[], policy_level_fields[],
-    policy_system_fields[], inbound_fields[], dokodemo_fields[], vmess_in_fields[],
-    vmess_client_fields[], outbound_fields[], freedom_fields[], blackhole_fields[],
-    blackhole_response_fields[], dns_out_fields[], file_fields[], web_fields[], vmess_out_fields[],
-    vmess_server_fields[], vmess_user_fields[], mux_fields[], chain_fields[], stream_fields[],
-    dns_fields[], dns_server_fields[], tcp_fields[], tcp_header_fields[], forged_request_fields[],
-    forged_response_fields[], ws_fields[], upgrade_fields[], ds_fields[], sockopt_fields[],
-    tls_fields[], tls_certificate_fields[], api_fields[], sniffing_fields[], reverse_fields[],
-    bridge_fields[], health_fields[], portal_fields[], claim_fields[], routing_fields[],
-    rule_fields[], balancer_fields[], observatory_fields[], route_fields[], route_service_fields[];
+    policy_system_fields[], inbound_fields[], dokodemo_fields[], ingress_fields[],
+    vmess_in_fields[], vmess_client_fields[], outbound_fields[], freedom_fields[],
+    blackhole_fields[], blackhole_response_fields[], dns_out_fields[], file_fields[], web_fields[],
+    vmess_out_fields[], vmess_server_fields[], vmess_user_fields[], mux_fields[], chain_fields[],
+    stream_fields[], dns_fields[], dns_server_fields[], tcp_fields[], tcp_header_fields[],
+    forged_request_fields[], forged_response_fields[], ws_fields[], upgrade_fields[], ds_fields[],
+    sockopt_fields[], tls_fields[], tls_certificate_fields[], api_fields[], sniffing_fields[],
+    reverse_fields[], bridge_fields[], health_fields[], portal_fields[], claim_fields[],
+    routing_fields[], rule_fields[], balancer_fields[], observatory_fields[], route_fields[],
+    route_service_fields[];
 
 #endif

@@ -18,6 +18,7 @@
 #include "proxy/blackhole.h"
 #include "proxy/dns_outbound.h"
 #include "proxy/dokodemo.h"
+#include "proxy/entry.h"
 #include "proxy/file.h"
 #include "proxy/freedom.h"
 #include "proxy/http_proxy.h"
@@ -34,7 +35,7 @@
 
 struct guide_set;
 
-enum inbound_kind { IN_DOKODEMO, IN_VMESS, IN_SOCKS, IN_HTTP, IN_API };
+enum inbound_kind { IN_DOKODEMO, IN_VMESS, IN_SOCKS, IN_HTTP, IN_INGRESS, IN_API };
 
 struct inbound_conf {
     enum inbound_kind kind;
@@ -54,6 +55,7 @@ struct inbound_conf {
         struct vmess_in_conf vmess;
         struct socks_in_conf socks;
         struct http_in_conf http;
+        struct entry_conf ingress;
     };
 };
 

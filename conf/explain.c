@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "conf/args.h"
+#include "conf/explain_entry.h"
 #include "routing/seat.h"
 
 /* The flow in the making, and what points to what. */
@@ -460,12 +461,30 @@ static void print_choice(const struct config *c, const struct rule *r, const str
         print_portal(&c->outbounds[i], m, r != NULL, out);
 }
 
+/* An ingress asks no rules. */
+static int print_request(const struct made_up *m, const struct config *c, FILE *out, struct err *e)
+{
+    char text[ADDR_TEXT_MAX];
+    struct hostname host;
+    struct route_asked asked = {.path = {"", 0},
+                                .head = {m->query.head ? m->query.head : "", m->query.head_len}};
+    const char *name = addr_host_text(&m->meta.target, text);
+    if (hostname_read(&host, name, strlen(name), e) < 0)
+        return -1;
+    asked.host = host.text;
+    head_attr(asked.head, (struct head_text){":path", 5}, &asked.path);
+    explain_entry(c, m->inbound, &asked, out);
+    return 0;
+}
+
 int explain_print(const struct explain *x, const struct config *c, FILE *out, struct err *e)
 {
     struct made_up m;
     if (make_up(&m, x, c, e) < 0)
         return -1;
     print_flow(&m, out);
+    if (m.inbound && m.inbound->kind == IN_INGRESS)
+        return print_request(&m, c, out, e);
     print_sniffing(c, &m, out);
     const struct rule *r = print_search(c, &m, out);
     print_choice(c, r, &m, out);

@@ -53,7 +53,7 @@ static void url_build(struct build *b, const struct node *at, const char *url,
     struct hostname h;
     struct err e;
     if (!plain && !tls) {
-        report_error(b->report, at, "want a URL http://... or https://...");
+        report_error(b->report, at, "want a URL http://... or https://..., got \"%.64s\"", url);
         return;
     }
     const char *path = host + strcspn(host, "/?");

@@ -17,6 +17,7 @@ static const struct field_name protocol_names[] = {
     {"socks", IN_SOCKS},
     {"mixed", NAME_LATER},
     {"http", IN_HTTP},
+    {"ingress", IN_INGRESS},
     {"shadowsocks", NAME_LATER},
     {"trojan", NAME_LATER},
     {"vless", NAME_LATER},

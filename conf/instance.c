@@ -7,6 +7,7 @@
 #include "proxy/api_inbound.h"
 #include "proxy/http_inbound.h"
 #include "proxy/http_outbound.h"
+#include "proxy/route_service.h"
 #include "proxy/socks_inbound.h"
 #include "proxy/socks_outbound.h"
 #include "proxy/vmess_inbound.h"
@@ -132,6 +133,12 @@ static bool is_owners(const struct addr *listen)
     return listen->type == ADDR_UNIX && *listen->name == '/';
 }
 
+static struct claims *claims_of(const struct generation *g, const struct inbound_conf *i)
+{
+    const struct guide_conf *c = i->ingress.guide;
+    return c->has_portal ? portal_shards_claims(g->portals[c->portal]) : NULL;
+}
+
 struct inbound *inbound_make(struct worker *w, const struct generation *g, size_t n)
 {
     const struct inbound_conf *i = &g->config->inbounds[n];
@@ -151,6 +158,10 @@ struct inbound *inbound_make(struct worker *w, const struct generation *g, size_
         break;
     case IN_HTTP:
         in = http_inbound_new(l, &w->dispatcher, i->tag, &i->http, ports, i->policy, i->traffic);
+        break;
+    case IN_INGRESS:
+        in = entry_new(l, &w->dispatcher, i->tag, &i->ingress, claims_of(g, i),
+                       route_service_new(l, &w->dns.way), ports, i->policy, i->traffic);
         break;
     case IN_API:
         in = api_inbound_new(l, &w->api_way, is_owners(&i->listen), i->policy, i->traffic);
@@ -186,10 +197,13 @@ void inbound_open(struct worker *w, struct inbound *in, const struct doors *d)
         else if (udp)
             dokodemo_listen_udp(in, n, door_take(udp, w->loop.index));
     }
+    if (d->tcp && d->tcp->heir_of != DOOR_NEW)
+        entry_inherit(in, old[d->tcp->heir_of]);
 }
 
-void inbound_adopt(struct inbound *in, const struct inbound_conf *i)
+void inbound_adopt(struct inbound *in, const struct generation *g, size_t n)
 {
+    const struct inbound_conf *i = &g->config->inbounds[n];
     switch (i->kind) {
     case IN_DOKODEMO:
         dokodemo_adopt(in, i->policy, i->traffic);
@@ -205,6 +219,9 @@ void inbound_adopt(struct inbound *in, const struct inbound_conf *i)
         break;
     case IN_HTTP:
         http_inbound_adopt(in, &i->http, i->policy, i->traffic);
+        break;
+    case IN_INGRESS:
+        entry_adopt(in, &i->ingress, claims_of(g, i), i->policy, i->traffic);
         break;
     }
     inbound_dress(in, i);

@@ -16,7 +16,8 @@ void outbound_settle(struct worker *w, struct outbound *out, const struct config
 struct inbound *inbound_make(struct worker *w, const struct generation *g, size_t n);
 /* Takes its sockets, or inherits them from the inbounds that there are now. */
 void inbound_open(struct worker *w, struct inbound *in, const struct doors *d);
-void inbound_adopt(struct inbound *in, const struct inbound_conf *i);
+/* The settings of another configuration that says the same. */
+void inbound_adopt(struct inbound *in, const struct generation *g, size_t n);
 
 /* The i-th bridge. NULL: it has nothing to do on this worker, or memory is out, which is logged. */
 struct inbound *bridge_make(struct worker *w, const struct config *c, size_t i);

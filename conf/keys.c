@@ -16,6 +16,7 @@ static const struct key_object key_objects[] = {
     {"policy.levels{}", policy_level_fields},
     {"inbounds[]", inbound_fields},
     {"inbounds[].settings(dokodemo-door)", dokodemo_fields},
+    {"inbounds[].settings(ingress)", ingress_fields},
     {"inbounds[].settings(vmess)", vmess_in_fields},
     {"inbounds[].settings(vmess).clients[]", vmess_client_fields},
     {"inbounds[].settings(socks)", socks_in_fields},

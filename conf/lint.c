@@ -191,6 +191,8 @@ static bool is_used(const struct build *b, size_t i)
     for (size_t n = 0; n < c->bridge_count; n++)
         for (size_t p = 0; p < c->bridges[n].portal_count; p++)
             used |= c->bridges[n].portals[p] == i;
+    for (size_t n = 0; n < c->inbound_count; n++)
+        used |= c->inbounds[n].kind == IN_INGRESS && c->inbounds[n].ingress.web.dials == i;
     return used || guides_lead(c, i);
 }
 

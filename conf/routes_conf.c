@@ -85,8 +85,9 @@ const char *tenant_build(struct build *b, const struct node *at, const char *tex
         return NULL;
     if (tunnel_text_read(name, text, strlen(text)))
         return build_text(b, name);
-    report_error(b->report, at, "want a name of 1..%d letters, digits, '-', '_' and '.'",
-                 TUNNEL_NAME_MAX);
+    report_error(b->report, at,
+                 "want a name of 1..%d letters, digits, '-', '_' and '.', got \"%.64s\"",
+                 TUNNEL_NAME_MAX, text);
     return NULL;
 }
 

@@ -59,18 +59,6 @@ static void tags_build(struct build *b, struct web_conf *c)
     c->tag_count = all->outbound_count;
 }
 
-void web_conf_build(struct build *b, const struct web_keys *keys, struct web_conf *c)
-{
-    dials_build(b, keys->outbound, c);
-    tags_build(b, c);
-    trusted_build(b, keys->trusted, &c->trusted);
-    c->forwarded = (enum web_forwarded)keys->forwarded;
-    c->reuse = (enum web_reuse)keys->reuse;
-    c->answer_timeout = (double)keys->answer_timeout;
-}
-
-/* --- as an outbound --- */
-
 /* Without anybody who dials, addresses lead nowhere. */
 static void addresses_check(struct build *b, const struct node *routes)
 {
@@ -83,6 +71,20 @@ static void addresses_check(struct build *b, const struct node *routes)
             report_error(b->report, node_member(nodes.items[i], "address"),
                          "no outbound dials it: want one of \"freedom\", or \"outboundTag\"");
 }
+
+void web_conf_build(struct build *b, const struct web_keys *keys, struct web_conf *c)
+{
+    dials_build(b, keys->outbound, c);
+    tags_build(b, c);
+    trusted_build(b, keys->trusted, &c->trusted);
+    c->forwarded = (enum web_forwarded)keys->forwarded;
+    c->reuse = (enum web_reuse)keys->reuse;
+    c->answer_timeout = (double)keys->answer_timeout;
+    if (c->dials == SIZE_MAX && !b->partial)
+        addresses_check(b, keys->routes);
+}
+
+/* --- as an outbound --- */
 
 static struct routes *web_routes(struct build *b, const struct node *at)
 {
@@ -107,7 +109,5 @@ void web_out_conf_finish(struct build *b, const struct node *at, struct outbound
         return;
     }
     web_conf_build(b, &keys, &out->web);
-    if (out->web.dials == SIZE_MAX && !b->partial)
-        addresses_check(b, keys.routes);
     out->web.routes = web_routes(b, keys.routes);
 }

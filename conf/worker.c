@@ -239,7 +239,7 @@ static void change_inbounds(struct worker *w, const struct plan *p)
     const struct config *c = p->to->config;
     for (size_t i = 0; i < c->inbound_count; i++)
         if (p->inbounds[i] != PLAN_NEW)
-            inbound_adopt(w->next.inbounds[i], &c->inbounds[i]);
+            inbound_adopt(w->next.inbounds[i], p->to, i);
         else
             inbound_open(w, w->next.inbounds[i], &p->doors[i]);
 }

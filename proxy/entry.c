@@ -28,7 +28,7 @@ static struct gate *gate_new(struct entry *n, struct claims *claims, struct look
 {
     const struct inbound *in = &n->accept.in;
     struct gate *g = calloc(1, sizeof *g);
-    struct guide *guide = guide_new(&n->conf->guide, claims, asker);
+    struct guide *guide = asker ? guide_new(n->conf->guide, claims, asker) : NULL;
     if (!g || !guide) {
         guide_free(guide);
         free(g);
@@ -47,7 +47,7 @@ static void gate_give(struct gate *g, struct entry *to, struct claims *claims)
     to->gate = g;
     g->entry = to;
     g->claims = claims;
-    guide_adopt(g->guide, &to->conf->guide, claims);
+    guide_adopt(g->guide, to->conf->guide, claims);
     web_adopt(g->web, &to->conf->web);
 }
 

@@ -19,7 +19,7 @@ enum { ENTRY_GREETING = 10 };
 
 struct entry_conf {
     struct web_conf web;
-    struct guide_conf guide;
+    const struct guide_conf *guide;
     const struct rules *rules; /* of the same configuration */
 };
 

@@ -25,7 +25,7 @@ static enum step find_public(struct entry *n, const struct route_asked *asked,
 enum step entry_find_passing(struct entry *n, const char *name, struct lookup_wait *w,
                              struct route_to *to)
 {
-    struct route_asked asked = {.host = name};
+    struct route_asked asked = {.host = name, .path = {"", 0}, .head = {"", 0}};
     enum step s = find_public(n, &asked, w, to);
     return s == STEP_DONE && to->kind == ROUTE_ADDRESS ? STEP_FAIL : s;
 }
@@ -41,7 +41,7 @@ static enum step may_ask(struct entry *n, const struct web_asked *asked, struct 
                          const struct route_to *there)
 {
     const struct carriage *c = n->accept.carriage;
-    struct route_asked shook = {.host = asked->sni};
+    struct route_asked shook = {.host = asked->sni, .path = {"", 0}, .head = {"", 0}};
     struct route_to to;
     if (strcmp(asked->sni, asked->route.host) == 0)
         return STEP_DONE;

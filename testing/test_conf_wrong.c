@@ -56,6 +56,10 @@ static const struct home homes[] = {
      "/inbounds/0/settings",
      PROXY_IN("dokodemo-door", "@"),
      {ADDRESS}},
+    {"inbounds[].settings(ingress)",
+     "/inbounds/0/settings",
+     PROXY_IN("ingress", "@"),
+     {"\"routes\": [{\"address\": \"192.0.2.1:80\"}]", "\"routesUrl\": null"}},
     {"inbounds[].settings(vmess)", "/inbounds/0/settings", PROXY_IN("vmess", "@"), {NULL}},
     {"inbounds[].settings(vmess).clients[]",
      "/inbounds/0/settings/clients/0",
@@ -144,6 +148,12 @@ static const struct home homes[] = {
      "{\"inbounds\": [{\"protocol\": \"socks\", \"listen\": \"127.0.0.1\", \"port\": 1, "
      "\"sniffing\": @}], \"outbounds\": [{\"protocol\": \"freedom\"}]}",
      {"\"enabled\": true"}},
+    {"routesUrl",
+     "/inbounds/0/settings/routesUrl",
+     "{\"inbounds\": [{\"protocol\": \"ingress\", \"listen\": \"127.0.0.1\", \"port\": 1, "
+     "\"settings\": {\"portal\": \"p\", \"routesUrl\": @}}], \"reverse\": {\"portals\": [{\"tag\": "
+     "\"p\", \"domain\": \"*.r.example\"}]}}",
+     {"\"url\": \"http://a.example/\""}},
     {"streamSettings", STREAM_AT, STREAM("@"), {NULL}},
     {"streamSettings.tcpSettings",
      STREAM_AT "/tcpSettings",
@@ -308,7 +318,8 @@ static const struct {
     /* empty, as if it were not there */
     {nothing, "api", " hosts services token tokenFile "},
     {nothing, "dns*", " tag clientIp domains expectIPs expectedIPs "},
-    {nothing, "inbounds*", " tag domainOverride network pass email tunnel tenant "},
+    {nothing, "inbounds*",
+     " tag domainOverride network pass email tunnel tenant portal routesFile trustedProxies "},
     {nothing, "log", " access error "},
     {nothing, "observatory", " subjectSelector "},
     {nothing, "outbounds[]", " tag "},
@@ -330,7 +341,7 @@ static const struct {
     {"[]", "-", " inbounds outbounds inboundDetour outboundDetour "},
     {"[]", "api", " hosts services "},
     {"[]", "dns*", " servers domains expectIPs expectedIPs "},
-    {"[]", "inbounds*", " domainOverride network accounts clients "},
+    {"[]", "inbounds*", " domainOverride network accounts clients trustedProxies "},
     {"[]", "observatory", " subjectSelector "},
     {"[]", "outbounds[].settings(socks).servers[]", " users "},
     {"[]", "outbounds[].settings(http).servers[]", " users "},

@@ -39,7 +39,9 @@ static struct routes *routes_of(const char *const *hosts)
     assert_non_null(r);
     for (; *hosts; hosts += 2) {
         struct hostname_pattern host;
-        struct route one = {.host = &host, .to = {.kind = ROUTE_TUNNEL}};
+        static const struct head_text any = {"", 0};
+        struct route one = {
+            .host = &host, .path = any, .header = any, .value = any, .to = {.kind = ROUTE_TUNNEL}};
         assert_int_equal(hostname_read_pattern(&host, hosts[0], strlen(hosts[0]), &e), 0);
         one.to.is_private = hosts[1][0] == '$';
         one.to.tunnel.by = TUNNEL_BY_ID;
@@ -73,12 +75,19 @@ static struct lookups_asker *nobody_to_ask(void)
 
 static void town_conf(struct town *t, struct entry_conf *c, const char *const *hosts)
 {
-    *c = (struct entry_conf){.rules = &t->rules};
-    c->guide.lookups.url = "";
-    c->guide.table = route_table_new(routes_of(hosts));
-    assert_non_null(c->guide.table);
+    struct guide_conf *g = calloc(1, sizeof *g);
+    g->lookups.url = "";
+    g->table = route_table_new(routes_of(hosts));
+    assert_non_null(g->table);
+    *c = (struct entry_conf){.rules = &t->rules, .guide = g};
     c->web.tags = t->tags;
     c->web.tag_count = 1;
+}
+
+static void town_forget(struct entry_conf *c)
+{
+    route_table_free(c->guide->table);
+    free((void *)c->guide);
 }
 
 static struct inbound *town_inbound(struct town *t, const struct entry_conf *c)
@@ -123,7 +132,7 @@ static void town_close(struct town *t)
     loop_drop_stragglers(&t->rig.loop);
     for (size_t i = 0; i < t->out.count; i++)
         rig_end_free(&t->ends[i]);
-    route_table_free(t->conf.guide.table);
+    town_forget(&t->conf);
     rig_close(&t->rig);
 }
 
@@ -352,7 +361,7 @@ static void tls_ends_here_for_names_of_our_certificates(void **state)
 static int found(struct town *t, const char *sni, const char *host)
 {
     struct gate *g = container_of(t->in, struct entry, accept.in)->gate;
-    const struct web_asked asked = {.route = {.host = host}, .sni = sni};
+    const struct web_asked asked = {.route = {host, {"", 0}, {"", 0}}, .sni = sni};
     struct route_to to;
     struct lookup_wait w = {0};
     int status = 0;
@@ -409,7 +418,7 @@ static void who_is_there_goes_by_the_next_configuration(void **state)
     entry_inherit(in, t->in);
     assert_false(t->in->ops->busy(t->in));
     t->in->ops->free(t->in);
-    route_table_free(t->conf.guide.table);
+    town_forget(&t->conf);
     t->in = in;
     t->conf = next;
     accept_of(in)->carriage = NULL;
