@@ -15,7 +15,7 @@ const struct field ingress_fields[] = {
     FIELD_TEXT("tenant", struct ingress_keys, guide.tenant, ""),
     FIELD_NODE("routes", struct ingress_keys, guide.routes, "objects"),
     FIELD_TEXT("routesFile", struct ingress_keys, guide.file, ""),
-    FIELD_NODE("routesUrl", struct ingress_keys, guide.url, "object"),
+    FIELD_NODE("routesUrl", struct ingress_keys, guide.url, "text|object"),
     FIELD_NODE("outboundTag", struct ingress_keys, web.outbound, "text"),
     FIELD_NODE("trustedProxies", struct ingress_keys, web.trusted, "texts"),
     FIELD_NUMBER("answerTimeout", struct ingress_keys, web.answer_timeout, 1, 3600, 60),

@@ -258,7 +258,7 @@ static const struct {
     {"objects", "a"}, {"list", "a"},       {"texts", "at"},          {"words", "at"},
     {"tags", "at"},   {"emails", "at"},    {"names", "at"},          {"networks", "at"},
     {"lines", "a"},   {"condition", "ot"}, {"port|range|env", "nt"}, {"ports", "nt"},
-    {"port", "n"},    {"0", "n"},          {"localhost", "a"},
+    {"port", "n"},    {"0", "n"},          {"localhost", "a"},       {"text|object", "ot"},
 };
 
 static const char *kinds_of(const char *type)
