@@ -14,9 +14,14 @@ static enum step find_public(struct entry *n, const struct route_asked *asked,
                              struct lookup_wait *w, struct route_to *to)
 {
     *to = (struct route_to){.kind = is_current(n) ? ROUTE_NONE : ROUTE_AWAY};
-    if (to->kind == ROUTE_AWAY || strings_have(n->accept.in.dispatcher->reserved, asked->host))
+    if (to->kind == ROUTE_AWAY)
         return STEP_FAIL;
-    enum step s = guide_ask(n->gate->guide, asked, loop_steady(), to, w);
+    double now = loop_steady();
+    enum step s = STEP_FAIL;
+    if (!strings_have(n->accept.in.dispatcher->reserved, asked->host))
+        s = guide_ask(n->gate->guide, asked, now, to, w);
+    else if (guide_claimed(n->gate->guide, asked->host, now, to))
+        s = STEP_DONE;
     return s == STEP_DONE && to->is_private ? STEP_FAIL : s;
 }
 

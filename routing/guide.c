@@ -38,7 +38,7 @@ void guide_free(struct guide *g)
     free(g);
 }
 
-static bool claimed(struct guide *g, const char *host, double now, struct route_to *to)
+bool guide_claimed(struct guide *g, const char *host, double now, struct route_to *to)
 {
     if (!g->claims || !claims_find(g->claims, host, now, &to->tunnel, &to->is_private))
         return false;
@@ -72,7 +72,7 @@ enum step guide_ask(struct guide *g, const struct route_asked *asked, double now
         return STEP_DONE;
     if (known)
         return STEP_FAIL;
-    if (*asked->host && claimed(g, asked->host, now, to))
+    if (*asked->host && guide_claimed(g, asked->host, now, to))
         return STEP_DONE;
     if (*asked->host && *g->conf->lookups.url)
         s = looked_up(g, asked->host, now, to, w);

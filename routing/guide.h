@@ -30,5 +30,8 @@ void guide_free(struct guide *g); /* g may be NULL; who waits is not told */
  * lookup_forget(w) before. now: of loop_steady(). */
 enum step guide_ask(struct guide *g, const struct route_asked *asked, double now,
                     struct route_to *to, struct lookup_wait *w);
+/* Only what bridges were given: the names that a portal gives are below its domain, and so among those that mean
+ * something to this process. */
+bool guide_claimed(struct guide *g, const char *host, double now, struct route_to *to);
 
 #endif

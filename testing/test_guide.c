@@ -120,6 +120,23 @@ static void who_knows_the_host_first_decides(void **state)
     stop(&f);
 }
 
+static void what_was_claimed_can_be_asked_for_alone(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct route_to to = {0};
+    start(&f, "http://service");
+    claim(&f, "claimed.example", "by-claim", false);
+    assert_true(guide_claimed(f.guide, "claimed.example", 0, &to));
+    assert_int_equal(to.kind, ROUTE_TUNNEL);
+    assert_int_equal(to.outbound, 2);
+    assert_string_equal(to.tunnel.text, "by-claim");
+    assert_false(guide_claimed(f.guide, "config.example", 0, &to));
+    assert_false(guide_claimed(f.guide, "stranger.example", 0, &to));
+    assert_int_equal(f.asked, 0);
+    stop(&f);
+}
+
 static void the_default_comes_last(void **state)
 {
     (void)state;
@@ -202,6 +219,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_knows_the_host_first_decides),
+        cmocka_unit_test(what_was_claimed_can_be_asked_for_alone),
         cmocka_unit_test(the_default_comes_last),
         cmocka_unit_test(the_service_names_tunnels_of_the_portal),
         cmocka_unit_test(a_private_claim_says_so),
