@@ -79,6 +79,7 @@ void control_refuse(struct errand *e, int status, const char *fmt, ...)
     vsnprintf(why, sizeof why, fmt, ap);
     va_end(ap);
     e->status = status;
+    e->type = NULL;
     page_free(&e->page);
     control_say(e, "error", why);
 }

@@ -103,6 +103,7 @@ static void say_all(struct process *p, struct page *to, const char *tunnel, size
     struct links all;
     links_gather(p, &all);
     links_pick(&all, tunnel);
+    to->failed |= all.failed;
     page_member(to, "tunnels");
     size_t total = say_tunnels(to, &all, skip, limit);
     page_member_number(to, "tunnelCount", (int64_t)total);

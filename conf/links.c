@@ -8,15 +8,13 @@
 #include "conf/process.h"
 #include "reverse/view.h"
 
-enum { ROWS_MAX = 100 * 1000 };
-
 /* --- from the loops --- */
 
 static struct link_row *links_add(struct links *l)
 {
     if (l->count == l->room) {
         size_t room = l->room ? 2 * l->room : 16;
-        struct link_row *rows = l->count < ROWS_MAX ? realloc(l->rows, room * sizeof *rows) : NULL;
+        struct link_row *rows = realloc(l->rows, room * sizeof *rows);
         l->failed |= !rows;
         if (!rows)
             return NULL;
@@ -228,6 +226,7 @@ void links_page(struct page *to, const struct links *all, const struct process *
             tally_way(&t, &all->rows[i], p->generation->config);
     if (t.count)
         qsort(t.items, t.count, sizeof *t.items, by_name);
+    to->failed |= all->failed || !t.items || t.arena->failed;
     tallies_print(to, &t);
     if (t.arena)
         arena_free(t.arena);

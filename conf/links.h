@@ -1,6 +1,6 @@
 /* conf/links.h -- the links of all workers at one moment: a bridge's to its portals, and a portal's carriers.
  * Thread: the main thread, which asks the loops. Ownership: links_free().
- * Bounds: 100,000 links of each worker; `failed`: more, or memory, are left out. */
+ * Errors: what memory is not enough for is left out, and `failed` says so. */
 #ifndef V2C_CONF_LINKS_H
 #define V2C_CONF_LINKS_H
 
