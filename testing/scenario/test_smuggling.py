@@ -75,12 +75,14 @@ def same(entry, request):
     )
 
 
-def test_requests_arrive_as_they_were_understood(run, nginx):
+@pytest.mark.parametrize("kind", wire.KINDS)
+def test_requests_arrive_as_they_were_understood(run, nginx, kind):
     port = free_port()
-    run("v2c", wire.gateway(port, nginx.port), "gateway")
+    run("v2c", wire.gateway(port, nginx.port, kind), "gateway")
     all_cases, before = wire.cases("requests"), len(entries(nginx.seen))
     for index, case in enumerate(all_cases):
-        wire.ask(port, case.data, case.methods())
+        if kind == "web" or case.data[:1] != b"\x16":  # TLS is no request to an ingress
+            wire.ask(port, case.data, case.methods())
         http_get(port, f"{MARK}{index}")
     wait_for(lambda: len(seen(nginx.seen, before)) == len(all_cases), 5, "nginx to log all cases")
     log, wrong = seen(nginx.seen, before), []
@@ -138,9 +140,7 @@ def talkative():
 @pytest.mark.parametrize("reuse", ["source", "all"])
 def test_what_an_origin_says_too_much_reaches_nobody(run, talkative, reuse):
     port = free_port()
-    config = wire.gateway(port, talkative.port)
-    config["outbounds"][0]["settings"]["reuse"] = reuse
-    run("v2c", config, "gateway")
+    run("v2c", wire.gateway(port, talkative.port, reuse=reuse), "gateway")
     for index, kind in enumerate(TOO_MUCH):
         method = b"HEAD" if "HEAD" in kind else b"GET"
         request = b"%s /%d HTTP/1.1\r\nHost: a.example\r\n\r\n" % (method, index)
@@ -182,12 +182,11 @@ def paths_since(log, before):
 def test_a_body_is_no_request_whoever_answers(run, nginx, host, body):
     """Where there is no route, no server, or no such host, and where nginx does not want the body."""
     port = free_port()
-    config = wire.gateway(port, nginx.port)
-    config["outbounds"][0]["settings"]["routes"] = [
+    routes = [
         {"host": "a.example", "address": f"{HOST}:{nginx.port}"},
         {"host": "gone.example", "address": f"{HOST}:{free_port()}"},
     ]
-    run("v2c", config, "gateway")
+    run("v2c", wire.gateway(port, nginx.port, "ingress", routes), "gateway")
     before = len(entries(nginx.seen))
     request = b"POST /outer HTTP/1.1\r\nHost: %s\r\n%s" % (host, BODIES[body])
     answers, _ = wire.ask(port, request + b"GET /last HTTP/1.1\r\nHost: a.example\r\n\r\n")

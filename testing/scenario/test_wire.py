@@ -3,7 +3,7 @@ import pytest
 
 import wire
 from origins import Server
-from rig import free_port
+from rig import HOST, connect, free_port, read_to_end, wait_for
 
 pytestmark = [pytest.mark.v2c, pytest.mark.quick]
 
@@ -52,11 +52,14 @@ def becomes(case, answers):
     return not got
 
 
-def test_requests(run, careless):
+@pytest.mark.parametrize("kind", wire.KINDS)
+def test_requests(run, careless, kind):
     port = free_port()
-    run("v2c", wire.gateway(port, careless.port), "gateway")
+    run("v2c", wire.gateway(port, careless.port, kind), "gateway")
     wrong = []
     for case in wire.cases("requests"):
+        if kind == "ingress" and case.data[:1] == b"\x16":
+            continue  # it is taken for TLS: see below
         answers, _ = wire.ask(port, case.data, case.methods())
         if not becomes(case, answers):
             wrong.append((case, [(a.code, a.own) for a in answers]))
@@ -103,4 +106,51 @@ def test_answers(run, liar):
         answers, how = wire.ask(port, request)
         if not comes_back(case.words, answers, how):
             wrong.append((case, [(a.code, a.own, a.whole) for a in answers], how))
+    assert not wrong
+
+
+# --- hellos
+
+
+@pytest.fixture
+def listener():
+    """An origin that hears everything and says nothing."""
+    heard = []
+
+    def serve(_, s):
+        data = b""
+        while piece := s.recv(65536):
+            data += piece
+        heard.append(data)
+
+    running = Server(serve)
+    running.heard = heard
+    yield running
+    running.close()
+
+
+ALERT = bytes([21, 3, 3, 0, 2, 2, 112])  # unrecognized_name
+
+
+def test_hellos(run, listener):
+    """With a name it passes as it is; without one, or when it is none, nothing reaches an origin."""
+    port = free_port()
+    config = wire.gateway(port, 0, "ingress", [{"outboundTag": "raw"}])
+    redirect = {"redirect": f"{HOST}:{listener.port}"}
+    config["outbounds"].append({"tag": "raw", "protocol": "freedom", "settings": redirect})
+    run("v2c", config, "gateway")
+    wrong = []
+    for case in wire.cases("hellos"):
+        before = listener.accepted
+        with connect(port) as s:
+            wire.send(s, case.data)
+            got = read_to_end(s)
+        if case.words[0].startswith("name:"):
+            wait_for(lambda: len(listener.heard) == listener.accepted > before, 5, f"{case} to arrive")
+            good = listener.heard[-1] == case.data and not got.data
+        else:
+            plain = case.data[:1] not in (b"", b"\x16") and got.data.startswith(b"HTTP/1.1 400 ")
+            good = listener.accepted == before and (got.data in (b"", ALERT) or plain)
+        if not good or got.how == "open":
+            wrong.append((case, got))
     assert not wrong

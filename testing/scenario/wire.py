@@ -33,14 +33,19 @@ def cases(folder):
     return [Case(path, expected) for path, expected, _ in table if path.startswith(folder + "/")]
 
 
-def gateway(port, origin_port):
-    """All that is asked goes to one origin."""
-    routes = [{"address": f"{HOST}:{origin_port}"}]
-    return {
-        "log": dict(LOG),
-        "inbounds": [dokodemo("door", port, 80)],
-        "outbounds": [{"tag": "web", "protocol": "web", "settings": {"routes": routes}}, {"tag": "out", "protocol": "freedom"}],
-    }
+KINDS = ["web", "ingress"]  # of gateways: an outbound, or a port of its own
+
+
+def gateway(port, origin_port, kind="web", routes=None, **settings):
+    """Unless told otherwise all that is asked goes to one origin."""
+    settings = {"routes": routes or [{"address": f"{HOST}:{origin_port}"}], **settings}
+    door = dokodemo("door", port, 80)
+    outbounds = [{"tag": "out", "protocol": "freedom"}]
+    if kind == "ingress":
+        door = {"tag": "door", "listen": HOST, "port": port, "protocol": kind, "settings": settings}
+    else:
+        outbounds.insert(0, {"tag": "web", "protocol": kind, "settings": settings})
+    return {"log": dict(LOG), "inbounds": [door], "outbounds": outbounds}
 
 
 # --- requests, as a reader of its own sees those that are accepted
@@ -125,14 +130,19 @@ def _take_answer(data, ended, no_body):
     return Answer(head, rest[:length], len(rest) >= length), rest[length:]
 
 
+def send(s, data):
+    """All of it, and then the end."""
+    try:
+        s.sendall(data)
+        s.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass  # it was refused before it was all sent
+
+
 def ask(port, data, methods=(), timeout=10):
     """Sends all, ends its side, and reads answers until the end."""
     with connect(port, timeout) as s:
-        try:
-            s.sendall(data)
-            s.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # it was refused before it was all sent
+        send(s, data)
         got = read_to_end(s, timeout)
     assert got.how != "open", "the gateway neither answers nor ends"
     answers, rest = [], got.data
