@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "conf/compile.h"
+#include "conf/idn.h"
 #include "reverse/claim.h"
 
 struct claim_keys {
@@ -52,7 +53,7 @@ static bool read_host(char *to, size_t room, const char *text)
     struct hostname_pattern p = {0};
     struct err e;
     bool any = strcmp(text, "*") == 0;
-    if (!any && (hostname_read_pattern(&p, text, strlen(text), &e) < 0 || p.host.port))
+    if (!any && (host_pattern_read(&p, text, strlen(text), &e) < 0 || p.host.port))
         return false;
     snprintf(to, room, "%s%s", any ? "*" : p.below ? "." : "", p.host.text);
     return true;
