@@ -8,21 +8,18 @@
 #include "core/cursor.h"
 
 /* All text lies in one arena and is known by its offset, so that a million hosts take little. A site is what the table
- * knows of one host: exact(4) below(4) length(1) text. exact and below begin chains of items, the first to be asked first.
- * An item's bytes are its conditions and where it leads, see item_write(). Offset and item 0 mean "none". */
-enum { SITE_HEAD = 9, SLOTS_MIN = 16, BYTES_MIN = 256, ITEMS_MIN = 16, UNRESERVED = 0x100 };
+ * knows of one host: exact(4) below(4) length(1) text. exact and below begin chains of items, the first to be asked first;
+ * an item is next(4) and what item_write() says. A host with one route thus lies in one place, behind one slot: what is
+ * not in the cache costs most. Offset 0 means "none". */
+enum { SITE_HEAD = 9, SLOTS_MIN = 16, BYTES_MIN = 256, UNRESERVED = 0x100 };
 enum {
-    ITEM_ROOM = 2 + ROUTE_PATH_MAX + 2 + ROUTE_HEADER_MAX + 2 + ROUTE_VALUE_MAX + 2 + 4 + 8 + 2 +
-                ADDR_NAME_MAX + 4
+    ITEM_ROOM = 4 + 2 + ROUTE_PATH_MAX + 2 + ROUTE_HEADER_MAX + 2 + ROUTE_VALUE_MAX + 2 + 4 + 8 +
+                2 + ADDR_NAME_MAX + 4
 };
 
 /* The hash says where the slot belongs, and whether a look at the site is worth it. 0: free. */
 struct slot {
     uint32_t hash, site;
-};
-
-struct item {
-    uint32_t next, at;
 };
 
 struct site {
@@ -34,9 +31,8 @@ struct routes {
     uint8_t key[crypto_shorthash_KEYBYTES]; /* visitors cannot know which names collide */
     char *bytes;
     struct slot *slots;
-    struct item *items;
-    size_t slot_count, site_count;
-    uint32_t len, room, count, item_room; /* of bytes; of items */
+    size_t slot_count, site_count, count; /* count: of items */
+    uint32_t len, room;                   /* of bytes */
     uint32_t any;                         /* the chain for hosts without one */
     uint64_t lengths[4];                  /* a bit for each length that a site's text has */
 };
@@ -54,7 +50,7 @@ struct routes *routes_new(void)
     if (!r)
         return NULL;
     crypto_shorthash_keygen(r->key);
-    r->len = r->count = 1;
+    r->len = 1;
     return r;
 }
 
@@ -70,7 +66,6 @@ void routes_unref(struct routes *r)
         return;
     free(r->bytes);
     free(r->slots);
-    free(r->items);
     free(r);
 }
 
@@ -90,8 +85,7 @@ struct routes *routes_copy(const struct routes *r)
     atomic_init(&to->others, 0);
     to->bytes = r->bytes ? copy_of(r->bytes, r->room) : NULL;
     to->slots = r->slots ? copy_of(r->slots, r->slot_count * sizeof *r->slots) : NULL;
-    to->items = r->items ? copy_of(r->items, r->item_room * sizeof *r->items) : NULL;
-    if (!to->bytes == !r->bytes && !to->slots == !r->slots && !to->items == !r->items)
+    if (!to->bytes == !r->bytes && !to->slots == !r->slots)
         return to;
     routes_unref(to);
     return NULL;
@@ -109,19 +103,6 @@ static int bytes_reserve(struct routes *r, size_t len, struct err *e)
         return out_of_memory(e);
     r->bytes = bytes;
     r->room = (uint32_t)room;
-    return 0;
-}
-
-static int items_reserve(struct routes *r, struct err *e)
-{
-    if (r->count < r->item_room)
-        return 0;
-    size_t room = (size_t)r->item_room + r->item_room / 2 + ITEMS_MIN;
-    struct item *items = room > UINT32_MAX ? NULL : realloc(r->items, room * sizeof *items);
-    if (!items)
-        return out_of_memory(e);
-    r->items = items;
-    r->item_room = (uint32_t)room;
     return 0;
 }
 
@@ -321,9 +302,16 @@ static void target_read(struct cursor *c, struct route_to *to)
         address_read(c, &to->address);
 }
 
+static uint32_t item_next(const struct routes *r, uint32_t item)
+{
+    uint32_t next;
+    memcpy(&next, r->bytes + item, sizeof next);
+    return next;
+}
+
 static struct cursor item_at(const struct routes *r, uint32_t item)
 {
-    uint32_t at = r->items[item].at;
+    uint32_t at = item + (uint32_t)sizeof item;
     return cur_of(r->bytes + at, r->len - at);
 }
 
@@ -409,7 +397,7 @@ static int chain_place(const struct routes *r, uint32_t first, const struct rout
     size_t count = 0;
     bool placed = false;
     *before = 0;
-    for (uint32_t i = first; i; i = r->items[i].next) {
+    for (uint32_t i = first; i; i = item_next(r, i)) {
         struct cursor c = item_at(r, i);
         struct conditions other = conditions_read(&c);
         int order = conditions_order(&mine, &other);
@@ -424,31 +412,35 @@ static int chain_place(const struct routes *r, uint32_t first, const struct rout
     return 0;
 }
 
-static int item_add(struct routes *r, const struct route *one, uint32_t *item, struct err *e)
+/* As the first of the chain, or behind the item before it. */
+static int item_add(struct routes *r, uint32_t *first, uint32_t before, const struct route *one,
+                    struct err *e)
 {
     uint8_t room[ITEM_ROOM];
     struct writer w = wr_of(room, sizeof room);
+    uint32_t item = r->len, next = before ? item_next(r, before) : *first;
+    wr_bytes(&w, &next, sizeof next);
     item_write(&w, one);
     if (w.overflow)
         return err_set(e, E2BIG, "a route with too long a path, header or value");
-    if (bytes_reserve(r, wr_len(&w), e) < 0 || items_reserve(r, e) < 0)
+    if (bytes_reserve(r, wr_len(&w), e) < 0)
         return -1;
-    memcpy(r->bytes + r->len, room, wr_len(&w));
-    r->items[r->count] = (struct item){0, r->len};
+    memcpy(r->bytes + item, room, wr_len(&w));
     r->len += (uint32_t)wr_len(&w);
-    *item = r->count++;
+    r->count++;
+    if (before)
+        memcpy(r->bytes + before, &item, sizeof item);
+    else
+        *first = item;
     return 0;
 }
 
 static int chain_add(struct routes *r, uint32_t *first, const struct route *one, struct err *e)
 {
-    uint32_t before, item;
-    if (chain_place(r, *first, one, &before, e) < 0 || item_add(r, one, &item, e) < 0)
+    uint32_t before;
+    if (chain_place(r, *first, one, &before, e) < 0)
         return -1;
-    uint32_t *link = before ? &r->items[before].next : first;
-    r->items[item].next = *link;
-    *link = item;
-    return 0;
+    return item_add(r, first, before, one, e);
 }
 
 int routes_add(struct routes *r, const struct route *one, struct err *e)
@@ -476,7 +468,7 @@ bool routes_have(const struct routes *r, const struct hostname_pattern *host)
 
 size_t routes_count(const struct routes *r)
 {
-    return r->count - 1;
+    return r->count;
 }
 
 bool routes_lead(const struct routes *r, size_t outbound)
@@ -515,7 +507,7 @@ static bool tunnel_complete(struct route_to *to, struct head_text named)
 static bool chain_find(const struct routes *r, uint32_t first, const struct route_asked *asked,
                        struct route_to *to)
 {
-    for (uint32_t i = first; i; i = r->items[i].next) {
+    for (uint32_t i = first; i; i = item_next(r, i)) {
         struct cursor c = item_at(r, i);
         struct conditions k = conditions_read(&c);
         struct head_text named = {"", 0};

@@ -219,6 +219,47 @@ def sets(tools, directory, domain_count, network_count):
                hit["rss_after"] - hit["rss_before"], hit["decision_ns"], miss["decision_ns"])
 
 
+def routed(tools, directory, count):
+    """Hostnames of tunnels: (what, load, memory at most, memory, a host, a wildcard, a stranger)."""
+    pick = random.Random(2)
+    words = ["".join(pick.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=pick.randint(6, 16)))
+             for _ in range(count)]
+    names = [f"{w}.{pick.choice(('example.com', 'tunnel.example', 'co.uk', 'apps.example.org'))}" for w in words]
+    names = list(dict.fromkeys(names))
+    ids = ("".join(pick.choices("0123456789abcdef", k=32)) for _ in names)
+    with open(directory / "routes", "w", encoding="ascii") as f:
+        for i, (name, word) in enumerate(zip(names, ids)):
+            f.write(f"{'*.' if i % 10 == 0 else ''}{name} "
+                    f"{word[:8]}-{word[8:12]}-{word[12:16]}-{word[16:20]}-{word[20:]}\n")
+    exact = pick.sample([n for i, n in enumerate(names) if i % 10], 4000 if count > 40000 else 400)
+    below = [f"www.{n}" for n in pick.sample(names[::10], 4000 if count > 40000 else 400)]
+    strangers = [f"www.{n[::-1].replace('.', '-')}.stranger.test" for n in exact]
+    figures = []
+    for hosts, matched in ((exact, len(exact)), (below, len(below)), (strangers, 0)):
+        (directory / "hosts").write_text("".join(f"{h}\n" for h in hosts))
+        out = subprocess.run([tools / "match", "--routes", directory / "routes", directory / "hosts", SECONDS],
+                             stdout=subprocess.PIPE, text=True, check=True).stdout
+        got = {name: float(value) for name, value in (line.split() for line in out.splitlines())}
+        if got["matched"] != matched:
+            sys.exit(f"routes: {got['matched']} of {matched} hosts matched")
+        figures.append(got)
+    first = figures[0]
+    return (f"{len(names):,} hostnames of tunnels, a tenth wildcards", first["load_s"],
+            first["rss_peak"] - first["rss_before"], first["rss_after"] - first["rss_before"],
+            *(f["decision_ns"] for f in figures))
+
+
+def report_routes(row):
+    what, load, peak, after, *ns = row
+    good = after <= 200 and max(ns) < 1000
+    return "\n".join([
+        "| a file of routes | load: CPU s | load, at most: MiB | afterwards: MiB | a host: ns | below a wildcard: ns | "
+        "a stranger: ns | goal | reached |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        f"| {what} | {load:.2f} | {peak:.0f} | {after:.0f} | {ns[0]:.0f} | {ns[1]:.0f} | {ns[2]:.0f} | "
+        f"200 MiB, 1,000 ns | {'yes' if good else '**no**'} |"]) + "\n"
+
+
 def report(rows, big, v2ray):
     lines = [f"| first match over {RULES:,} rules | v2ray: decisions/s | v2c: decisions/s | × v2ray | goal | reached |",
              "| --- | --- | --- | --- | --- | --- |"]
@@ -255,6 +296,7 @@ def main():
         rows = decisions(tools, v2ray, directory, 200 if options.quick else RULES, 1600)
         small = (5000, 5000) if options.quick else (1_000_000, 100_000)
         text = report(rows, list(sets(tools, directory, *small)), v2ray)
+        text += "\n" + report_routes(routed(tools, directory, small[0]))
     print(text)
     if options.into:
         page = options.into.read_text()
