@@ -122,7 +122,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct hostname h;
     struct hostname_pattern p;
     struct err e;
-    unsigned port;
+    unsigned port = 0;
     if (size > TEXT_MAX)
         return 0;
     memcpy(text, data, size);
