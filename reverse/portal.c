@@ -5,6 +5,7 @@
 
 #include "reverse/carrier.h"
 #include "reverse/control.h"
+#include "routing/dispatch.h"
 
 /* --- who may be a carrier --- */
 
@@ -73,12 +74,25 @@ static const char *tunnel_objection(struct portal *p, const struct meta *who, st
 {
     if (!claim_serves(p->conf, who, t))
         return "no claim of its user covers the tunnel";
-    *pool = pool_named(p, t, true);
+    *pool = pool_named(p, t, p->conf->max_tunnels);
     if (!*pool)
         return "the portal has no room (maxTunnels) for the tunnel";
     if (!p->conf->claims && !shard_hold((*pool)->shard, who->user->email))
         return "another user has the tunnel";
     return NULL;
+}
+
+/* Bridges take a stream to such a name for the portal's own words. */
+static bool is_control(const struct portal *p, const char *name)
+{
+    return control_is_name(name) || strcmp(name, p->control) == 0;
+}
+
+/* Behind the tunnel its id is what visitors ask for, so it is none of the names that mean more there. */
+static bool id_read(const struct portal *p, struct tunnel_name *t, const char *id)
+{
+    return tunnel_text_read(t->text, id, strlen(id)) && !is_control(p, t->text) &&
+           strcmp(t->text, MUX_NAME) != 0;
 }
 
 /* id: what stands in front of the portal's domain. */
@@ -89,7 +103,7 @@ static void tunnel_carrier(struct portal *p, struct flow *f, const char *id)
     const char *objection = "no tunnel can have the id";
     if (!portal_lets_in(p, f))
         return;
-    if (tunnel_text_read(t.text, id, strlen(id)))
+    if (id_read(p, &t, id))
         objection = tunnel_objection(p, &f->meta, &t, &pool);
     if (!objection) {
         carrier_begin(p, pool, f);
@@ -107,7 +121,7 @@ static const char *visit_objection(const struct portal *p, const struct flow *f,
         return "has the name of a tunnel in its first bytes only";
     if (!f->meta.user)
         return "named a tunnel without having authenticated";
-    if (!tunnel_text_read(t->text, id, strlen(id)) || !claim_visits(p->conf, &f->meta, t))
+    if (!id_read(p, t, id) || !claim_visits(p->conf, &f->meta, t))
         return "named a tunnel that no claim of its user has";
     return NULL;
 }
@@ -174,14 +188,15 @@ static void portal_open(struct outbound *out, struct flow *f)
     struct portal *p = container_of(out, struct portal, out);
     struct addr target = f->meta.target;
     const char *id;
-    if (target.type == ADDR_NAME)
+    bool names = target.type == ADDR_NAME, led = f->meta.tunnel.by != TUNNEL_UNNAMED;
+    if (names)
         addr_normalise_name(target.name);
-    if (target.type != ADDR_NAME || f->meta.tunnel.by != TUNNEL_UNNAMED)
-        portal_welcome(p, f);
-    else if (strcmp(target.name, p->domain) == 0)
+    if (names && !led && strcmp(target.name, p->domain) == 0)
         portal_carrier(p, f);
-    else if (control_is_name(target.name) || strcmp(target.name, p->control) == 0)
+    else if (names && is_control(p, target.name))
         portal_refuse(p, f, STAT_names_refused, &p->name_complaints, "named a control domain");
+    else if (!names || led)
+        portal_welcome(p, f);
     else if ((id = id_in(p, target.name)))
         portal_tunnel(p, f, id);
     else {

@@ -202,8 +202,9 @@ static void no_visitor_names_a_control_domain(void **state)
     t->portal = portal_new(&t->rig.loop, &t->conf, t->shards);
     struct far *wire = bridge_comes(t);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        enum net net = i % 2 ? NET_TCP : NET_UDP;
-        struct far *f = asks(t, names[i], (struct meta){.net = net, .user = &bridge_user});
+        struct meta m = {.net = i % 2 ? NET_TCP : NET_UDP, .user = &bridge_user};
+        m.tunnel.by = i % 3 ? TUNNEL_UNNAMED : TUNNEL_BY_ID; /* chosen by an inbound */
+        struct far *f = asks(t, names[i], m);
         rig_turn(&t->rig);
         assert_true(f->failed);
         assert_int_equal(rig_stat(&t->rig, STAT_names_refused), i + 1);
