@@ -158,11 +158,19 @@ static void carrier_weigh_soon(struct carrier *c)
             pool_weigh_soon(c->in[i].pool);
 }
 
-/* Those who wait for it look. */
-static void carrier_look(struct carrier *c, bool if_any)
+/* Once, however often its bridge makes it do so. */
+static void carrier_look_soon(struct carrier *c)
 {
     for (int i = 0; i < PLACES; i++)
-        if (c->in[i].pool && (!if_any || c->in[i].pool->waiting_count))
+        if (c->in[i].pool)
+            pool_look_soon(c->in[i].pool);
+}
+
+/* Those who wait for it look. */
+static void carrier_look(struct carrier *c)
+{
+    for (int i = 0; i < PLACES; i++)
+        if (c->in[i].pool && c->in[i].pool->waiting_count)
             pool_look(c->in[i].pool);
 }
 
@@ -178,7 +186,7 @@ static void on_beat(struct ev_loop *ev, ev_timer *w, int events)
     }
     carrier_beat(c);
     carrier_weigh_soon(c); /* its class changes with time, too */
-    carrier_look(c, true); /* a stream may have ended where all places were taken */
+    carrier_look(c);       /* a stream may have ended where all places were taken */
 }
 
 /* --- how good it is --- */
@@ -276,7 +284,7 @@ static void on_silence(struct mux *m)
     log_info("portal %s: bridge %s %s", c->portal->conf->tag, addr_text(&c->from, from),
              m->silent ? "is silent" : "speaks again");
     if (!m->silent) {
-        carrier_look(c, false);
+        carrier_look_soon(c);
         return;
     }
     carrier_cast_doubt(c);
@@ -329,8 +337,7 @@ static void on_weighed(struct mux *m, uint8_t weight)
 {
     struct carrier *c = carrier_of(m);
     c->weight = weight;
-    carrier_look(c, false);
-    carrier_weigh_soon(c);
+    carrier_look_soon(c);
 }
 
 static void on_host_wanted(struct mux *m, struct link_text name)

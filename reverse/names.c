@@ -42,7 +42,7 @@ static const char *objection(struct carrier *c, const struct tunnel_name *t, str
     if (!claim_names(conf, user_of(c), c->tenant, t->by, t->text))
         return node ? "no claim of its user covers the node"
                     : "no claim of its user covers the cluster";
-    *pool = pool_named(c->portal, t, true);
+    *pool = pool_named(c->portal, t, conf->max_tunnels);
     if (!*pool)
         return "the portal has no room (maxTunnels) for the name";
     if (node && !conf->claims && !shard_hold((*pool)->shard, user_of(c)->user->email))
@@ -232,7 +232,7 @@ void carrier_judge_again(struct carrier *c)
     automatic_name(c, own);
     for (unsigned i = 0; i < c->host_count; i++) {
         struct held_host h = c->hosts[i];
-        if (strcmp(h.host.host.text, own) == 0 ||
+        if ((!h.host.below && strcmp(h.host.host.text, own) == 0) ||
             claim_host(c->portal->conf, user_of(c), c->tenant, &h.host)) {
             c->hosts[kept++] = h;
             continue;

@@ -24,6 +24,11 @@ static void on_weigh(struct task *t)
         shard_tell_others(pool->shard); /* there is room again */
 }
 
+void pool_look_soon(struct pool *pool)
+{
+    loop_ready(pool->portal->out.loop, &pool->look);
+}
+
 void pool_weigh_soon(struct pool *pool)
 {
     loop_ready(pool->portal->out.loop, &pool->weigh);
@@ -90,12 +95,12 @@ void pool_free(struct pool *pool)
     free(pool);
 }
 
-struct pool *pool_named(struct portal *p, const struct tunnel_name *name, bool make)
+struct pool *pool_named(struct portal *p, const struct tunnel_name *name, size_t room)
 {
     struct tunnel_item *i = tunnels_find(&p->pools, name);
     if (i)
         return container_of(i, struct pool, item);
-    struct pool *pool = pool_new(p, name, make ? p->conf->max_tunnels : 0);
+    struct pool *pool = pool_new(p, name, room);
     if (!pool)
         return NULL;
     if (!tunnels_add(&p->pools, &pool->item)) {
@@ -107,10 +112,12 @@ struct pool *pool_named(struct portal *p, const struct tunnel_name *name, bool m
     return pool;
 }
 
+/* Visitors may make up names: half of the room is left to those that bridges have. */
 struct pool *pool_of(struct portal *p, const struct flow *f)
 {
     const struct tunnel_name *name = &f->meta.tunnel;
-    return name->by == TUNNEL_UNNAMED ? p->pool : pool_named(p, name, portal_is_young(p));
+    size_t room = portal_is_young(p) ? p->conf->max_tunnels / 2 : 0;
+    return name->by == TUNNEL_UNNAMED ? p->pool : pool_named(p, name, room);
 }
 
 /* --- members --- */
@@ -131,7 +138,7 @@ void pool_join(struct pool *pool, struct member *m, struct carrier *c)
     /* At a tie the newest is picked: it has just proven alive. */
     list_push(&pool->members, &m->item);
     shard_gain(pool->shard);
-    loop_ready(pool->portal->out.loop, &pool->look);
+    pool_look_soon(pool);
 }
 
 void pool_quit(struct member *m)

@@ -36,9 +36,9 @@ struct member {
 
 static const double TUNNEL_KNOWN = 60; /* seconds after its last carrier went */
 
-/* The one with this name on this loop. make: of no tunnel that is known, it may be a new one. NULL: there is none,
- * or no room. */
-struct pool *pool_named(struct portal *p, const struct tunnel_name *name, bool make);
+/* The one with this name on this loop. room: of no tunnel that is known, it may be a new one when there are fewer
+ * names than this. NULL: there is none, or no room. */
+struct pool *pool_named(struct portal *p, const struct tunnel_name *name, size_t room);
 /* Of whom a flow is to reach; NULL as above. */
 struct pool *pool_of(struct portal *p, const struct flow *f);
 struct pool *pool_new(struct portal *p, const struct tunnel_name *name, size_t room);
@@ -49,6 +49,8 @@ void pools_sweep(struct portal *p);
 
 void pool_join(struct pool *pool, struct member *m, struct carrier *c);
 void pool_quit(struct member *m); /* does nothing to one that is in none */
+/* On this loop and then on the others: there may be a place for those who wait. */
+void pool_look_soon(struct pool *pool);
 /* The carrier may suit new streams better or worse than before. */
 void pool_weigh_soon(struct pool *pool);
 
@@ -90,7 +92,6 @@ static inline uint32_t bridge_mark(uint64_t bridge)
 
 /* Visitors look for a place: a carrier came or may be used again. */
 void pool_look(struct pool *pool);
-void pool_visitor(struct pool *pool, struct flow *f);
 /* Turns all away that wait. */
 void pool_empty(struct pool *pool, const struct err *why);
 

@@ -41,6 +41,10 @@ static const struct portal_claim alices = {.user = "alice",
                                          .nodes = PATTERNS("*"),
                                          .clusters = PATTERNS("*")},
                                  less = {.user = "alice", .tunnels = PATTERNS("shop")},
+                                 one_host = {.user = "bob",
+                                             .tenant = "b",
+                                             .tunnels = PATTERNS("*"),
+                                             .hosts = PATTERNS("kept.example")},
                                  guests = {.user = "guest", .visits = PATTERNS("ssh")},
                                  *const claims[] = {&alices, &bobs, &guests};
 
@@ -221,6 +225,21 @@ static void a_portal_that_just_began_lets_visitors_wait_for_any_tunnel(void **st
     wait_for(t, 3.5);
     assert_true(in_vain->failed);
     assert_string_equal(in_vain->why, "no bridge is connected");
+}
+
+static void what_visitors_wait_for_in_vain_leaves_bridges_room(void **state)
+{
+    struct test *t = *state;
+    t->at[0].conf.max_tunnels = 8;
+    char id[16];
+    for (int i = 0; i < 8; i++) {
+        snprintf(id, sizeof id, "no%d", i);
+        visitor(t, TUNNEL_BY_NODE, NULL, id);
+    }
+    assert_int_equal(t->shards->tunnels.count, 4);
+    struct far *web = bridge(t, &alice, "web");
+    visit(t, "web");
+    assert_int_equal(streams(t, web), 1);
 }
 
 static void a_tunnel_without_bridges_is_waited_for_for_a_minute(void **state)
@@ -463,6 +482,22 @@ static void behind_the_tunnel_its_id_is_the_target(void **state)
     assert_int_equal(f.target.port, 22);
 }
 
+static void no_id_means_more_behind_the_tunnel(void **state)
+{
+    struct test *t = *state;
+    static const char *const ids[] = {"reverse", "Reverse.internal.V2fly.org", "v1.mux.cool"};
+    char host[64], why[96];
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+        snprintf(host, sizeof host, "%s.tunnel.test", ids[i]);
+        assert_true(names(t, &bob, host, 80)->failed);
+        snprintf(why, sizeof why, "no tunnel can have the id \"%s\"", ids[i]);
+        for (char *c = why; *c; c++)
+            *c = *c == 'R' ? 'r' : *c == 'V' ? 'v' : *c;
+        assert_told(t, bridge(t, &bob, ids[i]), why);
+    }
+    assert_int_equal(t->shards->tunnels.count, 0);
+}
+
 /* --- by node, by cluster --- */
 
 static void a_node_and_a_cluster_are_reached_by_name(void **state)
@@ -676,6 +711,38 @@ static void a_bridge_without_a_hostname_gets_one(void **state)
     assert_memory_not_equal(b.host.name.p, name, 16);
 }
 
+static void other_claims_take_hostnames_away(void **state)
+{
+    struct test *t = *state;
+    static const struct portal_claim *const fewer[] = {&one_host};
+    struct claims *held = portal_shards_claims(t->shards);
+    struct far *f = bridge(t, &bob, "x");
+    struct link_item own = host_answer(t, f, "");
+    char name[64], below[66];
+    snprintf(name, sizeof name, "%.*s", (int)own.host.name.len, own.host.name.p);
+    snprintf(below, sizeof below, ".%s", name);
+    assert_int_equal(host_answer(t, f, below).host.answer, HOST_GRANTED);
+    assert_int_equal(host_answer(t, f, "kept.example").host.answer, HOST_GRANTED);
+    assert_int_equal(host_answer(t, f, "lost.example").host.answer, HOST_GRANTED);
+    struct portal_conf conf = t->at[0].conf;
+    conf.claims = fewer;
+    conf.claim_count = 1;
+    portal_adopt(t->at[0].portal, &conf);
+    turn(t);
+    struct said *s = hear(&t->at[0], f);
+    assert_int_equal(heard_items(s, LINK_HOST_ANSWER), 2);
+    assert_false(f->left);
+    wait_for(t, 61);
+    struct tunnel_name holder;
+    bool is_private;
+    assert_false(claims_find(held, "lost.example", loop_steady(), &holder, &is_private));
+    assert_true(claims_find(held, "kept.example", loop_steady(), &holder, &is_private));
+    assert_true(claims_find(held, name, loop_steady(), &holder, &is_private));
+    snprintf(below, sizeof below, "a.%s", name);
+    assert_false(claims_find(held, below, loop_steady(), &holder, &is_private));
+    portal_adopt(t->at[0].portal, &t->at[0].conf);
+}
+
 /* --- two loops --- */
 
 static void any_loop_serves_any_tunnel(void **state)
@@ -751,6 +818,7 @@ int main(void)
         TEST(a_visitor_gets_a_bridge_of_his_tunnel),
         TEST(a_tunnel_that_nobody_heard_of_is_refused_at_once),
         TEST(a_portal_that_just_began_lets_visitors_wait_for_any_tunnel),
+        TEST(what_visitors_wait_for_in_vain_leaves_bridges_room),
         TEST(a_tunnel_without_bridges_is_waited_for_for_a_minute),
         TEST(a_tunnel_that_is_gone_for_long_takes_no_memory),
         TEST(no_more_tunnels_than_allowed),
@@ -764,6 +832,7 @@ int main(void)
         TEST(only_who_may_name_it_reaches_a_private_tunnel),
         TEST(a_private_tunnel_has_no_other_names),
         TEST(behind_the_tunnel_its_id_is_the_target),
+        TEST(no_id_means_more_behind_the_tunnel),
         TEST(a_node_and_a_cluster_are_reached_by_name),
         TEST(the_nodes_of_a_cluster_share_its_visitors_however_many_links_they_have),
         TEST(a_stream_of_a_cluster_is_tried_again_in_the_cluster),
@@ -773,6 +842,7 @@ int main(void)
         TEST(an_address_gets_the_same_bridge_while_it_is_there),
         TEST(hostnames_are_granted_by_claims_to_the_first),
         TEST(a_bridge_without_a_hostname_gets_one),
+        TEST(other_claims_take_hostnames_away),
         TEST(any_loop_serves_any_tunnel),
         TEST(turns_and_addresses_are_the_same_on_all_loops),
         TEST(who_waits_on_another_loop_is_served_when_the_tunnel_comes),
