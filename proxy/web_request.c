@@ -96,7 +96,12 @@ static enum step find(struct visit *v, struct errant *e, int *status)
     *status = 404;
     if (w->finder)
         return w->finder->find(w->finder, &asked, &v->wait, &e->to, status);
-    return routes_find(w->conf->routes, &asked.route, &e->to) ? STEP_DONE : STEP_FAIL;
+    if (!routes_find(w->conf->routes, &asked.route, &e->to))
+        return STEP_FAIL;
+    /* Behind an outbound it would be a word of a bridge to its portal, or of a portal to its bridge. */
+    bool names = e->to.kind != ROUTE_ADDRESS;
+    return names && strings_have(w->ways.dispatcher->reserved, e->host.text) ? STEP_FAIL
+                                                                             : STEP_DONE;
 }
 
 /* Servers behind it see the visitor's target, as they would without us. */

@@ -66,6 +66,24 @@ static void nobody_comes_to_a_private_tunnel(void **state)
     assert_int_equal(r->count, 0);
 }
 
+static void names_between_bridges_and_portals_are_no_sites(void **state)
+{
+    struct rig *r = *state;
+    const char *names[] = {"a.example", "server.example"};
+    const struct string_list reserved = {names, 2};
+    r->dispatcher.reserved = &reserved;
+    rig_visit(r);
+    ask(r, GET("A.example."));
+    assert_true(starts(&r->visitor, "HTTP/1.1 404 "));
+    assert_int_equal(r->count, 0);
+    ask(r, GET("server.example"));
+    assert_int_equal(r->target[0].type, ADDR_IPV4);
+    say(r, r->origin[0], OK5 "hello");
+    ask(r, GET("b.example"));
+    assert_int_equal(r->count, 2);
+    r->dispatcher.reserved = NULL;
+}
+
 static void without_a_bridge_the_site_is_not_there_for_now(void **state)
 {
     struct rig *r = *state;
@@ -336,6 +354,7 @@ int main(void)
         T(an_address_is_dialled_and_the_host_stays),
         T(who_has_no_route_hears_so_and_may_go_on),
         T(nobody_comes_to_a_private_tunnel),
+        T(names_between_bridges_and_portals_are_no_sites),
         T(without_a_bridge_the_site_is_not_there_for_now),
         T(what_is_not_http_is_refused_and_ends),
         T(a_way_is_used_again),
