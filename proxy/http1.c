@@ -3,9 +3,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "proxy/http_name.h"
+#include "proxy/http1_inside.h"
 
-static enum step http1_fail(struct http1_head *h, struct err *e, int status, const char *text)
+enum step http1_fail(struct http1_head *h, struct err *e, int status, const char *text)
 {
     h->status = h->answer ? 502 : status;
     return step_fail(e, EPROTO, "%s", text);
@@ -13,43 +13,24 @@ static enum step http1_fail(struct http1_head *h, struct err *e, int status, con
 
 /* --- bytes --- */
 
-/* Sets of bytes, a bit for each. */
-struct bytes {
-    uint32_t bits[8];
-};
-
-static const struct bytes token = {{0, 0x03ff6cfa, 0xc7fffffe, 0x57ffffff}};
+const struct bytes http1_token = {{0, 0x03ff6cfa, 0xc7fffffe, 0x57ffffff}};
+const struct bytes http1_blank = {{0x00000200, 1}};
 static const struct bytes target_bytes = {{0, 0xfffffff6, 0xffffffff, 0x7fffffff}}; /* no "#" */
 static const struct bytes value_bytes = {{0x00000200, 0xffffffff, 0xffffffff, 0x7fffffff,
                                           0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}};
-static const struct bytes blank = {{0x00000200, 1}};
 /* Less than RFC 3986 allows: no user, no percent signs, nothing that could separate two hosts. */
 static const struct bytes host_bytes = {{0, 0x07ff6000, 0xaffffffe, 0x07fffffe}};
 
-static bool has(const struct bytes *set, uint8_t c)
-{
-    return set->bits[c / 32] >> c % 32 & 1;
-}
-
 bool http1_is_token(uint8_t c)
 {
-    return has(&token, c);
-}
-
-/* The length of the run of such bytes at the start. */
-static size_t run(const struct bytes *set, const uint8_t *p, size_t len)
-{
-    size_t n = 0;
-    while (n < len && has(set, p[n]))
-        n++;
-    return n;
+    return bytes_have(&http1_token, c);
 }
 
 static bool all(const struct bytes *set, const uint8_t *p, size_t len)
 {
     bool good = true;
     for (size_t n = 0; n < len; n++)
-        good &= has(set, p[n]);
+        good &= bytes_have(set, p[n]);
     return good;
 }
 
@@ -69,7 +50,7 @@ static bool is_value(const uint8_t *p, size_t len)
     return all(&value_bytes, p + n, len - n);
 }
 
-static bool is_word(const uint8_t *p, size_t len, const char *word)
+bool http1_is_word(const uint8_t *p, size_t len, const char *word)
 {
     return len == strlen(word) && strncasecmp((const char *)p, word, len) == 0;
 }
@@ -81,26 +62,21 @@ bool http1_is(const uint8_t *data, struct http1_span s, const char *text)
 
 bool http1_is_host(const uint8_t *data, struct http1_span s)
 {
-    return s.len > 0 && run(&host_bytes, data + s.at, s.len) == s.len;
+    return s.len > 0 && bytes_run(&host_bytes, data + s.at, s.len) == s.len;
 }
 
 bool http1_is_name(const uint8_t *data, struct http1_span s, const char *name)
 {
-    return is_word(data + s.at, s.len, name);
+    return http1_is_word(data + s.at, s.len, name);
 }
 
 /* --- the first line: METHOD SP target SP HTTP/1.x, or HTTP/1.x SP code [SP reason] --- */
-
-static bool is_digit(uint8_t c)
-{
-    return c >= '0' && c <= '9';
-}
 
 enum { VERSION = 8 };
 
 static enum step read_version(struct http1_head *h, const uint8_t *p, size_t len, struct err *e)
 {
-    bool digits = len == VERSION && is_digit(p[5]) && is_digit(p[7]);
+    bool digits = len == VERSION && http1_is_digit(p[5]) && http1_is_digit(p[7]);
     if (!digits || memcmp(p, "HTTP/", 5) != 0 || p[6] != '.')
         return http1_fail(h, e, 400, "no HTTP version in the first line");
     if (p[5] != '1' || p[7] > '1')
@@ -112,10 +88,10 @@ static enum step read_version(struct http1_head *h, const uint8_t *p, size_t len
 static enum step read_request_line(struct http1_head *h, const uint8_t *p, size_t len,
                                    struct err *e)
 {
-    size_t method = run(&token, p, len);
+    size_t method = bytes_run(&http1_token, p, len);
     if (method == 0 || method > HTTP1_METHOD_MAX || method == len || p[method] != ' ')
         return http1_fail(h, e, 400, "no method in the request line");
-    size_t start = method + 1, target = run(&target_bytes, p + start, len - start),
+    size_t start = method + 1, target = bytes_run(&target_bytes, p + start, len - start),
            end = start + target;
     if (target == 0 || end == len || p[end] != ' ')
         return http1_fail(h, e, 400, "no valid target in the request line");
@@ -130,8 +106,8 @@ static enum step read_status_line(struct http1_head *h, const uint8_t *p, size_t
     enum { CODE = VERSION + 1, REASON = CODE + 3 };
     if (read_version(h, p, len < VERSION ? len : VERSION, e) == STEP_FAIL)
         return STEP_FAIL;
-    bool digits = len >= REASON && p[VERSION] == ' ' && p[CODE] > '0' && is_digit(p[CODE]) &&
-                  is_digit(p[CODE + 1]) && is_digit(p[CODE + 2]);
+    bool digits = len >= REASON && p[VERSION] == ' ' && p[CODE] > '0' && http1_is_digit(p[CODE]) &&
+                  http1_is_digit(p[CODE + 1]) && http1_is_digit(p[CODE + 2]);
     if (!digits || (len > REASON && p[REASON] != ' ') || memchr(p, '\r', len))
         return http1_fail(h, e, 502, "no status in the first line");
     h->code = (uint16_t)((p[CODE] - '0') * 100 + (p[CODE + 1] - '0') * 10 + p[CODE + 2] - '0');
@@ -146,125 +122,17 @@ static enum step read_first_line(struct http1_head *h, const uint8_t *data, size
     return h->answer ? read_status_line(h, data, len, e) : read_request_line(h, data, len, e);
 }
 
-/* --- the fields that matter here --- */
+/* --- fields --- */
 
-static enum step read_host(struct http1_head *h, const uint8_t *data, struct http1_span v,
-                           struct err *e)
+/* The value behind a name of this length, without the blanks around it. */
+static struct http1_span value_of(const uint8_t *data, size_t at, size_t len, size_t name)
 {
-    if (h->answer)
-        return STEP_DONE;
-    if (h->hosts++)
-        return http1_fail(h, e, 400, "more than one Host");
-    if (!http1_is_host(data, v))
-        return http1_fail(h, e, 400, "Host is not a host");
-    h->host = v;
-    return STEP_DONE;
-}
-
-static enum step read_length(struct http1_head *h, const uint8_t *data, struct http1_span v,
-                             struct err *e)
-{
-    if (h->counted)
-        return http1_fail(h, e, 400, "more than one Content-Length");
-    if (v.len == 0 || v.len > 18) /* 18 digits fit, and are more than anybody sends */
-        return http1_fail(h, e, 400, "Content-Length is not a length");
-    for (size_t i = 0; i < v.len; i++) {
-        uint8_t c = data[v.at + i];
-        if (!is_digit(c))
-            return http1_fail(h, e, 400, "Content-Length is not a length");
-        h->content_length = h->content_length * 10 + (uint64_t)(c - '0');
-    }
-    h->counted = true;
-    return STEP_DONE;
-}
-
-static enum step read_coding(struct http1_head *h, const uint8_t *data, struct http1_span v,
-                             struct err *e)
-{
-    if (h->codings++)
-        return http1_fail(h, e, 400, "more than one Transfer-Encoding");
-    if (h->minor == 0)
-        return http1_fail(h, e, 400, "Transfer-Encoding in HTTP/1.0");
-    if (!is_word(data + v.at, v.len, "chunked"))
-        return http1_fail(h, e, 501, "Transfer-Encoding is not chunked");
-    h->chunked = true;
-    return STEP_DONE;
-}
-
-static enum step list(struct http1_head *h, size_t at, size_t len, struct err *e)
-{
-    if (h->listed == HTTP1_LISTED_MAX)
-        return http1_fail(h, e, 400, "Connection lists too many fields");
-    h->names[h->listed].at = (uint16_t)at;
-    h->names[h->listed++].len = (uint16_t)len;
-    return STEP_DONE;
-}
-
-/* A word of Connection. Without the field that it names the next reader would see another message, or another
- * sender: from a client that is an attack, from an origin it is not heeded. */
-static enum step read_option(struct http1_head *h, const uint8_t *data, size_t at, size_t len,
-                             struct err *e)
-{
-    switch (http_name_of(data + at, len)) {
-    case HTTP_OTHER:
-        return list(h, at, len, e);
-    case HTTP_UPGRADE:
-        h->change = true;
-        return STEP_DONE;
-    case HTTP_HOP:
-        h->close |= is_word(data + at, len, "close");
-        h->stay |= is_word(data + at, len, "keep-alive");
-        return STEP_DONE;
-    case HTTP_CONNECTION:
-    case HTTP_LOOKALIKE:
-        return STEP_DONE;
-    default:
-        return h->answer ? STEP_DONE
-                         : http1_fail(h, e, 400, "Connection lists a field that must stay");
-    }
-}
-
-/* Of an answer that says it badly, we do not trust the connection with another one. */
-static enum step bad_connection(struct http1_head *h, struct err *e)
-{
-    if (!h->answer)
-        return http1_fail(h, e, 400, "Connection is not a list of names");
-    h->close = true;
-    return STEP_DONE;
-}
-
-static enum step read_connection(struct http1_head *h, const uint8_t *data, struct http1_span v,
-                                 struct err *e)
-{
-    size_t at = v.at, end = v.at + v.len;
-    while (at < end) {
-        at += run(&blank, data + at, end - at);
-        size_t word = run(&token, data + at, end - at);
-        if (word && read_option(h, data, at, word, e) == STEP_FAIL)
-            return STEP_FAIL;
-        at += word;
-        at += run(&blank, data + at, end - at);
-        if (at < end && data[at++] != ',')
-            return bad_connection(h, e);
-    }
-    return STEP_DONE;
-}
-
-/* One protocol, perhaps with its version. Not one that carries requests again: they would go past the router. */
-static bool is_protocol(const uint8_t *p, size_t len)
-{
-    size_t name = run(&token, p, len);
-    size_t version = name < len && p[name] == '/' ? run(&token, p + name + 1, len - name - 1) : 0;
-    if (name == 0 || (name < len && (version == 0 || name + 1 + version < len)))
-        return false;
-    return !is_word(p, name, "h2c") && !is_word(p, name, "h2") && !is_word(p, name, "http") &&
-           !is_word(p, name, "tls");
-}
-
-static void read_upgrade(struct http1_head *h, struct http1_span v)
-{
-    if (h->upgrades++ == 0)
-        h->protocol = v;
+    struct http1_span v = {at + name + 1, len - name - 1};
+    size_t skip = bytes_run(&http1_blank, data + v.at, v.len);
+    v.at += skip, v.len -= skip;
+    while (v.len && bytes_have(&http1_blank, data[v.at + v.len - 1]))
+        v.len--;
+    return v;
 }
 
 /* Some readers take a tab for a part of the value, and see another one. */
@@ -272,40 +140,6 @@ static bool has_tab(const uint8_t *data, size_t at, size_t len, struct http1_spa
 {
     return memchr(data + at, '\t', v.at - at) ||
            memchr(data + v.at + v.len, '\t', at + len - v.at - v.len);
-}
-
-static enum step read_known(struct http1_head *h, const uint8_t *data, enum http_name name,
-                            struct http1_span v, struct err *e)
-{
-    switch (name) {
-    case HTTP_HOST:
-        return read_host(h, data, v, e);
-    case HTTP_CONTENT_LENGTH:
-        return read_length(h, data, v, e);
-    case HTTP_TRANSFER_ENCODING:
-        return read_coding(h, data, v, e);
-    case HTTP_CONNECTION:
-        return read_connection(h, data, v, e);
-    case HTTP_UPGRADE:
-        read_upgrade(h, v);
-        return STEP_DONE;
-    case HTTP_EXPECT:
-        h->expects |= h->minor && is_word(data + v.at, v.len, "100-continue");
-        return STEP_DONE;
-    default:
-        return STEP_DONE;
-    }
-}
-
-/* The value behind a name of this length, without the blanks around it. */
-static struct http1_span value_of(const uint8_t *data, size_t at, size_t len, size_t name)
-{
-    struct http1_span v = {at + name + 1, len - name - 1};
-    size_t skip = run(&blank, data + v.at, v.len);
-    v.at += skip, v.len -= skip;
-    while (v.len && has(&blank, data[v.at + v.len - 1]))
-        v.len--;
-    return v;
 }
 
 /* A folded line and a space before the colon both fail here: neither is part of a name. */
@@ -317,7 +151,7 @@ static enum step read_field(struct http1_head *h, const uint8_t *data, size_t at
     size_t name = colon ? (size_t)(colon - p) : 0;
     if (++h->fields > HTTP1_FIELDS_MAX)
         return http1_fail(h, e, 431, "more than 100 header fields");
-    if (name == 0 || !all(&token, p, name))
+    if (name == 0 || !all(&http1_token, p, name))
         return http1_fail(h, e, 400, "a header line is not \"name: value\"");
     if (!is_value(p + name + 1, len - name - 1))
         return http1_fail(h, e, 400, "a control byte in a header field");
@@ -329,13 +163,7 @@ static enum step read_field(struct http1_head *h, const uint8_t *data, size_t at
         known == HTTP_HOST || known == HTTP_CONTENT_LENGTH || known == HTTP_TRANSFER_ENCODING;
     if (matters && has_tab(data, at, len, v))
         return http1_fail(h, e, 400, "a tab beside a value that matters");
-    return read_known(h, data, known, v, e);
-}
-
-static bool wants_upgrade(const struct http1_head *h, const uint8_t *data)
-{
-    return h->minor == 1 && h->change && h->upgrades == 1 && !h->has_body &&
-           is_protocol(data + h->protocol.at, h->protocol.len);
+    return http1_read_known(h, data, known, v, e);
 }
 
 static enum step read_end(struct http1_head *h, const uint8_t *data, struct err *e)
@@ -346,7 +174,7 @@ static enum step read_end(struct http1_head *h, const uint8_t *data, struct err 
         return http1_fail(h, e, 400, "both Content-Length and Transfer-Encoding");
     h->keep_alive = !h->close && (h->minor == 1 || h->stay);
     h->has_body = h->chunked || h->content_length > 0;
-    h->upgrade = h->answer ? h->code == 101 : wants_upgrade(h, data);
+    h->upgrade = h->answer ? h->code == 101 : http1_wants_upgrade(h, data);
     h->len = h->line;
     return STEP_DONE;
 }
@@ -405,8 +233,8 @@ unsigned http1_field(const struct http1_head *h, const uint8_t *data, const char
         lf = memchr(data + at, '\n', h->len - at);
         if (!lf) /* not of a head that was read */
             break;
-        size_t len = (size_t)(lf - data) - at - 1, n = run(&token, data + at, len);
-        if (at == 0 || n == len || data[at + n] != ':' || !is_word(data + at, n, name))
+        size_t len = (size_t)(lf - data) - at - 1, n = bytes_run(&http1_token, data + at, len);
+        if (at == 0 || n == len || data[at + n] != ':' || !http1_is_word(data + at, n, name))
             continue;
         if (found++ == 0)
             *value = value_of(data, at, len, n);
