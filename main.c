@@ -12,7 +12,10 @@
 
 #include "conf/args.h"
 #include "conf/explain.h"
+#include "conf/init.h"
+#include "conf/keyfile.h"
 #include "conf/process.h"
+#include "conf/quick.h"
 #include "conf/remote.h"
 #include "config.h"
 #include "transport/tls.h"
@@ -38,6 +41,13 @@ static const char HELP[] =
     "       v2c log    [LEVEL]\n"
     "                  these six find its api in [-c FILE]... [-confdir DIR], or by\n"
     "                  -server ADDRESS [-token-file FILE]; -json prints the answer as it came\n"
+    "       v2c portal --listen :8443 --entry :8000 --key FILE [--route HOST=TUNNEL]...\n"
+    "       v2c portal --new-key FILE [--user NAME] [--tunnel ID]... [--host NAME]...\n"
+    "       v2c bridge --to HOST:8443 --tunnel ID --key FILE [--host NAME]... [NAME=]HOST:PORT...\n"
+    "                                              a portal of many tunnels, and one of its "
+    "bridges,\n"
+    "                                              without a configuration; --show prints it\n"
+    "       v2c init [--to HOST:8443] [HOST:PORT]  write portal.json and bridge.json, explained\n"
     "       v2c uuid                               print a new random user id\n"
     "       v2c tls hash FILE                      print the pin of a file with certificates\n"
     "       v2c version\n"
@@ -104,12 +114,10 @@ static int run(struct config *c, const struct config_source *source)
     return EXIT_START;
 }
 
-static int command_run(int argc, char **argv)
+/* Takes c. NULL: it was wrong. */
+static int start(struct config *c, const struct config_source *source)
 {
     struct err e;
-    struct source_args a;
-    source_args_init(&a);
-    struct config *c = load(&a, NULL, argc, argv, stderr);
     if (!c)
         return EXIT_CONFIG;
     if (log_open(&c->log, &e) < 0) {
@@ -117,9 +125,28 @@ static int command_run(int argc, char **argv)
         config_free(c);
         return EXIT_CONFIG;
     }
-    int result = run(c, &a.source);
+    int result = run(c, source);
     log_close();
     return result;
+}
+
+static int command_run(int argc, char **argv)
+{
+    struct source_args a;
+    source_args_init(&a);
+    struct config *c = load(&a, NULL, argc, argv, stderr);
+    return start(c, &a.source);
+}
+
+/* By its name, which stands before what follows it. */
+static int command_quick(int argc, char **argv)
+{
+    struct quick q;
+    enum quick_result read = quick_read(&q, argv[-1], argc, argv);
+    if (read != QUICK_RUN)
+        return read == QUICK_DONE ? EXIT_SUCCESS : EXIT_USAGE;
+    const struct config_source source = {.maker = &q.maker};
+    return start(config_load(&source, NULL, stderr), &source);
 }
 
 /* --- the other commands --- */
@@ -162,13 +189,9 @@ static int command_remote(int argc, char **argv)
 static int command_uuid(int argc, char **argv)
 {
     (void)argc, (void)argv;
-    uint8_t b[16];
-    randombytes_buf(b, sizeof b);
-    b[6] = (uint8_t)((b[6] & 0x0f) | 0x40); /* version 4 */
-    b[8] = (uint8_t)((b[8] & 0x3f) | 0x80); /* variant of RFC 4122 */
-    for (size_t i = 0; i < sizeof b; i++)
-        printf("%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", b[i]);
-    printf("\n");
+    char id[KEY_ID + 1];
+    key_id_new(id);
+    printf("%s\n", id);
     return EXIT_SUCCESS;
 }
 
@@ -214,8 +237,10 @@ static const struct command {
     {"status", NULL, command_remote},   {"stats", NULL, command_remote},
     {"flows", NULL, command_remote},    {"end", NULL, command_remote},
     {"user", NULL, command_remote},     {"log", NULL, command_remote},
-    {"uuid", NULL, command_uuid},       {"tls", NULL, command_tls},
-    {"help", "help", command_help},     {"-h", "h", command_help},
+    {"portal", NULL, command_quick},    {"bridge", NULL, command_quick},
+    {"init", NULL, init_run},           {"uuid", NULL, command_uuid},
+    {"tls", NULL, command_tls},         {"help", "help", command_help},
+    {"-h", "h", command_help},
 };
 
 static const struct command *command_find(const char *arg)

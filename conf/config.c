@@ -144,18 +144,31 @@ static void load_source(struct load *l, struct source *s)
     merge_roots(&l->report, l->scratch, &l->root, &root);
 }
 
-static void load_file(struct load *l, const char *name)
+/* Takes s. NULL: e says why there is none. */
+static void load_read(struct load *l, const char *name, struct source *s, const struct err *e)
 {
-    struct err e = {0};
-    struct source *s = source_read(name, &e);
     unsigned order = l->read++;
     if (!s) {
-        report_error_file(&l->report, name, order, e.text);
+        report_error_file(&l->report, name, order, e->text);
         l->partial = true;
         return;
     }
     s->order = order;
     load_source(l, s);
+}
+
+static void load_file(struct load *l, const char *name)
+{
+    struct err e = {0};
+    struct source *s = source_read(name, &e);
+    load_read(l, name, s, &e);
+}
+
+static void load_made(struct load *l, struct config_maker *m)
+{
+    struct err e = {0};
+    struct source *s = m->make(m, &e);
+    load_read(l, m->name, s, &e);
 }
 
 static int is_json(const struct dirent *entry)
@@ -190,6 +203,8 @@ static void load_dir(struct load *l, const char *dir)
 
 static void load_all(struct load *l, const struct config_source *src)
 {
+    if (src->maker)
+        load_made(l, src->maker);
     for (size_t i = 0; i < src->file_count; i++)
         load_file(l, src->files[i]);
     if (src->dir)

@@ -34,6 +34,7 @@
 #include "transport/dns.h"
 
 struct guide_set;
+struct source;
 
 enum inbound_kind { IN_DOKODEMO, IN_VMESS, IN_SOCKS, IN_HTTP, IN_INGRESS, IN_API };
 
@@ -152,8 +153,16 @@ const struct policy *config_policy(const struct config *c, uint32_t level);
 bool config_has_inbound(const struct config *c, const char *tag); /* or a bridge */
 bool config_has_outbound(const struct config *c, const char *tag);
 
-struct config_source {  /* what the command line named, in order */
-    const char **files; /* paths; "stdin:" reads standard input */
+/* Makes the text of a configuration that no file has, each time that it is read. */
+struct config_maker {
+    const char *name; /* for messages */
+    /* NULL and e: it cannot. */
+    struct source *(*make)(struct config_maker *m, struct err *e);
+};
+
+struct config_source {          /* what the command line named, in order */
+    struct config_maker *maker; /* NULL: none; stands before the files */
+    const char **files;         /* paths; "stdin:" reads standard input */
     size_t file_count;
     const char *dir; /* NULL: none; its *.json follow the files, sorted by name */
     bool strict;     /* warnings are errors */

@@ -71,6 +71,7 @@ static int source_open(struct source *s, struct err *e)
         err_set(e, EINVAL, "not a regular file");
     else {
         s->exposed = st.st_mode & S_IROTH;
+        s->shared = st.st_mode & (S_IRWXG | S_IRWXO);
         return fd;
     }
     close(fd);

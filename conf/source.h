@@ -17,6 +17,7 @@ struct source {
     char *text;          /* NUL behind it */
     size_t len;          /* without a byte order mark */
     bool exposed;        /* a file that everybody on the machine may read */
+    bool shared;         /* a file that others than its owner may read or write */
     unsigned order;      /* of reading; messages come out in this order */
 };
 

@@ -5,6 +5,7 @@ import pytest
 
 import rig
 from configs import Tunnel
+from lines import Line
 from origins import start_all
 
 TEST_DEADLINE = 60 * rig.SLOWER
@@ -126,6 +127,17 @@ def tunnels(origins, tmp_path_factory):
     shared.stop()
 
 
+def stop_all(programs):
+    first = None
+    for program in reversed(programs):
+        try:
+            program.stop()
+        except AssertionError as error:
+            first = first or error
+    if first:
+        raise first
+
+
 @pytest.fixture
 def run(tmp_path):
     """Starts programs and tunnels that end with the test."""
@@ -137,14 +149,20 @@ def run(tmp_path):
         return program.start(**options)
 
     yield start
-    first = None
-    for program in reversed(running):
-        try:
-            program.stop()
-        except AssertionError as error:
-            first = first or error
-    if first:
-        raise first
+    stop_all(running)
+
+
+@pytest.fixture
+def line(tmp_path):
+    """Starts programs that their command lines configure, and that end with the test."""
+    running = []
+
+    def start(*words, name, ports=()):
+        running.append(Line(words, tmp_path, name, ports))
+        return running[-1].start()
+
+    yield start
+    stop_all(running)
 
 
 @pytest.fixture
