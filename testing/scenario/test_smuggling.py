@@ -9,7 +9,7 @@ import pytest
 
 import wire
 from origins import Server
-from rig import HOST, Nginx, free_port, http_get, wait_for
+from rig import HOST, SLOWER, Nginx, free_port, http_get, wait_for
 
 pytestmark = [pytest.mark.v2c, pytest.mark.quick]
 
@@ -75,10 +75,21 @@ def same(entry, request):
     )
 
 
-@pytest.mark.parametrize("kind", wire.KINDS)
-def test_requests_arrive_as_they_were_understood(run, nginx, kind):
+def start(run, nginx, kind):
     port = free_port()
-    run("v2c", wire.gateway(port, nginx.port, kind), "gateway")
+    if kind != "tunnel":
+        run("v2c", wire.gateway(port, nginx.port, kind), "gateway")
+        return port
+    portal, bridge = wire.tunnel(port, nginx.port)
+    run("v2c", portal, "portal")
+    run("v2c", bridge, "bridge")
+    wait_for(lambda: http_get(port, "/early").status == 200, 10 * SLOWER, "the tunnel to be up")
+    return port
+
+
+@pytest.mark.parametrize("kind", [*wire.KINDS, "tunnel"])
+def test_requests_arrive_as_they_were_understood(run, nginx, kind):
+    port = start(run, nginx, kind)
     all_cases, before = wire.cases("requests"), len(entries(nginx.seen))
     for index, case in enumerate(all_cases):
         if kind == "web" or case.data[:1] != b"\x16":  # TLS is no request to an ingress
@@ -88,7 +99,10 @@ def test_requests_arrive_as_they_were_understood(run, nginx, kind):
     log, wrong = seen(nginx.seen, before), []
     for index, case in enumerate(all_cases):
         requests, logged = expected(case), log[index]
-        if case.body_fails():  # it may have seen the head of one that was then cut off
+        if kind == "tunnel" and case.name in ("head-100-fields", "head-32k"):
+            requests = []  # with what the first gateway adds it is too much for the second
+        if case.body_fails() or all_cases[index - 1].body_fails():
+            # It may have seen the head of one that was then cut off, and say so late.
             logged = [e for e in logged if e["status"] not in (400, 408, 499)]
         if len(logged) != len(requests) or not all(map(same, logged, requests)):
             wrong.append((case, requests, logged))

@@ -2,9 +2,10 @@
 import ipaddress
 import pathlib
 import socket
+import uuid
 
-from configs import LOG, dokodemo
-from rig import HOST, connect, read_to_end
+from configs import BRIDGE_EMAIL, DOMAIN, LOG, dokodemo, rule, vmess_in, vmess_out
+from rig import HOST, connect, free_port, read_to_end
 
 CORPUS = pathlib.Path(__file__).resolve().parent.parent / "wire"
 
@@ -46,6 +47,22 @@ def gateway(port, origin_port, kind="web", routes=None, **settings):
     else:
         outbounds.insert(0, {"tag": "web", "protocol": kind, "settings": settings})
     return {"log": dict(LOG), "inbounds": [door], "outbounds": outbounds}
+
+
+def tunnel(port, origin_port):
+    """The same with a tunnel between: a portal's ingress, and behind its bridge another gateway."""
+    link, user = free_port(), str(uuid.uuid4())
+    portal = gateway(port, 0, "ingress", [{"tunnel": "site"}], portal="portal")
+    portal["inbounds"].append(vmess_in("interconn", link, [(user, BRIDGE_EMAIL)]))
+    claims = [{"user": BRIDGE_EMAIL, "tunnels": ["site"]}]
+    portal["reverse"] = {"portals": [{"tag": "portal", "domain": f"*.{DOMAIN}", "claims": claims}]}
+    portal["routing"] = {"rules": [rule("interconn", "portal")]}
+    bridge = gateway(0, origin_port, forwarded="pass", reuse="all")
+    del bridge["inbounds"]
+    bridge["outbounds"].append(vmess_out("interconn", link, user))
+    bridge["reverse"] = {"bridges": [{"tag": "bridge", "domain": f"site.{DOMAIN}"}]}
+    bridge["routing"] = {"rules": [rule("bridge", "interconn", domain=[f"full:site.{DOMAIN}"]), rule("bridge", "web")]}
+    return portal, bridge
 
 
 # --- requests, as a reader of its own sees those that are accepted
