@@ -129,6 +129,7 @@ static enum visit_turn visit_confused(struct visit *v, struct err *why)
 
 /* --- the answer's head --- */
 
+/* From the way's flow to the visitor's; as of requests, what came is given back first. False: out of memory. */
 static bool relay_head(struct visit *v, const uint8_t *data, bool *readable)
 {
     uint8_t *to = end_loop(&v->end)->scratch + HTTP1_HEAD_MAX;
@@ -138,6 +139,7 @@ static bool relay_head(struct visit *v, const uint8_t *data, bool *readable)
         return true;
     size_t len = http_relay_answer(to, data, &v->answer, &r);
     *readable = len > 0;
+    visit_take(&v->way->end, v->answer.len);
     return end_write(&v->end, to, len);
 }
 
@@ -149,7 +151,6 @@ static enum visit_turn take_interim(struct visit *v, const uint8_t *data, struct
         lacks_memory(why);
         return VISIT_LEAVES;
     }
-    visit_take(&v->way->end, v->answer.len);
     v->answer = (struct http1_head){0};
     return VISIT_AGAIN;
 }
@@ -163,7 +164,6 @@ static enum visit_turn take_change(struct visit *v, const uint8_t *data, struct 
         lacks_memory(why);
         return VISIT_LEAVES;
     }
-    visit_take(&v->way->end, v->answer.len);
     v->kept_len = 0;
     v->state = VISIT_RAW;
     visit_limit(v, 0);
@@ -182,7 +182,6 @@ static enum visit_turn take_final(struct visit *v, const uint8_t *data, struct e
     }
     if (!readable)
         return visit_confused(v, why);
-    visit_take(&v->way->end, v->answer.len);
     v->relayed = true;
     v->kept_len = 0;
     visit_limit(v, 0);

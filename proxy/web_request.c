@@ -173,7 +173,8 @@ static bool has_id(const struct visit *v, const uint8_t *data)
     return http1_field(&v->head, data, "x-request-id", &value) == 1 && value.len;
 }
 
-/* False: out of memory. */
+/* From the visitor's flow to the way's. What he sent is given back first: the same memory, still warm, is taken for what
+ * goes on. False: out of memory. */
 static bool write_head(struct visit *v, const struct errant *e)
 {
     char host[HOST_TEXT] = "";
@@ -193,6 +194,7 @@ static bool write_head(struct visit *v, const struct errant *e)
     if (!visit_reserve(v, http_relay_room(&v->head, &r)))
         return false;
     v->kept_len = http_relay_request(v->kept, e->data, &v->head, &r);
+    visit_take(&v->end, v->head.len);
     return end_write(&v->way->end, v->kept, v->kept_len);
 }
 
@@ -221,7 +223,6 @@ static enum visit_turn visit_depart(struct visit *v, struct errant *e, struct er
     }
     if (!repeats)
         v->kept_len = 0;
-    visit_take(&v->end, v->head.len);
     v->state = VISIT_EXCHANGE;
     return VISIT_AGAIN;
 }

@@ -58,12 +58,16 @@ static void visit_arm(struct visit *v, double now)
     ev_timer_start(ev, &v->timer);
 }
 
-void visit_limit(struct visit *v, double seconds)
+static void visit_limit_from(struct visit *v, double now, double seconds)
 {
-    double now = loop_steady();
     v->due = seconds > 0 ? now + seconds : 0;
     if (v->due && (!ev_is_active(&v->timer) || v->armed > v->due))
         visit_arm(v, now);
+}
+
+void visit_limit(struct visit *v, double seconds)
+{
+    visit_limit_from(v, v->end.flow->active, seconds);
 }
 
 void visit_await_answer(struct visit *v)
@@ -163,7 +167,7 @@ void visit_part(struct visit *v)
 {
     v->parts = true;
     if (v->state == VISIT_READS && !end_has(&v->end))
-        visit_limit(v, LAST_IDLE);
+        visit_limit_from(v, loop_steady(), LAST_IDLE);
 }
 
 static void visit_forget(struct visit *v)
@@ -254,7 +258,7 @@ bool visit_begin(struct web *w, struct flow *f, const char *sni)
     ev_init(&v->timer, on_timer);
     v->timer.data = v;
     list_append(&w->visits, &v->item);
-    visit_limit(v, IDLE);
+    visit_limit_from(v, loop_steady(), IDLE);
     end_opened(&v->end);
     return true;
 }

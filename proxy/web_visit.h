@@ -62,7 +62,7 @@ struct visit {
 bool visit_begin(struct web *w, struct flow *f, const char *sni);
 /* What is open with the origin is cut off. Nothing of it may be touched from here on. */
 void visit_free(struct visit *v, const struct err *why);
-/* Becomes due in so many seconds; 0: never. */
+/* Becomes due in so many seconds after what moved last; 0: never. */
 void visit_limit(struct visit *v, double seconds);
 /* All of the request has come. */
 static inline bool visit_is_whole(const struct visit *v)

@@ -146,7 +146,7 @@ static void on_wake(struct end *e)
 {
     struct way *w = container_of(e, struct way, end);
     if (w->user)
-        end_wake(w->user);
+        w->user->ops->wake(w->user);
     else if (w->going || !way_is_quiet(w))
         way_drop(w, NULL);
 }
@@ -255,7 +255,7 @@ void way_rest(struct way *w)
     if (all->count == all->max)
         way_drop(longest_resting(all), NULL);
     w->used = true;
-    w->since = loop_steady();
+    w->since = w->end.flow->active; /* of the answer's last bytes */
     list_push(bucket_of(all, &w->key), &w->bucket);
     list_append(&all->resting, &w->item);
     all->count++;
