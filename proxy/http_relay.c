@@ -267,7 +267,7 @@ static bool passes(enum http_name name, const void *how)
     case HTTP_X_FORWARDED_HOST:
         return r->trusted;
     case HTTP_X_REQUEST_ID:
-        return !r->id;
+        return r->trusted || !r->id;
     default:
         return true;
     }
@@ -320,7 +320,7 @@ size_t http_relay_request(uint8_t *to, const uint8_t *data, const struct http1_h
     }
     put_fields(&w, from, passes, r);
     put_behind(&w, r);
-    if (r->id)
+    if (r->id && !(r->trusted && w.seen & bit(HTTP_X_REQUEST_ID)))
         PUT(&w.to, "X-Request-Id: "), put_rest(&w.to, r->id);
     put_text(&w.to, connection(r->upgrade, r->keep_alive || r->upgrade, h->minor));
     PUT(&w.to, "\r\n");

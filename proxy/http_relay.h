@@ -29,9 +29,10 @@ struct relay {
     bool silent;             /* and nothing is added to that */
     const char *proto;       /* "http" or "https" */
     const char *host; /* for X-Forwarded-Host: of bytes that a Host may have; "": not known */
-    const char *id;   /* for X-Request-Id, in place of any other; NULL: what there is passes */
-    bool keep_alive;  /* the connection to the next hop */
-    bool upgrade;     /* pass Upgrade on: only when h->upgrade */
+    const char
+        *id; /* for X-Request-Id, in place of what a stranger wrote; NULL: what there is passes */
+    bool keep_alive; /* the connection to the next hop */
+    bool upgrade;    /* pass Upgrade on: only when h->upgrade */
 };
 
 /* Bytes that are enough for http_relay_request(). */

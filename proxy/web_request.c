@@ -138,7 +138,7 @@ static struct way *find_way(struct visit *v, const struct errant *e, bool reuse)
         .target = &e->target,
         .source = w->conf->reuse == WEB_REUSE_ALL ? NULL : source,
     };
-    way_key_make(&key, &to);
+    way_key_make(&key, &w->ways, &to);
     struct way *way = reuse ? ways_take(&w->ways, &key) : NULL;
     return way ? way : way_new(&w->ways, &key, &to, v->end.flow);
 }
@@ -167,27 +167,20 @@ static bool is_trusted(const struct visit *v)
     return c->forwarded == WEB_FORWARDED_PASS || trusted_has(&c->trusted, from);
 }
 
-static bool has_id(const struct visit *v, const uint8_t *data)
-{
-    struct http1_span value;
-    return http1_field(&v->head, data, "x-request-id", &value) == 1 && value.len;
-}
-
 /* From the visitor's flow to the way's. What he sent is given back first: the same memory, still warm, is taken for what
  * goes on. False: out of memory. */
 static bool write_head(struct visit *v, const struct errant *e)
 {
     char host[HOST_TEXT] = "";
-    bool passes = v->web->conf->forwarded == WEB_FORWARDED_PASS, trusted = is_trusted(v);
     if (e->asked.host.len < sizeof host)
         memcpy(host, e->data + e->asked.host.at, e->asked.host.len);
     const struct relay r = {
         .from = &v->end.flow->meta.source,
-        .trusted = trusted,
-        .silent = passes,
+        .trusted = is_trusted(v),
+        .silent = v->web->conf->forwarded == WEB_FORWARDED_PASS,
         .proto = v->sni ? "https" : "http",
         .host = host,
-        .id = trusted && has_id(v, e->data) ? NULL : v->id,
+        .id = v->id,
         .keep_alive = v->web->conf->reuse != WEB_REUSE_NEVER,
         .upgrade = v->changes,
     };

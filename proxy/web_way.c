@@ -17,7 +17,15 @@ static void put_addr(struct writer *w, const struct addr *a)
     wr_bytes(w, a->ip, len);
 }
 
-void way_key_make(struct way_key *k, const struct way_to *to)
+/* Visitors choose the hosts: a secret keeps them from filling one bucket. */
+static uint8_t bucket_number(const struct ways *w, const struct way_key *k)
+{
+    uint8_t hash[crypto_shorthash_BYTES];
+    crypto_shorthash(hash, k->bytes, k->len, w->secret);
+    return hash[0];
+}
+
+void way_key_make(struct way_key *k, const struct ways *all, const struct way_to *to)
 {
     const struct tunnel_name *t = to->tunnel;
     struct writer w = wr_of(k->bytes, sizeof k->bytes);
@@ -30,6 +38,7 @@ void way_key_make(struct way_key *k, const struct way_to *to)
     if (to->source)
         put_addr(&w, to->source);
     k->len = wr_len(&w);
+    k->bucket = bucket_number(all, k);
 }
 
 static bool key_equal(const struct way_key *a, const struct way_key *b)
@@ -40,6 +49,7 @@ static bool key_equal(const struct way_key *a, const struct way_key *b)
 static void key_copy(struct way_key *to, const struct way_key *from)
 {
     to->len = from->len;
+    to->bucket = from->bucket;
     memcpy(to->bytes, from->bytes, from->len);
 }
 
@@ -47,9 +57,7 @@ static void key_copy(struct way_key *to, const struct way_key *from)
 
 static struct list *bucket_of(struct ways *w, const struct way_key *key)
 {
-    uint8_t hash[crypto_shorthash_BYTES];
-    crypto_shorthash(hash, key->bytes, key->len, w->secret);
-    return &w->buckets[hash[0] % WAY_BUCKETS];
+    return &w->buckets[key->bucket];
 }
 
 static struct way *longest_resting(const struct ways *w)

@@ -12,7 +12,7 @@
 struct dispatcher;
 struct web_conf;
 
-enum { WAY_BUCKETS = 256, WAY_REST = 30 /* seconds */, WAY_KEY_MAX = 384 };
+enum { WAY_BUCKETS = UINT8_MAX + 1, WAY_REST = 30 /* seconds */, WAY_KEY_MAX = 384 };
 
 /* Where a way leads. */
 struct way_to {
@@ -25,6 +25,7 @@ struct way_to {
 /* The same as bytes. */
 struct way_key {
     size_t len;
+    uint8_t bucket; /* where such ways rest, of one struct ways */
     uint8_t bytes[WAY_KEY_MAX];
 };
 
@@ -54,7 +55,7 @@ void ways_init(struct ways *w, struct dispatcher *d, const struct web_conf *conf
 void ways_adopt(struct ways *w, const struct web_conf *conf);
 /* None rests any more. */
 void ways_end(struct ways *w);
-void way_key_make(struct way_key *k, const struct way_to *to);
+void way_key_make(struct way_key *k, const struct ways *w, const struct way_to *to);
 /* One that rests. NULL: there is none. */
 struct way *ways_take(struct ways *w, const struct way_key *key);
 /* A new one, whose flow is part of the visitor's. It leads nowhere until way_open(). NULL: out of memory. */

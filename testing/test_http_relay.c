@@ -206,6 +206,25 @@ static void who_is_silent_adds_nothing(void **state)
                    HEAD "X-Forwarded-For: 192.0.2.1\r\nForwarded: for=192.0.2.1\r\n\r\n");
 }
 
+static void the_id_of_who_is_trusted_stays(void **state)
+{
+    (void)state;
+    struct relay r = {
+        .from = &visitor, .proto = "http", .host = "", .id = "7f", .keep_alive = true};
+    char *out = relayed(HEAD "X-Request-Id: his\r\n\r\n", &r);
+    assert_null(strstr(out, "his"));
+    assert_non_null(strstr(out, "\r\nX-Request-Id: 7f\r\n"));
+    free(out);
+    r.trusted = true;
+    out = relayed(HEAD "X-Request-Id: his\r\n\r\n", &r);
+    assert_non_null(strstr(out, "\r\nX-Request-Id: his\r\n"));
+    assert_null(strstr(out, "7f"));
+    free(out);
+    out = relayed(HEAD "\r\n", &r);
+    assert_non_null(strstr(out, "\r\nX-Request-Id: 7f\r\n"));
+    free(out);
+}
+
 static void an_address_is_written_as_each_field_wants_it(void **state)
 {
     (void)state;
@@ -401,6 +420,7 @@ int main(void)
         cmocka_unit_test(the_connection_is_ours_to_keep),
         cmocka_unit_test(a_url_becomes_a_path),
         cmocka_unit_test(who_is_trusted_is_believed_and_added),
+        cmocka_unit_test(the_id_of_who_is_trusted_stays),
         cmocka_unit_test(who_is_silent_adds_nothing),
         cmocka_unit_test(an_address_is_written_as_each_field_wants_it),
         cmocka_unit_test(an_answer_passes_without_what_was_for_one_hop),

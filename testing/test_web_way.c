@@ -58,7 +58,7 @@ static void the_one_that_rests_longest_makes_room(void **state)
     all.max = 2;
     rig_visit(r);
     for (to.port = 1; to.port <= 3; to.port++) {
-        way_key_make(&key, &where);
+        way_key_make(&key, &all, &where);
         struct way *w = way_new(&all, &key, &where, r->visitor.end.flow);
         assert_non_null(w);
         way_open(w);
@@ -69,10 +69,10 @@ static void the_one_that_rests_longest_makes_room(void **state)
     assert_int_equal(all.count, 2);
     assert_true(r->origin[0]->eof && !r->origin[1]->eof && !r->origin[2]->eof);
     to.port = 1;
-    way_key_make(&key, &where);
+    way_key_make(&key, &all, &where);
     assert_null(ways_take(&all, &key));
     to.port = 3;
-    way_key_make(&key, &where);
+    way_key_make(&key, &all, &where);
     struct way *w = ways_take(&all, &key);
     assert_non_null(w);
     assert_null(ways_take(&all, &key));
@@ -100,11 +100,12 @@ static void keys_differ_where_ways_may(void **state)
         {0, &one, &a, &us},  {0, &node, &a, &us},  {0, &x, &a, &us},        {0, &y, &a, &us},
         {0, &none, &a, &a},  {0, &none, &a, NULL}, {0, &none, &a, &nobody},
     };
+    static const struct ways ways;
     struct way_key first, second;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
-            way_key_make(&first, &all[i]);
-            way_key_make(&second, &all[k]);
+            way_key_make(&first, &ways, &all[i]);
+            way_key_make(&second, &ways, &all[k]);
             bool same = first.len == second.len && !memcmp(first.bytes, second.bytes, first.len);
             assert_int_equal(same, i == k);
         }
@@ -115,14 +116,15 @@ static void a_longest_key_fits(void **state)
     (void)state;
     struct addr name = {.type = ADDR_NAME, .port = 65535};
     struct tunnel_name tunnel = {.by = TUNNEL_BY_ID};
+    static const struct ways ways;
     struct way_key key, other;
     memset(name.name, 'a', ADDR_NAME_MAX);
     memset(tunnel.text, 'b', TUNNEL_NAME_MAX);
     struct addr sixth = {.type = ADDR_IPV6, .ip = {[15] = 1}};
     struct way_to to = {1, &tunnel, &name, &sixth};
-    way_key_make(&key, &to);
+    way_key_make(&key, &ways, &to);
     sixth.ip[15] = 2; /* its last byte counts */
-    way_key_make(&other, &to);
+    way_key_make(&other, &ways, &to);
     assert_int_equal(key.len, other.len);
     assert_int_not_equal(memcmp(key.bytes, other.bytes, key.len), 0);
 }

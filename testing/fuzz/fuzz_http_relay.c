@@ -94,7 +94,8 @@ static void check_request(struct written *w, const struct relay *r)
     check_message(w);
     assert(r->silent || count(w, HTTP_X_FORWARDED_FOR) <= 1);
     assert(r->silent || count(w, HTTP_FORWARDED) <= 1);
-    assert(!r->id || count(w, HTTP_X_REQUEST_ID) == 1);
+    assert(!r->id || count(w, HTTP_X_REQUEST_ID) > 0);
+    assert(!r->id || r->trusted || count(w, HTTP_X_REQUEST_ID) == 1);
     assert(r->trusted || count(w, HTTP_X_FORWARDED) == 0);
 }
 
