@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -146,6 +147,56 @@ static void there_are_no_more_names_than_allowed(void **state)
     claims_free(c);
 }
 
+/* --- threads --- */
+
+enum { THREADS = 4, ROUNDS = 500, HOSTS = 16 };
+
+struct taker {
+    pthread_t thread;
+    struct claims *claims;
+    unsigned number;
+    bool well;
+};
+
+/* What it was granted is its own until it leaves. */
+static void *take_and_leave(void *arg)
+{
+    struct taker *me = arg;
+    char id[16], host[32];
+    snprintf(id, sizeof id, "t%u", me->number);
+    struct tunnel_name mine = tunnel(NULL, id), found;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct hostname_pattern p;
+        struct err e;
+        bool is_private;
+        snprintf(host, sizeof host, "h%u.example", (i * 7 + me->number) % HOSTS);
+        me->well &= hostname_read_pattern(&p, host, strlen(host), &e) == 0;
+        if (claims_take(me->claims, &p, &mine, false, i) != CLAIM_GRANTED)
+            continue;
+        me->well &=
+            claims_find(me->claims, host, i, &found, &is_private) && strcmp(found.text, id) == 0;
+        claims_leave(me->claims, &p, &mine, i);
+    }
+    return NULL;
+}
+
+static void carriers_on_all_loops_take_and_leave(void **state)
+{
+    (void)state;
+    struct claims *c = claims_new(HOSTS);
+    struct taker takers[THREADS];
+    for (unsigned i = 0; i < THREADS; i++) {
+        takers[i] = (struct taker){.claims = c, .number = i, .well = true};
+        assert_int_equal(pthread_create(&takers[i].thread, NULL, take_and_leave, &takers[i]), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        pthread_join(takers[i].thread, NULL);
+        assert_true(takers[i].well);
+    }
+    assert_true(claims_count(c) <= HOSTS);
+    claims_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -155,6 +206,7 @@ int main(void)
         cmocka_unit_test(the_longest_wildcard_holds_what_nobody_holds_itself),
         cmocka_unit_test(the_last_carrier_says_whether_it_is_private),
         cmocka_unit_test(there_are_no_more_names_than_allowed),
+        cmocka_unit_test(carriers_on_all_loops_take_and_leave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

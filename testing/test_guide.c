@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -215,6 +216,66 @@ static void readers_see_the_new_table_at_their_next_look(void **state)
     route_table_free(t);
 }
 
+/* --- threads --- */
+
+enum { READERS = 3, CHANGES = 200 };
+
+struct reader {
+    pthread_t thread;
+    struct route_table *table;
+    atomic_bool *over;
+    bool well;
+};
+
+/* All that it finds is of one table. */
+static void *read_on(void *arg)
+{
+    struct reader *me = arg;
+    struct route_reader r = {0};
+    me->well = true;
+    while (!atomic_load(me->over)) {
+        const struct routes *now = route_reader_now(&r, me->table);
+        struct route_to one = {0}, two = {0};
+        struct route_asked asked = {.host = "one.example"};
+        me->well &= routes_find(now, &asked, &one);
+        asked.host = "two.example";
+        me->well &= routes_find(now, &asked, &two);
+        me->well &= strcmp(one.tunnel.text, two.tunnel.text) == 0;
+    }
+    route_reader_fini(&r);
+    return NULL;
+}
+
+static struct routes *both_lead_to(unsigned n)
+{
+    char id[16];
+    struct routes *r = routes_new();
+    snprintf(id, sizeof id, "t%u", n);
+    route(r, "one.example", "", id);
+    route(r, "two.example", "", id);
+    return r;
+}
+
+static void a_table_is_replaced_while_others_look(void **state)
+{
+    (void)state;
+    struct reader readers[READERS];
+    struct route_table *t = route_table_new(both_lead_to(0));
+    atomic_bool over = false;
+    for (size_t i = 0; i < READERS; i++) {
+        readers[i] = (struct reader){.table = t, .over = &over};
+        assert_int_equal(pthread_create(&readers[i].thread, NULL, read_on, &readers[i]), 0);
+    }
+    for (unsigned i = 1; i < CHANGES; i++)
+        route_table_set(t, both_lead_to(i));
+    atomic_store(&over, true);
+    for (size_t i = 0; i < READERS; i++) {
+        pthread_join(readers[i].thread, NULL);
+        assert_true(readers[i].well);
+    }
+    route_table_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -224,6 +285,7 @@ int main(void)
         cmocka_unit_test(the_service_names_tunnels_of_the_portal),
         cmocka_unit_test(a_private_claim_says_so),
         cmocka_unit_test(readers_see_the_new_table_at_their_next_look),
+        cmocka_unit_test(a_table_is_replaced_while_others_look),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
