@@ -19,7 +19,26 @@ CONFIG = {
         ],
         "bridges": [{"tag": "bridge", "domain": "far.test", "sniffing": {"enabled": True, "destOverride": ["tls"]}}],
     },
-    "inbounds": [dokodemo("door", 31000, 8080, "10.9.8.7"), vmess_in("in", 31001, [(USER, "x@test")])],
+    "inbounds": [
+        {
+            "tag": "entry",
+            "listen": "127.0.0.1",
+            "port": 31002,
+            "protocol": "ingress",
+            "settings": {
+                "portal": "many",
+                "routes": [
+                    {"host": "one.test", "tunnel": "web", "tenant": "t"},
+                    {"host": "one.test", "path": "/api", "address": "192.0.2.1:80"},
+                    {"host": "two.test", "path": "/x", "outboundTag": "out"},
+                    {"host": "three.test", "tunnel": "$web"},
+                    {"header": "x-node", "by": "node"},
+                ],
+            },
+        },
+        dokodemo("door", 31000, 8080, "10.9.8.7"),
+        vmess_in("in", 31001, [(USER, "x@test")]),
+    ],
     "outbounds": [
         {"tag": "out", "protocol": "freedom", "proxySettings": {"tag": "no"}},
         {"tag": "no", "protocol": "blackhole"},
@@ -64,6 +83,19 @@ FLOWS = [
         'outbound: "no" (blackhole, /outbounds/1), by this rule\n',
     ),
     ("-inbound door", "flow: tcp to 10.9.8.7:8080"),
+    (
+        "-inbound entry -domain One.test -port 80",
+        'host: one.test\nto: tunnel "web" of tenant "t" at portal "many"\ntls: passed on there as it comes\n',
+    ),
+    ("-inbound entry -domain one.test -path /api/1", "to: address 192.0.2.1:80\ntls: passed on"),
+    ("-inbound entry -domain two.test -path /x", 'to: outbound "out"\ntls: refused\n'),
+    ("-inbound entry -domain two.test", "to: nobody: this host has routes, none of them for this path"),
+    ("-inbound entry -domain three.test", "it is private, and the answer 404\ntls: refused\n"),
+    (
+        "-inbound entry -domain four.test -header x-node:n1",
+        'to: the tunnel that holds this hostname at portal "many", if there is one\nelse to: node "n1" at portal "many"\n',
+    ),
+    ("-inbound entry -domain four.test", "else to: nobody: the answer is 404\ntls: refused\n"),
     ("-inbound door -port 443", 'outbound: "portal" (portal, /reverse/portals/0), by this rule\nthere it is a visitor'),
     ("-inbound door -port=80", "    no   port 443\n"),
     ("--inbound in --domain T.test. --user x@test", "there it is a bridge's link\n"),

@@ -32,6 +32,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """Says who it is and what it was asked."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def do_GET(self):
         length = int(self.headers.get("Content-Length", 0))
