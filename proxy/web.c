@@ -51,6 +51,7 @@ bool web_busy(const struct web *w)
     return list_first(&w->visits);
 }
 
+/* The finder may go as well: who waits for it is woken, and has no way. */
 void web_free(struct web *w)
 {
     struct list_item *i;
@@ -60,7 +61,9 @@ void web_free(struct web *w)
         struct visit *v = visit_of(i);
         list_remove(i);
         v->web = NULL;
+        lookup_forget(&v->wait);
         visit_part(v);
+        end_wake(&v->end);
     }
     free(w);
 }

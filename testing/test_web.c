@@ -289,6 +289,20 @@ static void who_leaves_does_not_wait_any_more(void **state)
     assert_null(list_first(&r->waiters));
 }
 
+static void who_waits_for_a_finder_that_goes_is_answered(void **state)
+{
+    struct rig *r = *state;
+    rig_slow(r);
+    rig_visit(r);
+    ask(r, GET("a.example"));
+    web_free(r->web);
+    r->web = NULL;
+    assert_null(list_first(&r->waiters));
+    rig_turn(r);
+    assert_true(starts(&r->visitor, "HTTP/1.1 503 "));
+    assert_true(r->visitor.eof);
+}
+
 static void a_web_that_is_drained_says_so_in_its_answers(void **state)
 {
     struct rig *r = *state;
@@ -367,6 +381,7 @@ int main(void)
         T(who_says_close_is_answered_and_closed),
         T(a_request_waits_until_its_way_is_found),
         T(who_leaves_does_not_wait_any_more),
+        T(who_waits_for_a_finder_that_goes_is_answered),
         T(a_web_that_is_drained_says_so_in_its_answers),
         T(who_is_idle_then_has_one_more_request),
         T(an_answer_outlives_its_web),
