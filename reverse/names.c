@@ -63,15 +63,6 @@ static bool pool_by(struct carrier *c, enum tunnel_by by, struct link_text name,
     return !why;
 }
 
-static void carrier_enter(struct carrier *c, int place, struct pool *pool)
-{
-    if (c->in[place].pool == pool)
-        return;
-    pool_quit(&c->in[place]);
-    if (pool)
-        pool_join(pool, &c->in[place], c);
-}
-
 /* Zero means none. */
 static uint64_t node_number(const struct carrier *c, const char *name)
 {
@@ -94,13 +85,15 @@ void carrier_named(struct carrier *c, const struct link_names *names)
         return;
     }
     if (c->in[0].pool->item.name->by == TUNNEL_PRIVATE)
-        return; /* who names the tunnel finds it, and nobody else */
+        return; /* of a private one: who names it finds it, and nobody else */
     if (!pool_by(c, TUNNEL_BY_NODE, names->node, &node) ||
         !pool_by(c, TUNNEL_BY_CLUSTER, names->cluster, &cluster))
         return;
     c->node = node ? node_number(c, node->item.name->text) : 0;
-    carrier_enter(c, 1, node);
-    carrier_enter(c, 2, cluster);
+    if (node)
+        pool_join(node, &c->in[1], c);
+    if (cluster)
+        pool_join(cluster, &c->in[2], c);
 }
 
 /* Of its user's tenant, and as private as before. */

@@ -30,7 +30,7 @@ static const char *carrier_objection(const struct portal *p, const struct flow *
         return "asked for the portal's domain by UDP";
     if (!f->meta.by_rule)
         return "asked for the portal's domain, but no rule sends it here";
-    if (!user_listed(p->conf, f->meta.user))
+    if (p->pool && !user_listed(p->conf, f->meta.user))
         return "asked for the portal's domain, but its user is not one of the portal's users";
     return NULL;
 }
@@ -72,6 +72,8 @@ void portal_audit(struct portal *p, const struct meta *who, const char *what, co
 static const char *tunnel_objection(struct portal *p, const struct meta *who, struct tunnel_name *t,
                                     struct pool **pool)
 {
+    if (!user_listed(p->conf, who->user))
+        return "its user may not be a bridge here, nor have";
     if (!claim_serves(p->conf, who, t))
         return "no claim of its user covers the tunnel";
     *pool = pool_named(p, t, p->conf->max_tunnels);
@@ -191,7 +193,7 @@ static void portal_open(struct outbound *out, struct flow *f)
     bool names = target.type == ADDR_NAME, led = f->meta.tunnel.by != TUNNEL_UNNAMED;
     if (names)
         addr_normalise_name(target.name);
-    if (names && !led && strcmp(target.name, p->domain) == 0)
+    if (names && !led && p->pool && strcmp(target.name, p->domain) == 0)
         portal_carrier(p, f);
     else if (names && is_control(p, target.name))
         portal_refuse(p, f, STAT_names_refused, &p->name_complaints, "named a control domain");

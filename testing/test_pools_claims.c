@@ -23,6 +23,18 @@ static void who_asks_for_a_tunnel_that_is_not_his_hears_why(void **state)
     assert_int_equal(t->shards->tunnels.count, 0);
 }
 
+static void who_may_be_no_bridge_here_hears_that(void **state)
+{
+    struct test *t = *state;
+    static const char *const listed[] = {"bob"};
+    t->at[0].conf.users = listed;
+    t->at[0].conf.user_count = 1;
+    assert_told(t, bridge(t, &alice, "web"), "its user may not be a bridge here, nor have \"web\"");
+    assert_int_equal(rig_stat(&t->at[0].rig, PORTAL_CARRIERS), 0);
+    bridge(t, &bob, "web");
+    assert_int_equal(rig_stat(&t->at[0].rig, PORTAL_CARRIERS), 1);
+}
+
 static void an_old_bridge_that_is_refused_sees_its_link_end(void **state)
 {
     struct test *t = *state;
@@ -258,6 +270,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         POOLS_TEST(who_asks_for_a_tunnel_that_is_not_his_hears_why),
+        POOLS_TEST(who_may_be_no_bridge_here_hears_that),
         POOLS_TEST(an_old_bridge_that_is_refused_sees_its_link_end),
         POOLS_TEST(nobody_becomes_a_bridge_without_a_rule_or_a_user),
         POOLS_TEST(without_claims_a_tunnel_is_whose_it_was_first),
