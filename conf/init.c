@@ -23,36 +23,8 @@ struct init {
 
 /* --- portal.json --- */
 
-static void portal_write(FILE *out, const struct init *i)
+static void inbounds_write(FILE *out, const struct init *i)
 {
-    fprintf(
-        out,
-        "// The public side. Start it with: v2c run -c portal.json\n"
-        "// The other side is bridge.json. Both hold a secret, the id: keep them to yourself.\n"
-        "{\n"
-        "  \"log\": { \"loglevel\": \"info\" }, // one line for each bridge and visitor; "
-        "\"warning\" is "
-        "quieter\n"
-        "\n"
-        "  \"reverse\": {\n"
-        "    \"portals\": [\n"
-        "      {\n"
-        "        \"tag\": \"portal\",\n"
-        "        // Every name below it is a tunnel: a bridge dials ID.%s. It is never looked up.\n"
-        "        \"domain\": \"*.%s\",\n"
-        "        // Which user may be which tunnel, and may ask for which hostnames. Others are "
-        "refused.\n"
-        "        \"claims\": [\n"
-        "          {\n"
-        "            \"user\": \"home\",\n"
-        "            \"tunnels\": [\"%s\"], // \"team-*\" and \"*\" would be several\n"
-        "            \"hosts\": [\".example.org\"] // his bridges may ask for them\n"
-        "          }\n"
-        "        ]\n"
-        "      }\n"
-        "    ]\n"
-        "  },\n\n",
-        i->domain, i->domain, i->tunnel);
     fprintf(
         out,
         "  \"inbounds\": [\n"
@@ -83,6 +55,39 @@ static void portal_write(FILE *out, const struct init *i)
         "    }\n"
         "  ],\n\n",
         i->portal.port, i->id, i->visitors.port, i->tunnel);
+}
+
+static void portal_write(FILE *out, const struct init *i)
+{
+    fprintf(
+        out,
+        "// The public side. Start it with: v2c run -c portal.json\n"
+        "// The other side is bridge.json. Both hold a secret, the id: keep them to yourself.\n"
+        "{\n"
+        "  \"log\": { \"loglevel\": \"info\" }, // one line for each bridge and visitor; "
+        "\"warning\" is "
+        "quieter\n"
+        "\n"
+        "  \"reverse\": {\n"
+        "    \"portals\": [\n"
+        "      {\n"
+        "        \"tag\": \"portal\",\n"
+        "        // Every name below it is a tunnel: a bridge dials ID.%s. It is never looked up.\n"
+        "        \"domain\": \"*.%s\",\n"
+        "        // Which user may be which tunnel, and may ask for which hostnames. Others are "
+        "refused.\n"
+        "        \"claims\": [\n"
+        "          {\n"
+        "            \"user\": \"home\",\n"
+        "            \"tunnels\": [\"%s\"], // \"team-*\" and \"*\" would be several\n"
+        "            \"hosts\": [\".example.org\"] // his bridges may ask for them\n"
+        "          }\n"
+        "        ]\n"
+        "      }\n"
+        "    ]\n"
+        "  },\n\n",
+        i->domain, i->domain, i->tunnel);
+    inbounds_write(out, i);
     fputs(
         "  // What no rule names goes nowhere.\n"
         "  \"outbounds\": [ { \"tag\": \"nowhere\", \"protocol\": \"blackhole\" } ],\n"
@@ -133,9 +138,8 @@ static void bridge_write(FILE *out, const struct init *i)
         "        // The tunnel's id, below the domain of portal.json.\n"
         "        \"domain\": \"%s.%s\",\n"
         "        \"portals\": [\"portal\"], // the outbounds that lead to it\n"
-        "        // Hostnames it asks for, besides the routes of portal.json. \"*\" is one that "
-        "the\n"
-        "        // portal gives, always the same; the log of the bridge says which.\n"
+        "        // Hostnames it asks for, besides the routes of portal.json. \"auto\" is one\n"
+        "        // that the portal gives, always the same; the log of the bridge says which.\n"
         "        \"hosts\": [\"auto\"]\n"
         "      }\n"
         "    ]\n"
