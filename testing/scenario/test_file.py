@@ -1,12 +1,14 @@
 """The static file server, asked by curl, alone and behind a tunnel."""
+import json
 import os
+import signal
 import subprocess
 
 import pytest
 
 from configs import dokodemo, portal_config, bridge_config
 from origins import known_bytes
-from rig import HOST, connect, first_good, free_port, free_ports, http_request, read_answer
+from rig import HOST, connect, first_good, free_port, free_ports, http_request, read_answer, wait_for
 
 pytestmark = [pytest.mark.v2c, pytest.mark.quick]
 
@@ -84,6 +86,31 @@ def test_a_gigabyte_does_not_lie_in_memory(run, root):
         s.sendall(http_request("/big"))
         assert curl(port, "/small.txt") == b"small\n"
         assert program.rss() - before < 8 << 20
+
+
+def test_a_reload_changes_the_root_for_who_comes_then(run, root, tmp_path):
+    port = free_port()
+    config = server(root, port)
+    program = run("v2c", config)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "small.txt").write_bytes(b"other\n")
+
+    def reload():
+        program.path.write_text(json.dumps(config))
+        program.process.send_signal(signal.SIGHUP)
+
+    with connect(port) as s:
+        config["outbounds"].append({"tag": "more", "protocol": "blackhole"})
+        reload()
+        program.wait_log("reload: done, 2 kept, 1 begun, 0 ended")
+        s.sendall(http_request("/small.txt", keep=True))
+        assert read_answer(s).body == b"small\n"
+        config["outbounds"][0]["settings"]["root"] = str(other)
+        reload()
+        wait_for(lambda: curl(port, "/small.txt") == b"other\n", 5, "the other folder")
+        s.sendall(http_request("/small.txt"))
+        assert read_answer(s).body == b"small\n"
 
 
 def test_behind_a_tunnel(run, root):
