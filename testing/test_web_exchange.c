@@ -263,6 +263,23 @@ static void who_changes_the_protocol_has_a_tunnel(void **state)
     assert_true(r->origin[0]->left && !r->origin[0]->failed);
 }
 
+static void what_a_visitor_said_before_he_left_arrives(void **state)
+{
+    struct rig *r = *state;
+    rig_visit(r);
+    ask(r, UPGRADE);
+    say(r, r->origin[0],
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    assert_true(end_write(&r->visitor.end, "bye", 3));
+    r->visitor.left = true;
+    end_leave(&r->visitor.end, NULL);
+    rig_turn(r);
+    assert_true(ends(r->origin[0], "\r\n\r\nbye"));
+    end_eof(&r->origin[0]->end);
+    rig_turn(r);
+    assert_false(r->origin[0]->failed);
+}
+
 static void a_tunnel_that_breaks_breaks_on_both_sides(void **state)
 {
     struct rig *r = *state;
@@ -377,6 +394,7 @@ int main(void)
         T(an_answer_before_the_request_is_whole_is_the_last_one),
         T(who_does_not_read_holds_the_origin_back),
         T(who_changes_the_protocol_has_a_tunnel),
+        T(what_a_visitor_said_before_he_left_arrives),
         T(a_tunnel_that_breaks_breaks_on_both_sides),
         T(nobody_changes_the_protocol_who_was_not_asked),
         T(http2_is_not_asked_for),
