@@ -193,11 +193,15 @@ static void a_changed_file_is_read_once_it_rests(void **state)
     guides_look(&c);
     guides_look(&c);
     assert_string_equal(now(&g, "a.example"), "4 one");
-    file_write(&f, "a.example two two\n");
+    file_write(&f, "a.example changed\n");
     guides_look(&c);
     assert_string_equal(now(&g, "a.example"), "4 one"); /* somebody may be writing */
     guides_look(&c);
-    assert_string_equal(now(&g, "a.example"), "4 one"); /* it is wrong */
+    assert_string_equal(now(&g, "a.example"), "4 changed");
+    file_write(&f, "a.example wrong line\n");
+    guides_look(&c);
+    guides_look(&c);
+    assert_string_equal(now(&g, "a.example"), "4 changed");
     file_write(&f, "a.example three\nb.example three\n");
     guides_look(&c);
     guides_look(&c);
