@@ -145,17 +145,20 @@ static void reopen_logs(void)
         log_error("log files: %s", e.text);
 }
 
-/* The next one, while files are watched. */
+/* The next one. Files are looked at each second, however many come. */
 static int process_next(struct process *p)
 {
-    static const struct timespec look = {.tv_sec = 1};
+    static const struct timespec second = {.tv_sec = 1};
     for (;;) {
         const struct config *c = p->generation->config;
-        int caught = sigtimedwait(&p->signals, NULL, guides_watch(c) ? &look : NULL);
+        bool watches = guides_watch(c);
+        if (watches && loop_steady() - p->looked >= 1) {
+            p->looked = loop_steady();
+            guides_look(c);
+        }
+        int caught = sigtimedwait(&p->signals, NULL, watches ? &second : NULL);
         if (caught > 0)
             return caught;
-        if (errno == EAGAIN)
-            guides_look(c);
     }
 }
 

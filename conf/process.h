@@ -16,6 +16,7 @@ struct process {
     struct control control;
     struct worker *workers;
     unsigned made;    /* workers that are there */
+    double looked;    /* when files were looked at; loop_steady() */
     sigset_t signals; /* that are waited for, and blocked in all threads */
 };
 
