@@ -210,13 +210,13 @@ class Nodes:
     """The two files, several times over if need be."""
 
     def __init__(self, run, service, portals=1):
-        self.run, self.service = run, service
+        self.run, self.service, self.workers = run, service, 1
         self.portals = [free_ports(3) for _ in range(portals)]  # links, visitors, stats
 
     def portal_text(self, i=0):
         links, visitors, stats = self.portals[i]
         return example("nodes-portal.json", ('"port": 9000', f'"port": {links}'), ('"port": 8085', f'"port": {visitors}'),
-                       ("127.0.0.1:8889", f"{HOST}:{stats}"))
+                       ("127.0.0.1:8889", f"{HOST}:{stats}"), ('"reverse"', f'"workers": {self.workers}, "reverse"'))
 
     def bridge_text(self, stats, i=0):
         return example("nodes-bridge.json", ("203.0.113.10", HOST), ('"port": 9000', f'"port": {self.portals[i][0]}'),
@@ -273,6 +273,21 @@ def test_headers_lead_to_a_node(run, site):
     assert out == b"200"
     out, _ = curl("-o", "/dev/null", "-w", "%{http_code}", f"http://localhost:{n.portals[0][1]}/")
     assert out == b"404"
+
+
+@pytest.mark.quick
+def test_any_worker_serves_any_node(run, site):
+    """Four of them, and a bridge whose links lie on two at most."""
+    n = Nodes(run, site("service").port)
+    n.workers = 4
+    n.portal()
+    n.bridge()
+    wait_for(lambda: n.ask()[0] == 200, 5 * rig.SLOWER, "the service")
+    assert [n.ask()[0] for _ in range(24)] == [200] * 24
+    rows = grep(n.portals[0][2], r"reverse_connections\.(worker_\d|nodes)")
+    by_worker = [int(v) for name, v in rows.items() if re.search(r"worker_\d\.node", name)]
+    assert 1 <= len(by_worker) <= 2
+    assert sum(by_worker) == int(rows["reverse_connections.nodes.downstream-node"])
 
 
 @pytest.mark.quick
