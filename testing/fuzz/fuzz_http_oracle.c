@@ -5,6 +5,7 @@
 #include <http_parser.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -171,6 +172,24 @@ static void check_head(const struct message *m, const struct other *o)
     assert(!h->keep_alive || !(o->parser.flags & F_CONNECTION_CLOSE));
 }
 
+/* What a gateway sends on says the same to it. */
+static void check_relayed(const uint8_t *data, const struct message *m)
+{
+    static const struct relay r = {.proto = "http", .host = "a.example", .id = "7f"};
+    struct other o = {0};
+    uint8_t *out = malloc(http_relay_room(&m->head, &r));
+    assert(out);
+    size_t len = http_relay_request(out, data, &m->head, &r);
+    read_other(&o, out, len, false);
+    assert(o.behind_head && !http_should_keep_alive(&o.parser));
+    assert(o.length == (m->head.counted ? m->head.content_length : UINT64_MAX));
+    assert(o.chunked == m->head.chunked && o.parser.http_minor == m->head.minor);
+    struct http1_span host = m->head.host.len ? m->head.host : m->asked.host;
+    assert(o.hosts == (host.len > 0) && equal(data, host, o.host, o.host_len));
+    assert(o.url[0] == '/' || (o.url[0] == '*' && o.url_len == 1));
+    free(out);
+}
+
 /* Where http-parser is wrong: it takes "Transfer-EncodingX" for the field that it begins with. */
 static bool is_beyond_it(const uint8_t *data, const struct http1_head *h)
 {
@@ -197,10 +216,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             break; /* v2c knows any method, http-parser those of a list */
         assert(o.whole && n == m.end);
         check_head(&m, &o);
-        if (answer)
+        if (answer) {
             assert(o.parser.status_code == m.head.code);
-        else
+        } else {
             check_request(data, &m, &o);
+            check_relayed(data, &m);
+        }
         data += m.end, size -= m.end;
     }
     return 0;
