@@ -163,8 +163,8 @@ void entry_inherit(struct inbound *in, struct inbound *from)
         return;
     struct entry *to = entry_of(in), *old = entry_of(from);
     struct gate *fresh = to->gate, *open = old->gate;
+    struct claims *were = open->claims;
     gate_give(open, to, fresh->claims);
-    old->gate = fresh;
-    fresh->entry = old;
+    gate_give(fresh, old, were);
     hellos_move(old, to);
 }
