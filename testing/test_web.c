@@ -112,8 +112,7 @@ static void what_is_not_http_is_refused_and_ends(void **state)
         ask(r, wrong[i].text);
         assert_true(starts(&r->visitor, wrong[i].answer));
         assert_true(r->visitor.eof);
-        end_eof(&r->visitor.end);
-        rig_turn(r);
+        stop(r, &r->visitor);
         assert_true(r->visitor.left);
         assert_false(r->visitor.failed);
     }
@@ -139,8 +138,7 @@ static void visitors_of_another_address_have_another_way(void **state)
     rig_visit(r);
     ask(r, GET("a.example"));
     say(r, r->origin[0], OK5 "hello");
-    end_eof(&r->visitor.end);
-    rig_turn(r);
+    stop(r, &r->visitor);
     rig_visit(r);
     r->visitor.end.flow->meta.source.ip[3] = 10;
     ask(r, GET("a.example"));
@@ -192,8 +190,7 @@ static void a_way_that_was_closed_while_it_rested_is_not_used_again(void **state
     rig_visit(r);
     ask(r, GET("a.example"));
     say(r, r->origin[0], OK5 "hello");
-    end_eof(&r->origin[0]->end);
-    rig_turn(r);
+    stop(r, r->origin[0]);
     assert_true(r->origin[0]->left);
     ask(r, GET("a.example"));
     assert_int_equal(r->count, 2);

@@ -89,8 +89,7 @@ static void an_origin_that_ends_too_early_counts_as_cut(void **state)
     rig_visit(r);
     ask(r, GET("a.example"));
     say(r, r->origin[0], OK5 "he");
-    end_eof(&r->origin[0]->end);
-    rig_turn(r);
+    stop(r, r->origin[0]);
     assert_true(r->visitor.left);
     assert_true(r->visitor.failed);
 }
@@ -103,12 +102,10 @@ static void the_end_of_a_connection_may_end_an_answer(void **state)
     say(r, r->origin[0], "HTTP/1.0 200 OK\r\n\r\nhello");
     assert_non_null(strstr(r->visitor.text, "Connection: close\r\n"));
     assert_false(r->visitor.eof);
-    end_eof(&r->origin[0]->end);
-    rig_turn(r);
+    stop(r, r->origin[0]);
     assert_true(r->visitor.eof);
     assert_true(ends(&r->visitor, "\r\n\r\nhello"));
-    end_eof(&r->visitor.end);
-    rig_turn(r);
+    stop(r, &r->visitor);
     assert_false(r->visitor.failed);
 }
 
@@ -138,8 +135,7 @@ static void a_request_that_is_cut_does_not_look_whole(void **state)
     struct rig *r = *state;
     rig_visit(r);
     ask(r, POST("12"));
-    end_eof(&r->visitor.end);
-    rig_turn(r);
+    stop(r, &r->visitor);
     assert_true(r->origin[0]->failed);
 }
 
@@ -148,8 +144,7 @@ static void who_ends_his_side_is_still_answered(void **state)
     struct rig *r = *state;
     rig_visit(r);
     ask(r, GET("a.example"));
-    end_eof(&r->visitor.end);
-    rig_turn(r);
+    stop(r, &r->visitor);
     say(r, r->origin[0], OK5 "hello");
     assert_true(ends(&r->visitor, "hello"));
     assert_false(r->visitor.failed);
@@ -251,13 +246,11 @@ static void who_changes_the_protocol_has_a_tunnel(void **state)
     assert_true(ends(r->origin[0], "\r\n\r\nearly"));
     ask(r, "ping");
     assert_true(ends(r->origin[0], "earlyping"));
-    end_eof(&r->visitor.end);
-    rig_turn(r);
+    stop(r, &r->visitor);
     assert_true(r->origin[0]->eof);
     assert_false(r->origin[0]->left);
     say(r, r->origin[0], "pong");
-    end_eof(&r->origin[0]->end);
-    rig_turn(r);
+    stop(r, r->origin[0]);
     assert_true(ends(&r->visitor, "rawpong"));
     assert_true(r->visitor.left && !r->visitor.failed);
     assert_true(r->origin[0]->left && !r->origin[0]->failed);
@@ -275,8 +268,7 @@ static void what_a_visitor_said_before_he_left_arrives(void **state)
     end_leave(&r->visitor.end, NULL);
     rig_turn(r);
     assert_true(ends(r->origin[0], "\r\n\r\nbye"));
-    end_eof(&r->origin[0]->end);
-    rig_turn(r);
+    stop(r, r->origin[0]);
     assert_false(r->origin[0]->failed);
 }
 

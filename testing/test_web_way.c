@@ -28,8 +28,7 @@ static void a_way_rests_for_a_while_and_goes_well(void **state)
     assert_false(r->origin[0]->left);
     pass(r, 2);
     assert_true(r->origin[0]->eof);
-    end_eof(&r->origin[0]->end);
-    rig_turn(r);
+    stop(r, r->origin[0]);
     assert_true(r->origin[0]->left && !r->origin[0]->failed);
 }
 
@@ -82,8 +81,7 @@ static void the_one_that_rests_longest_makes_room(void **state)
     way_drop(w, NULL);
     ways_end(&all);
     for (size_t i = 0; i < r->count; i++)
-        end_eof(&r->origin[i]->end);
-    rig_turn(r);
+        stop(r, r->origin[i]);
 }
 
 static void keys_differ_where_ways_may(void **state)

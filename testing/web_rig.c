@@ -160,6 +160,13 @@ void forget(struct peer *p)
     p->text[0] = '\0';
 }
 
+void stop(struct rig *r, struct peer *p)
+{
+    if (!p->left)
+        end_eof(&p->end);
+    rig_turn(r);
+}
+
 void cut_off(struct rig *r, struct peer *p)
 {
     struct err why;

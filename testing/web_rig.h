@@ -48,6 +48,7 @@ void rig_visit(struct rig *r);   /* from 203.0.113.9 */
 void say(struct rig *r, struct peer *p, const char *text);
 void ask(struct rig *r, const char *text); /* says the visitor */
 void forget(struct peer *p);
+void stop(struct rig *r, struct peer *p);    /* it ends its side, if it is still there */
 void cut_off(struct rig *r, struct peer *p); /* it fails */
 bool starts(const struct peer *p, const char *text);
 bool ends(const struct peer *p, const char *text);
