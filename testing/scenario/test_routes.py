@@ -1,4 +1,5 @@
 """Where requests go: by a file that changes, and by a service that is asked, also while it hangs or is gone."""
+import copy
 import http.server
 import json
 import os
@@ -6,12 +7,14 @@ import threading
 import time
 import urllib.parse
 import uuid
+from types import SimpleNamespace
 
 import pytest
 
 from configs import DOMAIN, LOG, bridge_config, rule, vmess_in
 from origins import labelled
 from rig import HOST, connect, free_port, free_ports, in_parallel, read_answer, wait_for
+from test_reload import reload_to
 
 pytestmark = [pytest.mark.v2c]
 USER = str(uuid.uuid4())
@@ -138,7 +141,7 @@ def service():
 
 @pytest.fixture
 def tunnels(run, servers, service):
-    """An ingress that asks the service, and two tunnels; its port."""
+    """An ingress that asks the service, and two tunnels."""
     port, link = free_ports(2)
     portal = {"tag": "portal", "domain": f"*.{DOMAIN}"}
     settings = {
@@ -155,39 +158,65 @@ def tunnels(run, servers, service):
         ],
         "routing": {"rules": [rule("links", "portal")]},
     }
-    run("v2c", config, "portal")
+    program = run("v2c", config, "portal")
     for name, server in (("alpha", "one"), ("beta", "two")):
         bridge = bridge_config(link, USER)
         bridge["reverse"]["bridges"] = [{"tag": "bridge", "domain": f"{name}.{DOMAIN}", "portals": ["interconn"]}]
         bridge["outbounds"][0]["settings"] = {"redirect": f"{HOST}:{servers[server]}"}
         bridge["routing"]["rules"] = [rule("bridge", "out")]
         run("v2c", bridge, name).wait_log("connected to its portal")
-    return port
+    return SimpleNamespace(port=port, program=program, config=config)
 
 
 def test_a_service_says_which_tunnel_a_host_is_for(tunnels, service):
-    assert ask(tunnels, "A.Example.") == (200, "one")
-    assert ask(tunnels, "b.example:80") == (200, "two")
-    assert ask(tunnels, "c.example") == (404, None)
-    assert ask(tunnels, "s.example") == (404, None)  # a private tunnel is none for the public
+    assert ask(tunnels.port, "A.Example.") == (200, "one")
+    assert ask(tunnels.port, "b.example:80") == (200, "two")
+    assert ask(tunnels.port, "c.example") == (404, None)
+    assert ask(tunnels.port, "s.example") == (404, None)  # a private tunnel is none for the public
     assert sorted(service.asked) == ["a.example", "b.example", "c.example", "s.example"]
     service.go.clear()
-    in_parallel([lambda: ask(tunnels, "d.example")] * 8 + [lambda: time.sleep(0.2) or service.go.set()])
+    in_parallel([lambda: ask(tunnels.port, "d.example")] * 8 + [lambda: time.sleep(0.2) or service.go.set()])
     assert service.asked.count("d.example") == 1
 
 
 def test_known_hosts_do_not_need_the_service(tunnels, service):
-    assert ask(tunnels, "a.example") == (200, "one")
+    assert ask(tunnels.port, "a.example") == (200, "one")
     time.sleep(1.1)  # its answer is old now
     service.go.clear()
     began = time.monotonic()
-    assert ask(tunnels, "a.example") == (200, "one")
+    assert ask(tunnels.port, "a.example") == (200, "one")
     assert time.monotonic() - began < 0.5  # the service hangs
-    assert ask(tunnels, "b.example")[0] == 503
+    assert ask(tunnels.port, "b.example")[0] == 503
     service.stop()
     time.sleep(1.1)
     for _ in range(3):
-        assert ask(tunnels, "a.example") == (200, "one")
-    assert ask(tunnels, "b.example")[0] == 503
+        assert ask(tunnels.port, "a.example") == (200, "one")
+    assert ask(tunnels.port, "b.example")[0] == 503
     service.start()
-    wait_for(lambda: ask(tunnels, "b.example") == (200, "two"), 5, "the service that is back")
+    wait_for(lambda: ask(tunnels.port, "b.example") == (200, "two"), 5, "the service that is back")
+
+
+def test_a_reload_keeps_what_a_service_said_and_another_one_is_asked_anew(tunnels, service):
+    changed = copy.deepcopy(tunnels.config)
+    settings = changed["inbounds"][0]["settings"]
+    settings["routesUrl"]["ttl"] = 60
+    reload_to(tunnels.program, changed)
+    assert ask(tunnels.port, "a.example") == (200, "one")
+    settings["routesUrl"]["negativeTtl"] = 60
+    reload_to(tunnels.program, changed)
+    assert ask(tunnels.port, "a.example") == (200, "one")
+    assert service.asked == ["a.example"]
+    settings["routesUrl"]["url"] += "&other"
+    reload_to(tunnels.program, changed)
+    assert ask(tunnels.port, "a.example") == (200, "one")
+    assert service.asked == ["a.example"] * 2
+    service.go.clear()
+    waiting = []
+    visitor = threading.Thread(target=lambda: waiting.append(ask(tunnels.port, "c.example")))
+    visitor.start()
+    wait_for(lambda: "c.example" in service.asked, 5, "the question")
+    del settings["routesUrl"]
+    reload_to(tunnels.program, changed)
+    visitor.join(5)
+    assert waiting == [(404, None)]  # nobody is left who may know
+    assert ask(tunnels.port, "a.example") == (404, None)
