@@ -214,6 +214,57 @@ def test_a_tls_connection_stays_with_its_tenant(town, origins_by_name, tmp_path)
             assert ask(s, name).said.who == found
 
 
+@pytest.mark.parametrize("claimed", ["name", "hash"])
+def test_a_certificate_says_which_tunnel_a_bridge_may_have(run, origins_by_name, tmp_path, claimed):
+    ca = Cert(authority=True)
+    server, ours, other = Cert(["portal.test"], ca), Cert(["Bridge-7.example"], ca), Cert(["bridge-8.example"], ca)
+    entry, link = free_ports(2)
+    claim = {"certificate": "bridge-7.example" if claimed == "name" else ours.digest.hex(), "tunnels": ["web"]}
+    links = vmess_in("links", link, [(USERS["alice"], "all")])
+    links["streamSettings"] = {
+        "security": "tls",
+        "tlsSettings": {
+            "verifyClientCertificate": True,
+            "certificates": [server.files(tmp_path, "server"), ca.trusted(tmp_path, "ca")],
+        },
+    }
+    config = {
+        "log": LOG,
+        "reverse": {"portals": [{"tag": "portal", "domain": f"*.{DOMAIN}", "claims": [claim]}]},
+        "inbounds": [
+            {
+                "tag": "entry",
+                "listen": HOST,
+                "port": entry,
+                "protocol": "ingress",
+                "settings": {"portal": "portal", "routes": [{"tunnel": "web"}]},
+            },
+            links,
+        ],
+        "routing": {"rules": [rule("links", "portal")]},
+    }
+    run("v2c", config, "portal")
+
+    def bridge(cert, name):
+        made = bridge_config(link, USERS["alice"])
+        made["reverse"]["bridges"] = [{"tag": "bridge", "domain": f"web.{DOMAIN}", "portals": ["interconn"]}]
+        made["outbounds"][0]["settings"] = {"redirect": f"{HOST}:{origins_by_name(name)}"}
+        made["outbounds"][1]["streamSettings"] = {
+            "security": "tls",
+            "tlsSettings": {
+                "serverName": "portal.test",
+                "certificates": [ca.trusted(tmp_path, "ca"), cert.files(tmp_path, name)],
+            },
+        }
+        made["routing"]["rules"] = [rule("bridge", "out")]
+        return run("v2c", made, name)
+
+    bridge(other, "other").wait_log("no claim|may not|not allowed|refuses")
+    bridge(ours, "ours").wait_log("connected to its portal")
+    for _ in range(5):
+        assert who(entry, "a.example") == "ours"
+
+
 # --------------------------------------------------------------------------------------------- a service
 
 
