@@ -74,10 +74,11 @@ static void say_bridges(struct pool *pool)
     unsigned loop = pool->portal->out.loop->index;
     turns_begin(t, loop);
     for (struct list_item *i = list_first(&pool->members); i; i = list_next(&pool->members, i)) {
-        const struct member *m = member_at(i);
+        struct member *m = member_at(i);
         const struct carrier *c = m->carrier;
         if (carrier_load(c) < LOAD_NONE && is_known(c))
-            turns_have(t, loop, m->group, (uint8_t)(carrier_class(c) / LOAD_CLASS), c->weight);
+            turns_have(t, loop, m->group, (uint8_t)(carrier_class(c) / LOAD_CLASS), c->weight,
+                       &m->turn);
     }
     turns_end(t);
 }

@@ -45,6 +45,8 @@ static const char *objection(struct carrier *c, const struct tunnel_name *t, str
     *pool = pool_named(c->portal, t, conf->max_tunnels);
     if (!*pool)
         return "the portal has no room (maxTunnels) for the name";
+    if (shard_is_full((*pool)->shard))
+        return "too many links have the name";
     if (node && !conf->claims && !shard_hold((*pool)->shard, user_of(c)->user->email))
         return "another user has the node";
     return NULL;

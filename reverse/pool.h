@@ -32,6 +32,7 @@ struct member {
     struct pool *pool; /* NULL: in none */
     uint64_t group;    /* carrier_group(), as of when `bridge` was chosen */
     uint8_t bridge;    /* its number below BRIDGES, the same for all links of one bridge */
+    unsigned turn;     /* where the pool's turns have its bridge */
 };
 
 static const double TUNNEL_KNOWN = 60; /* seconds after its last carrier went */

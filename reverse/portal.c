@@ -79,6 +79,8 @@ static const char *tunnel_objection(struct portal *p, const struct meta *who, st
     *pool = pool_named(p, t, p->conf->max_tunnels);
     if (!*pool)
         return "the portal has no room (maxTunnels) for the tunnel";
+    if (shard_is_full((*pool)->shard))
+        return "too many links have the tunnel";
     if (!p->conf->claims && !shard_hold((*pool)->shard, who->user->email))
         return "another user has the tunnel";
     return NULL;

@@ -184,6 +184,11 @@ bool shard_is_known(const struct shard *s, double seconds)
            loop_steady() - atomic_load(&s->all->gone_at) < seconds;
 }
 
+bool shard_is_full(const struct shard *s)
+{
+    return atomic_load(&s->all->carriers) >= CARRIERS_MAX;
+}
+
 bool shard_hold(struct shard *s, const char *email)
 {
     struct shards *all = s->all;

@@ -22,6 +22,8 @@ struct claims;
 /* How well a place suits a new stream: less is better. The class comes first, see carrier_load(). */
 enum { LOAD_CLASS = 1 << 24, LOAD_NONE = 1 << 30 };
 
+enum { CARRIERS_MAX = 4096 }; /* of one name */
+
 struct shard {
     struct shards *all;
     struct pool *pool;       /* for its own loop only; NULL: none now */
@@ -74,6 +76,8 @@ void shard_gain(struct shard *s);
 void shard_lose(struct shard *s);
 /* Some loop has a carrier, or had one in the last `seconds`. */
 bool shard_is_known(const struct shard *s, double seconds);
+/* It has as many carriers, on all loops, as one name may have: each visitor costs a look at all of them. */
+bool shard_is_full(const struct shard *s);
 /* The tunnel belongs to whom it belonged to, or to him. False: to another. */
 bool shard_hold(struct shard *s, const char *email);
 

@@ -24,8 +24,11 @@ void turns_begin(struct turns *t, unsigned loop)
         t->rows[i].class_at[loop] = TURNS_NOWHERE;
 }
 
-static struct turns_row *row_of(struct turns *t, uint64_t bridge)
+/* Where it was before, most times; a search for each of thousands would take too long. */
+static struct turns_row *row_of(struct turns *t, uint64_t bridge, unsigned was)
 {
+    if (was < t->count && t->rows[was].bridge == bridge)
+        return &t->rows[was];
     for (unsigned i = 0; i < t->count; i++)
         if (t->rows[i].bridge == bridge)
             return &t->rows[i];
@@ -49,13 +52,15 @@ static struct turns_row *row_new(struct turns *t, uint64_t bridge)
     return row;
 }
 
-void turns_have(struct turns *t, unsigned loop, uint64_t bridge, uint8_t class, uint8_t share)
+void turns_have(struct turns *t, unsigned loop, uint64_t bridge, uint8_t class, uint8_t share,
+                unsigned *at)
 {
-    struct turns_row *row = row_of(t, bridge);
+    struct turns_row *row = row_of(t, bridge, *at);
     if (!row)
         row = row_new(t, bridge);
     if (!row)
         return;
+    *at = (unsigned)(row - t->rows);
     row->share = share ? share : 1;
     if (class < row->class_at[loop])
         row->class_at[loop] = class;

@@ -31,7 +31,9 @@ void turns_fini(struct turns *t);
 
 /* A loop says anew what it has: begin, then each link, then end. Holds the lock in between. */
 void turns_begin(struct turns *t, unsigned loop);
-void turns_have(struct turns *t, unsigned loop, uint64_t bridge, uint8_t class, uint8_t share);
+/* at: of this link, 0 at first: where the bridge is found without a search. */
+void turns_have(struct turns *t, unsigned loop, uint64_t bridge, uint8_t class, uint8_t share,
+                unsigned *at);
 void turns_end(struct turns *t);
 
 struct turn {

@@ -104,6 +104,24 @@ static void no_more_tunnels_than_allowed(void **state)
     assert_int_equal(rig_stat(&t->at[0].rig, PORTAL_CARRIERS), 4);
 }
 
+static void a_tunnel_has_as_many_links_as_a_visitor_can_wait_for(void **state)
+{
+    struct test *t = *state;
+    struct far *web = bridge(t, &alice, "web");
+    struct pool *pool =
+        pool_named(portal_at(t, 0), &(struct tunnel_name){.by = TUNNEL_BY_ID, .text = "web"}, 0);
+    atomic_fetch_add(&pool->shard->all->carriers, CARRIERS_MAX - 2);
+    assert_false(bridge(t, &alice, "web")->left);
+    assert_told(t, bridge(t, &alice, "web"), "too many links have the tunnel \"web\"");
+    bridge(t, &alice, "shop");
+    far_leave(web, 0);
+    turn(t);
+    visit(t, "web");
+    assert_int_equal(streams(t, bridge(t, &alice, "web")), 0); /* one was there */
+    assert_int_equal(rig_stat(&t->at[0].rig, PORTAL_CARRIERS), 3);
+    atomic_fetch_sub(&pool->shard->all->carriers, CARRIERS_MAX - 2);
+}
+
 /* --- by node, by cluster --- */
 
 static void a_node_and_a_cluster_are_reached_by_name(void **state)
@@ -342,6 +360,7 @@ int main(void)
         POOLS_TEST(a_tunnel_without_bridges_is_waited_for_for_a_minute),
         POOLS_TEST(a_tunnel_that_is_gone_for_long_takes_no_memory),
         POOLS_TEST(no_more_tunnels_than_allowed),
+        POOLS_TEST(a_tunnel_has_as_many_links_as_a_visitor_can_wait_for),
         POOLS_TEST(a_node_and_a_cluster_are_reached_by_name),
         POOLS_TEST(the_nodes_of_a_cluster_share_its_visitors_however_many_links_they_have),
         POOLS_TEST(a_stream_of_a_cluster_is_tried_again_in_the_cluster),

@@ -17,9 +17,10 @@ struct has {
 
 static void say(struct turns *t, unsigned loop, const struct has *all, size_t count)
 {
+    static unsigned places[TURNS_LOOPS][8]; /* as links remember them, whatever came between */
     turns_begin(t, loop);
     for (size_t i = 0; i < count; i++)
-        turns_have(t, loop, all[i].bridge, all[i].class, all[i].share);
+        turns_have(t, loop, all[i].bridge, all[i].class, all[i].share, &places[loop][i]);
     turns_end(t);
 }
 
