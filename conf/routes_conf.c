@@ -150,25 +150,50 @@ static bool address_build(struct build *b, const struct node *at, const char *te
     struct err e;
     if (address_read(to, text, strlen(text), &e) == 0)
         return true;
-    report_error(b->report, node_member(at, "address"), "%s; want \"HOST:PORT\"", e.text);
+    report_error(b->report, node_member(at, "address"), "%s; want \"HOST:PORT\", got \"%.64s\"",
+                 e.text, text);
     return false;
+}
+
+/* How many of these are there; all but the first are reported. */
+static int targets(struct build *b, const struct node *at, const struct route_keys *keys)
+{
+    const struct {
+        const char *key, *text;
+    } all[] = {{"address", keys->address}, {"outboundTag", keys->outbound},
+               {"tunnel", keys->tunnel},   {"node", keys->node},
+               {"cluster", keys->cluster}, {"by", keys->by ? "by" : ""}};
+    int count = 0;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (*all[i].text && count++)
+            report_error(b->report, node_member(at, all[i].key),
+                         "want one of \"tunnel\", \"node\", \"cluster\", \"by\", \"outboundTag\" "
+                         "and \"address\", got \"%.64s\" besides another one",
+                         all[i].text);
+    if (count == 0)
+        report_error(b->report, node_member(at, "address"),
+                     "want one of \"tunnel\", \"node\", \"cluster\", \"by\", \"outboundTag\" and "
+                     "\"address\"");
+    return count;
+}
+
+static void of_tunnels_only(struct build *b, const struct node *at, const char *key,
+                            const char *text)
+{
+    if (*text)
+        report_error(b->report, node_member(at, key),
+                     "want \"%s\" in routes to tunnels only, got \"%.64s\"", key, text);
 }
 
 static bool to_build(struct build *b, const struct node *at, const struct route_keys *keys,
                      const struct route_home *home, struct route_to *to)
 {
-    int tunnels =
-        (*keys->tunnel != 0) + (*keys->node != 0) + (*keys->cluster != 0) + (keys->by != 0);
-    if (tunnels + (*keys->outbound != 0) + (*keys->address != 0) != 1) {
-        report_error(b->report, at,
-                     "want one of \"tunnel\", \"node\", \"cluster\", \"by\", \"outboundTag\" and "
-                     "\"address\"");
+    if (targets(b, at, keys) != 1)
         return false;
-    }
-    if (!tunnels && (*keys->portal || *keys->tenant))
-        report_error(b->report, at, "\"portal\" and \"tenant\" are for routes to tunnels");
-    if (tunnels)
+    if (!*keys->outbound && !*keys->address)
         return tunnel_build(b, at, keys, home, to);
+    of_tunnels_only(b, at, "portal", keys->portal);
+    of_tunnels_only(b, at, "tenant", keys->tenant);
     return *keys->outbound ? outbound_build(b, at, keys->outbound, to)
                            : address_build(b, at, keys->address, to);
 }
@@ -183,8 +208,8 @@ static bool path_check(struct build *b, const struct node *at, const char *path)
     if (!fits)
         report_error(b->report, node_member(at, "path"),
                      "want a path that begins with '/', without blanks, '?' and '#', of at most %d "
-                     "bytes",
-                     ROUTE_PATH_MAX);
+                     "bytes, got \"%.64s\"",
+                     ROUTE_PATH_MAX, path);
     return fits;
 }
 
@@ -193,9 +218,13 @@ static bool header_check(struct build *b, const struct node *at, const struct ro
     size_t before = b->report->errors;
     if (*keys->header &&
         (!header_name_is_valid(keys->header) || strlen(keys->header) > ROUTE_HEADER_MAX))
-        report_error(b->report, node_member(at, "header"), "want the name of a header");
+        report_error(b->report, node_member(at, "header"),
+                     "want the name of a header, got \"%.64s\"", keys->header);
     if (!*keys->header && (*keys->value || keys->by))
-        report_error(b->report, at, "\"value\" and \"by\" say what a \"header\" means");
+        report_error(
+            b->report, node_member(at, *keys->value ? "value" : "by"),
+            "want a \"header\", of which \"value\" and \"by\" say what it means, got \"%.64s\"",
+            *keys->value ? keys->value : "by");
     if (*keys->header && !*keys->value && !keys->by)
         report_error(b->report, at,
                      "want \"value\", what the header must say, or \"by\", what it names");
@@ -229,7 +258,8 @@ static void hosts_add(struct build *b, const struct node *at, struct route *one,
         struct err e;
         one->host = &p;
         if (host_pattern_read(&p, list.items[i].text, strlen(list.items[i].text), &e) < 0)
-            report_error(b->report, list.items[i].at, "%s", e.text);
+            report_error(b->report, list.items[i].at, "want a host, got \"%.64s\": %s",
+                         list.items[i].text, e.text);
         else
             route_add(b, list.items[i].at, one, to);
     }

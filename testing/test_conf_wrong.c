@@ -259,6 +259,7 @@ static const struct {
     {"tags", "at"},   {"emails", "at"},    {"names", "at"},          {"networks", "at"},
     {"lines", "a"},   {"condition", "ot"}, {"port|range|env", "nt"}, {"ports", "nt"},
     {"port", "n"},    {"0", "n"},          {"localhost", "a"},       {"text|object", "ot"},
+    {"routes", "a"},
 };
 
 static const char *kinds_of(const char *type)
@@ -327,6 +328,7 @@ static const struct {
     {nothing, "reverse.bridges[]*", " node cluster tenant path "},
     {nothing, "reverse.portals[]", " controlDomain "},
     {nothing, "reverse.portals[].claims[]", " user certificate tenant "},
+    {nothing, "routes[]", " path header value tunnel node cluster portal tenant outboundTag "},
     {nothing, "routing.balancers[]", " fallbackTag "},
     {nothing, "routing.rules[]", " attrs domain domains ip network ruleTag source sourceIP "},
     {nothing, "sniffing", " destOverride domainsExcluded ipsExcluded "},
@@ -346,7 +348,7 @@ static const struct {
     {"[]", "outbounds[].settings(socks).servers[]", " users "},
     {"[]", "outbounds[].settings(http).servers[]", " users "},
     {"[]", "outbounds[].settings(vmess)", " vnext "},
-    {"[]", "outbounds[].settings(web)", " trustedProxies "},
+    {"[]", "outbounds[].settings(web)", " trustedProxies routes "},
     {"[]", "reverse", " bridges portals "},
     {"[]", "routing*", " rules balancers domain domains ip network source sourceIP "},
     {"[]", "sniffing", " destOverride domainsExcluded ipsExcluded "},

@@ -105,7 +105,7 @@ static void what_is_wrong_with_a_route_is_said(void **state)
          "routes/0/tunnel: error: want a name of 1..63"},
         {"\"portal\": \"many\", \"routes\": [{\"node\": \"$a\"}]",
          "routes/0/node: error: want a name"},
-        {"\"routes\": [{\"address\": \"a:1\", \"tenant\": \"x\"}]", "are for routes to tunnels"},
+        {"\"routes\": [{\"address\": \"a:1\", \"tenant\": \"x\"}]", "in routes to tunnels only"},
         {"\"routes\": [{\"host\": \"2130706433\", \"address\": \"a:1\"}]", "ends in a number"},
         {"\"routes\": [{\"host\": \"a:80\", \"address\": \"a:1\"}]",
          "something stands behind a host"},
@@ -115,7 +115,7 @@ static void what_is_wrong_with_a_route_is_said(void **state)
         {"\"routes\": [{\"header\": \"a b\", \"value\": \"x\", \"address\": \"a:1\"}]",
          "want the name of a header"},
         {"\"routes\": [{\"header\": \"a\", \"address\": \"a:1\"}]", "want \"value\""},
-        {"\"routes\": [{\"value\": \"a\", \"address\": \"a:1\"}]", "say what a \"header\" means"},
+        {"\"routes\": [{\"value\": \"a\", \"address\": \"a:1\"}]", "want a \"header\""},
         {"\"routes\": [{\"host\": \"a.example\", \"address\": \"a:1\"}, "
          "{\"host\": \"A.Example.\", \"address\": \"b:1\"}]",
          "routes/1/host: error: another route is for the same"},
