@@ -471,9 +471,9 @@ size_t routes_count(const struct routes *r)
     return r->count;
 }
 
-bool routes_lead(const struct routes *r, size_t outbound)
+static bool chain_leads(const struct routes *r, uint32_t first, size_t outbound)
 {
-    for (uint32_t i = 1; i < r->count; i++) {
+    for (uint32_t i = first; i; i = item_next(r, i)) {
         struct cursor c = item_at(r, i);
         struct route_to to = {0};
         conditions_read(&c);
@@ -482,6 +482,16 @@ bool routes_lead(const struct routes *r, size_t outbound)
             return true;
     }
     return false;
+}
+
+bool routes_lead(const struct routes *r, size_t outbound)
+{
+    bool lead = chain_leads(r, r->any, outbound);
+    for (size_t i = 0; i < r->slot_count && !lead; i++) {
+        struct site s = r->slots[i].hash ? site_get(r, r->slots[i].site) : (struct site){0, 0};
+        lead = chain_leads(r, s.exact, outbound) || chain_leads(r, s.below, outbound);
+    }
+    return lead;
 }
 
 /* --- finding --- */

@@ -74,6 +74,29 @@ static void an_empty_table_knows_nobody(void **state)
     routes_unref(r);
 }
 
+static void where_some_route_leads_is_known(void **state)
+{
+    (void)state;
+    static const char *const hosts[] = {NULL, "a.example", ".a.example", "b.example"};
+    for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
+        struct routes *r = routes_new();
+        struct hostname_pattern p;
+        struct err e;
+        assert_int_equal(hostname_read_pattern(&p, "a.example", 9, &e), 0);
+        struct route one = {.host = &p, .path = {"/x", 2}};
+        one.to = (struct route_to){.kind = ROUTE_OUTBOUND, .outbound = 3};
+        assert_false(routes_lead(r, 3));
+        assert_int_equal(routes_add(r, &one, &e), 0);
+        assert_true(routes_lead(r, 3));
+        assert_false(routes_lead(r, 7));
+        add(r, hosts[i], "/y", "t");
+        assert_true(routes_lead(r, 7));
+        assert_true(routes_lead(r, 3));
+        assert_false(routes_lead(r, 0));
+        routes_unref(r);
+    }
+}
+
 static void the_best_host_decides(void **state)
 {
     (void)state;
@@ -303,6 +326,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_table_knows_nobody),
+        cmocka_unit_test(where_some_route_leads_is_known),
         cmocka_unit_test(the_best_host_decides),
         cmocka_unit_test(the_best_host_decides_alone),
         cmocka_unit_test(the_longest_path_decides_by_whole_segments),
