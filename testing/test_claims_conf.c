@@ -22,7 +22,8 @@ static void claims_are_sorted_by_user_and_in_normal_form(void **state)
     (void)state;
     struct run r = run_text(CLAIMS(
         "{\"user\":\"z\",\"tunnels\":[\"Web\",\"TEAM-*\",\"*\",\"$SSH\"],\"tenant\":\"Acme\"},"
-        "{\"user\":\"a\",\"hosts\":[\"*.Example.COM\",\"a.example.\",\"*\"],\"nodes\":\"N1,n2\"},"
+        "{\"user\":\"a\",\"hosts\":[\"*.Example.COM\",\"a.example.\",\"*\",\"Bücher.example\"],"
+        "\"nodes\":\"N1,n2\"},"
         "{\"certificate\":\"gate\",\"clusters\":[\"c\"],\"visits\":[\"v*\"]}",
         ""));
     const struct portal_conf *p = portal_of(&r);
@@ -34,6 +35,7 @@ static void claims_are_sorted_by_user_and_in_normal_form(void **state)
     assert_string_equal(p->claims[1]->hosts.items[0], ".example.com");
     assert_string_equal(p->claims[1]->hosts.items[1], "a.example");
     assert_string_equal(p->claims[1]->hosts.items[2], "*");
+    assert_string_equal(p->claims[1]->hosts.items[3], "xn--bcher-kva.example");
     assert_string_equal(p->claims[1]->nodes.items[1], "n2");
     const struct portal_claim *z = p->claims[2];
     assert_string_equal(z->tenant, "acme");
