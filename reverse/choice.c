@@ -95,7 +95,7 @@ void pool_weigh(struct pool *pool, struct weighing *w)
     }
     if (best) {
         w->lightest = best->carrier;
-        w->load = w->class + w->weights[best->bridge];
+        w->load = w->class + w->weights[best->bridge] / share_of(best);
     }
     shard_publish(pool->shard, w->load);
     if (pool->portal->conf->choice != CHOICE_LEAST_LOAD)

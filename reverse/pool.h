@@ -61,8 +61,9 @@ enum { BRIDGES = 64 }; /* that are told apart; more share numbers: the balance i
 enum { BULKY_WEIGHT = 64 };
 
 struct weighing {
-    unsigned class;            /* of the best carriers; LOAD_NONE: none takes a stream */
-    unsigned load;             /* ... and what the bridge carries here that carries least */
+    unsigned class; /* of the best carriers; LOAD_NONE: none takes a stream */
+    unsigned
+        load; /* ... and what the bridge carries here, for each part of its weight, that carries least */
     unsigned weights[BRIDGES]; /* what each bridge carries */
     struct carrier *lightest;  /* of the best class, of that bridge; NULL: none */
 };

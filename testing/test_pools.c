@@ -331,6 +331,18 @@ static void turns_and_addresses_are_the_same_on_all_loops(void **state)
     }
 }
 
+static void weights_divide_the_load_of_bridges_on_different_loops(void **state)
+{
+    struct test *t = *state;
+    struct far *heavy = bridge(t, &alice, "web"),
+               *light = bridge_to(t, 1, &alice, "web.tunnel.test", 4711);
+    say_names(t, heavy, "", "", "", 3);
+    say_names(t, light, "", "", "", 1);
+    for (int i = 0; i < 40; i++)
+        visitor_from(t, i % 2, TUNNEL_BY_ID, NULL, "web", NULL);
+    assert_in_range(streams(t, heavy), 28, 32);
+}
+
 static void who_waits_on_another_loop_is_served_when_the_tunnel_comes(void **state)
 {
     struct test *t = *state;
@@ -370,6 +382,7 @@ int main(void)
         POOLS_TEST(an_address_gets_the_same_bridge_while_it_is_there),
         POOLS_TEST(any_loop_serves_any_tunnel),
         POOLS_TEST(turns_and_addresses_are_the_same_on_all_loops),
+        POOLS_TEST(weights_divide_the_load_of_bridges_on_different_loops),
         POOLS_TEST(who_waits_on_another_loop_is_served_when_the_tunnel_comes),
         POOLS_TEST(a_tunnel_is_known_on_all_loops_while_it_is_on_one),
     };
