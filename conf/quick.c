@@ -27,7 +27,7 @@ static const struct quick_flag {
     FLAG("to", to, FOR_BRIDGE, "--to HOST:8443, the portal's --listen", true),
     FLAG("tunnel", tunnel, FOR_BOTH, NULL, true),
     FLAG("key", key, FOR_BOTH, "--key FILE (\"v2c portal --new-key FILE\" makes one)", false),
-    FLAG("domain", domain, FOR_BOTH, NULL, false),
+    FLAG("domain", domain, FOR_PORTAL, NULL, false),
     FLAG("route", route, FOR_PORTAL, NULL, true),
     FLAG("cert", cert, FOR_PORTAL, NULL, false),
     FLAG("cert-key", cert_key, FOR_PORTAL, NULL, false),

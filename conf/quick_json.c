@@ -14,10 +14,8 @@ static const char *first_of(const struct quick_list *list, const char *otherwise
     return list->count ? list->items[0] : otherwise;
 }
 
-static const char *domain_of(const struct quick *q)
-{
-    return first_of(&q->domain, "tunnel.example");
-}
+/* Below it are the tunnels, on both sides; it is never looked up. */
+#define TUNNELS "tunnel.example"
 
 static json_t *texts_of(const struct quick_list *list)
 {
@@ -159,13 +157,12 @@ static json_t *claim_of(const struct key_user *u)
 
 static json_t *portal_reverse(const struct quick *q, const struct keyfile *k)
 {
-    char domain[HOSTNAME_MAX + 3];
     json_t *claims = json_array();
     for (size_t i = 0; i < k->count; i++)
         json_array_append_new(claims, claim_of(&k->users[i]));
-    snprintf(domain, sizeof domain, "*.%s", domain_of(q));
-    return json_pack("{s:[{s:s, s:s, s:s, s:o}]}", "portals", "tag", "portal", "domain", domain,
-                     "choice", "roundRobin", "claims", claims);
+    return json_pack("{s:[{s:s, s:s, s:s, s:s, s:o}]}", "portals", "tag", "portal", "domain",
+                     "*." TUNNELS, "hostDomain", first_of(&q->domain, TUNNELS), "choice",
+                     "roundRobin", "claims", claims);
 }
 
 /* "links", then "links-2". */
@@ -268,9 +265,9 @@ static void targets_add(const struct quick *q, json_t *outbounds)
 
 static json_t *bridge_reverse(const struct quick *q)
 {
-    char domain[HOSTNAME_LABEL_MAX + HOSTNAME_MAX + 2], tag[32];
+    char domain[HOSTNAME_LABEL_MAX + sizeof "." TUNNELS], tag[32];
     json_t *hosts = texts_of(&q->host), *portals = json_array();
-    snprintf(domain, sizeof domain, "%s.%s", q->tunnel.items[0], domain_of(q));
+    snprintf(domain, sizeof domain, "%s." TUNNELS, q->tunnel.items[0]);
     if (!q->host.count)
         json_array_append_new(hosts, json_string("auto"));
     for (size_t i = 0; i < q->to.count; i++)

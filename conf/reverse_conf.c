@@ -1,10 +1,11 @@
 #include <string.h>
 
 #include "conf/compile.h"
+#include "core/hostname.h"
 #include "reverse/control.h"
 
 struct portal_keys {
-    const char *tag, *domain, *control_domain;
+    const char *tag, *domain, *host_domain, *control_domain;
     const struct node *users, *claims;
     int choice;
     int64_t max_tunnels;
@@ -20,6 +21,7 @@ static const struct field_name choices[] = {
 const struct field portal_fields[] = {
     FIELD_TEXT("tag", struct portal_keys, tag, ""),
     FIELD_TEXT("domain", struct portal_keys, domain, ""),
+    FIELD_TEXT("hostDomain", struct portal_keys, host_domain, ""),
     FIELD_TEXT("controlDomain", struct portal_keys, control_domain, ""),
     FIELD_NODE("users", struct portal_keys, users, "emails"),
     FIELD_NODE("claims", struct portal_keys, claims, "objects"),
@@ -65,6 +67,25 @@ static void portal_users_build(struct build *b, const struct node *at, struct po
         portal->users = build_keep(b, users, portal->user_count * sizeof *users);
 }
 
+/* It is compared with hosts, so it is read as one. */
+static void host_domain_build(struct build *b, const struct node *at, const char *domain, bool many,
+                              struct portal_conf *portal)
+{
+    struct hostname h;
+    struct err e = {0};
+    if (!*domain)
+        return;
+    if (!many)
+        report_error(b->report, at,
+                     "only a portal with many tunnels gives hostnames: want a \"domain\" like "
+                     "\"*.tunnel.example\" beside it, got \"%.64s\" alone",
+                     domain);
+    else if (hostname_read_bare(&h, domain, strlen(domain), &e) < 0 || h.kind != HOSTNAME_NAME)
+        report_error(b->report, at, "want a domain like \"example.org\", got \"%.64s\"", domain);
+    else
+        portal->host_domain = build_text(b, h.text);
+}
+
 void portal_conf_build(struct build *b, const struct node *at, struct outbound_conf *out)
 {
     struct portal_keys keys;
@@ -83,6 +104,7 @@ void portal_conf_build(struct build *b, const struct node *at, struct outbound_c
     bool many = strncmp(keys.domain, "*.", 2) == 0 && keys.domain[2];
     reverse_domain_check(b, node_member(at, "domain"), keys.domain + (many ? 2 : 0));
     reverse_domain_check(b, node_member(at, "controlDomain"), keys.control_domain);
+    host_domain_build(b, node_member(at, "hostDomain"), keys.host_domain, many, &portal);
     portal.control_domain = *keys.control_domain ? build_text(b, keys.control_domain) : NULL;
     portal_users_build(b, keys.users, &portal);
     claims_conf_build(b, keys.claims, &portal);

@@ -135,7 +135,8 @@ static bool automatic_name(const struct carrier *c, char name[HOSTNAME_MAX + 1])
     crypto_hash_sha256_state s;
     uint8_t hash[crypto_hash_sha256_BYTES];
     char hex[17];
-    if (p->pool || strlen(p->domain) + sizeof hex > HOSTNAME_MAX)
+    const char *below = p->conf->host_domain ? p->conf->host_domain : p->domain + 2; /* of "*." */
+    if (p->pool || strlen(below) + sizeof hex > HOSTNAME_MAX)
         return false;
     crypto_hash_sha256_init(&s);
     if (t->tenant) { /* others may have a tunnel of this name */
@@ -145,7 +146,7 @@ static bool automatic_name(const struct carrier *c, char name[HOSTNAME_MAX + 1])
     crypto_hash_sha256_update(&s, (const uint8_t *)t->text, strlen(t->text));
     crypto_hash_sha256_final(&s, hash);
     sodium_bin2hex(hex, sizeof hex, hash, sizeof hex / 2);
-    snprintf(name, HOSTNAME_MAX + 1, "%s%s", hex, p->domain + 1); /* it begins with "*." */
+    snprintf(name, HOSTNAME_MAX + 1, "%s.%s", hex, below);
     return true;
 }
 

@@ -56,6 +56,8 @@ struct portal_conf {
     const char *tag; /* acts as an outbound tag */
     const char
         *domain; /* "*.tunnel.example": there are many tunnels, and a bridge asks for one of them */
+    const char
+        *host_domain; /* below it are the hostnames that it gives; NULL: "*" has a place there */
     const char *control_domain; /* NULL: reverse.internal.v2fly.org, then what the peer knows */
     const char *const *users;   /* emails that may be bridges; NULL: whoever a rule sends here */
     size_t user_count;

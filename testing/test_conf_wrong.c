@@ -326,7 +326,7 @@ static const struct {
     {nothing, "outbounds[]", " tag "},
     {nothing, "outbounds[].settings*", " redirect pass email trustedProxies "},
     {nothing, "reverse.bridges[]*", " node cluster tenant path "},
-    {nothing, "reverse.portals[]", " controlDomain "},
+    {nothing, "reverse.portals[]", " controlDomain hostDomain "},
     {nothing, "reverse.portals[].claims[]", " user certificate tenant "},
     {nothing, "routes[]", " path header value tunnel node cluster portal tenant outboundTag "},
     {nothing, "routing.balancers[]", " fallbackTag "},

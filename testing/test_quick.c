@@ -209,7 +209,8 @@ static void a_portal_has_claims_of_its_users_and_routes_of_its_flags(void **stat
     json_t *root =
         json_of("portal --listen :8443 --listen=ws://127.0.0.1:81/t --entry :8000 --key KEY "
                 "--domain t.example --route .example.com=web --route *=x");
-    assert_string_equal(text_at(root, "reverse/portals/0/domain"), "*.t.example");
+    assert_string_equal(text_at(root, "reverse/portals/0/domain"), "*.tunnel.example");
+    assert_string_equal(text_at(root, "reverse/portals/0/hostDomain"), "t.example");
     assert_string_equal(text_at(root, "reverse/portals/0/claims/0/user"), "home");
     assert_string_equal(text_at(root, "reverse/portals/0/claims/0/tunnels/0"), "*");
     assert_null(at(root, "reverse/portals/0/claims/0/hosts"));

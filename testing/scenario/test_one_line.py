@@ -62,13 +62,14 @@ def test_several_servers_behind_one_bridge(line, key, origins, tmp_path):
     (tmp_path / "www").mkdir()
     (tmp_path / "www" / "small.txt").write_text("file\n")
     line("portal", "--listen", f"{HOST}:{links}", "--entry", f"{HOST}:{visitors}", "--key", key,
-         "--route", "*=web", name="portal", ports=[links, visitors])
-    line("bridge", "--to", f"{HOST}:{links}", "--tunnel", "web", "--key", key,
+         "--domain", "sites.test", "--route", "*=web", name="portal", ports=[links, visitors])
+    bridge = line("bridge", "--to", f"{HOST}:{links}", "--tunnel", "web", "--key", key,
          f"example.com={HOST}:{origins.web}", f"files.example.com=file:{tmp_path}/www",
          f"{HOST}:{other}", name="bridge")
     ask_until(visitors, "example.com")
     assert ask(visitors, "files.example.com") == (200, b"file\n")
-    assert ask(visitors, "example.org")[0] == 502
+    given = bridge.wait_log(r"reachable at http://([0-9a-f]{16}\.sites\.test)").group(1)
+    assert ask(visitors, given)[0] == ask(visitors, "example.org")[0] == 502
 
 
 @pytest.mark.parametrize("scheme", ["ws", "wss", "tls"])
