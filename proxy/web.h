@@ -9,6 +9,8 @@
  * What is sent again: only a request that may be repeated (GET, HEAD, OPTIONS, PUT, DELETE), of which no byte has been
  * answered and of which all, up to WEB_KEPT bytes, is still here. No other request gets a way that was used before, for
  * that may just be closing: so an origin that closes an idle connection costs nobody a request.
+ * No way rests after a body that the method has no use for (GET, HEAD, OPTIONS, DELETE, TRACE): an origin that leaves it
+ * unread would answer it as a request, and another visitor would get that answer.
  * Units: seconds, bytes. Sources: RFC 9110, RFC 9112. */
 #ifndef V2C_PROXY_WEB_H
 #define V2C_PROXY_WEB_H

@@ -117,14 +117,21 @@ static void find_target(const struct visit *v, struct errant *e)
 
 /* --- the way --- */
 
+/* A body means nothing with these: an origin may leave it unread, and take it for the next request. */
+static bool wants_no_body(const uint8_t *data, const struct http1_head *h)
+{
+    static const char *const methods[] = {"GET", "HEAD", "OPTIONS", "DELETE", "TRACE"};
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+        if (http1_is(data, h->method, methods[i]))
+            return true;
+    return false;
+}
+
 /* Not in whatever happens: an answer to it may have been on its way. */
 static bool may_repeat(const uint8_t *data, const struct http1_head *h)
 {
-    static const char *const methods[] = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"};
-    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
-        if (http1_is(data, h->method, methods[i]))
-            return !h->chunked && h->content_length < WEB_KEPT;
-    return false;
+    bool again = wants_no_body(data, h) || http1_is(data, h->method, "PUT");
+    return again && !h->chunked && h->content_length < WEB_KEPT;
 }
 
 static struct way *find_way(struct visit *v, const struct errant *e, bool reuse)
@@ -181,7 +188,7 @@ static bool write_head(struct visit *v, const struct errant *e)
         .proto = v->sni ? "https" : "http",
         .host = host,
         .id = v->id,
-        .keep_alive = v->web->conf->reuse != WEB_REUSE_NEVER,
+        .keep_alive = !v->alone && v->web->conf->reuse != WEB_REUSE_NEVER,
         .upgrade = v->changes,
     };
     if (!visit_reserve(v, http_relay_room(&v->head, &r)))
@@ -206,6 +213,7 @@ static enum visit_turn visit_depart(struct visit *v, struct errant *e, struct er
 {
     bool repeats = may_repeat(e->data, &v->head);
     v->changes = v->head.upgrade;
+    v->alone = v->head.has_body && wants_no_body(e->data, &v->head);
     find_target(v, e);
     struct way *way = find_way(v, e, repeats);
     if (way)

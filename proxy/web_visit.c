@@ -187,7 +187,7 @@ enum visit_turn visit_next(struct visit *v)
     v->state = VISIT_READS;
     v->head = v->answer = (struct http1_head){0};
     v->tries = 0;
-    v->answered = v->relayed = v->head_only = v->changes = false;
+    v->answered = v->relayed = v->head_only = v->changes = v->alone = false;
     visit_forget(v);
     visit_number(v);
     visit_limit(v, v->parts ? LAST_IDLE : IDLE);

@@ -49,6 +49,7 @@ struct visit {
     uint8_t tries;   /* ways that this request had */
     bool head_only;  /* the request's method is HEAD */
     bool changes;    /* it asks for another protocol */
+    bool alone;      /* its way gets no request after it */
     bool answered;   /* the origin said something */
     bool relayed;    /* ... and the visitor has the head of the answer */
     bool moved;      /* something of its body went up */

@@ -4,12 +4,13 @@ nginx says in its log what it took for a request. The gateway keeps its connecti
 two requests, or to none, would be seen in the next one.
 """
 import json
+import select
 
 import pytest
 
 import wire
 from origins import Server
-from rig import HOST, SLOWER, Nginx, free_port, http_get, wait_for
+from rig import HOST, SLOWER, Nginx, connect, free_port, http_get, read_answer, wait_for
 
 pytestmark = [pytest.mark.v2c, pytest.mark.quick]
 
@@ -210,3 +211,37 @@ def test_a_body_is_no_request_whoever_answers(run, nginx, host, body):
     paths = wait_for(lambda: paths_since(nginx.seen, before), 5, "nginx to log the last request")
     assert "/smuggled" not in paths
     assert paths.count("/outer") == (host == b"a.example")
+
+
+@pytest.fixture
+def deaf():
+    """An origin that takes a body for the next request, and answers that one late."""
+
+    def serve(_, s):
+        data = b""
+        while True:
+            while b"\r\n\r\n" not in data:
+                piece = s.recv(65536)
+                if not piece:
+                    return
+                data += piece
+            head, _, data = data.partition(b"\r\n\r\n")
+            smuggled = b"/smuggled" in head
+            if smuggled:
+                select.select([s], [], [], 0.5)  # until somebody asks behind it
+            s.sendall(POISON if smuggled else GOOD)
+
+    running = Server(serve)
+    yield running
+    running.close()
+
+
+@pytest.mark.parametrize("method", [b"GET", b"DELETE", b"OPTIONS"])
+def test_a_body_that_nobody_expects_answers_no_other_visitor(run, deaf, method):
+    port = free_port()
+    run("v2c", wire.gateway(port, deaf.port, reuse="all"), "gateway")
+    request = method + b" / HTTP/1.1\r\nHost: a.example\r\n" + BODIES["counted"]
+    with connect(port) as attacker:
+        attacker.sendall(request)
+        assert read_answer(attacker).status == 200
+        assert http_get(port, "/good").body == b"ok"
