@@ -120,6 +120,7 @@ void blackhole_conf_build(struct build *b, const struct node *at, struct outboun
 void file_conf_build(struct build *b, const struct node *at, const struct node *owner,
                      struct outbound_conf *out);
 /* What gateways have in common. */
+extern const struct field_name web_reuse_names[];
 struct web_keys {
     const struct node *routes, *outbound, *trusted;
     int forwarded, reuse;

@@ -18,6 +18,7 @@ const struct field ingress_fields[] = {
     FIELD_NODE("routesUrl", struct ingress_keys, guide.url, "text|object"),
     FIELD_NODE("outboundTag", struct ingress_keys, web.outbound, "text"),
     FIELD_NODE("trustedProxies", struct ingress_keys, web.trusted, "texts"),
+    FIELD_NAME("reuse", struct ingress_keys, web.reuse, web_reuse_names, WEB_REUSE_SOURCE),
     FIELD_NUMBER("answerTimeout", struct ingress_keys, web.answer_timeout, 1, 3600, 60),
     FIELD_NODE("tls", struct ingress_keys, tls, "object"),
     FIELD_NUMBER("timeout", struct ingress_keys, timeout, 0, UINT32_MAX, 0),

@@ -138,7 +138,7 @@ static json_t *entry_of(const struct quick *q, const char *at, const char *tag)
     struct err e;
     quick_place_read_plain(&p, at, &e);
     json_t *in = json_pack("{s:s, s:s}", "tag", tag, "protocol", "ingress");
-    json_t *settings = json_pack("{s:s}", "portal", "portal");
+    json_t *settings = json_pack("{s:s, s:s}", "portal", "portal", "reuse", "connection");
     listen_set(in, &p);
     if (q->route.count)
         json_object_set_new(settings, "routes", routes_of(q));

@@ -5,15 +5,18 @@
 
 static const struct field_name forwarded_names[] = {
     {"set", WEB_FORWARDED_SET}, {"pass", WEB_FORWARDED_PASS}, {NULL, 0}};
-static const struct field_name reuse_names[] = {
-    {"source", WEB_REUSE_SOURCE}, {"all", WEB_REUSE_ALL}, {"never", WEB_REUSE_NEVER}, {NULL, 0}};
+const struct field_name web_reuse_names[] = {{"source", WEB_REUSE_SOURCE},
+                                             {"connection", WEB_REUSE_CONNECTION},
+                                             {"all", WEB_REUSE_ALL},
+                                             {"never", WEB_REUSE_NEVER},
+                                             {NULL, 0}};
 
 const struct field web_fields[] = {
     FIELD_NODE("routes", struct web_keys, routes, "routes"),
     FIELD_NODE("outboundTag", struct web_keys, outbound, "text"),
     FIELD_NODE("trustedProxies", struct web_keys, trusted, "texts"),
     FIELD_NAME("forwarded", struct web_keys, forwarded, forwarded_names, WEB_FORWARDED_SET),
-    FIELD_NAME("reuse", struct web_keys, reuse, reuse_names, WEB_REUSE_SOURCE),
+    FIELD_NAME("reuse", struct web_keys, reuse, web_reuse_names, WEB_REUSE_SOURCE),
     FIELD_NUMBER("answerTimeout", struct web_keys, answer_timeout, 1, 3600, 60),
     FIELD_END,
 };

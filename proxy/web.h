@@ -31,6 +31,7 @@ enum {
 
 enum web_reuse {
     WEB_REUSE_SOURCE, /* by visitors of the same address: what is behind a way may judge by it */
+    WEB_REUSE_CONNECTION, /* by the same connection alone: each new one is placed anew */
     WEB_REUSE_ALL,
     WEB_REUSE_NEVER,
 };

@@ -226,7 +226,8 @@ static enum visit_turn visit_answered(struct visit *v)
     if (!visit_is_whole(v))
         return VISIT_LEAVES; /* and the origin sees that the request was not */
     v->way = NULL;
-    if (v->answer.keep_alive && !v->alone && v->down.state == HTTP_BODY_DONE)
+    bool wanted = !v->last || !v->web || v->web->conf->reuse != WEB_REUSE_CONNECTION;
+    if (wanted && !v->alone && v->answer.keep_alive && v->down.state == HTTP_BODY_DONE)
         way_rest(way);
     else
         way_drop(way, NULL);

@@ -144,6 +144,7 @@ static struct way *find_way(struct visit *v, const struct errant *e, bool reuse)
         .tunnel = &e->to.tunnel,
         .target = &e->target,
         .source = w->conf->reuse == WEB_REUSE_ALL ? NULL : source,
+        .connection = w->conf->reuse == WEB_REUSE_CONNECTION ? v->end.flow->id : 0,
     };
     way_key_make(&key, &w->ways, &to);
     struct way *way = reuse ? ways_take(&w->ways, &key) : NULL;

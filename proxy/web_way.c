@@ -37,6 +37,7 @@ void way_key_make(struct way_key *k, const struct ways *all, const struct way_to
     put_addr(&w, to->target);
     if (to->source)
         put_addr(&w, to->source);
+    wr_be32(&w, to->connection);
     k->len = wr_len(&w);
     k->bucket = bucket_number(all, k);
 }

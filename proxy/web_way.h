@@ -20,6 +20,7 @@ struct way_to {
     const struct tunnel_name *tunnel;
     const struct addr *target;
     const struct addr *source; /* whose requests it carries; NULL: anybody's */
+    uint32_t connection;       /* those of this one of his alone; 0: of all */
 };
 
 /* The same as bytes. */

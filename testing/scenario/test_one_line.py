@@ -72,6 +72,19 @@ def test_several_servers_behind_one_bridge(line, key, origins, tmp_path):
     assert ask(visitors, given)[0] == ask(visitors, "example.org")[0] == 502
 
 
+def test_bridges_of_one_tunnel_take_turns(line, key, tmp_path):
+    links, visitors = free_ports(2)
+    line("portal", "--listen", f"{HOST}:{links}", "--entry", f"{HOST}:{visitors}", "--key", key,
+         "--route", "*=web", name="portal", ports=[links, visitors])
+    for name in ("one", "two", "three"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "small.txt").write_text(name)
+        line("bridge", "--to", f"{HOST}:{links}", "--tunnel", "web", "--key", key, f"file:{tmp_path}/{name}",
+             name=name).wait_log("reachable at")
+    answers = [ask(visitors, "example.com")[1] for _ in range(9)]
+    assert sorted(answers) == [b"one"] * 3 + [b"three"] * 3 + [b"two"] * 3
+
+
 @pytest.mark.parametrize("scheme", ["ws", "wss", "tls"])
 def test_other_ways_to_the_portal(line, key, origins, tmp_path, scheme):
     """The certificate is verified: a bridge that pins another one, or trusts the system only, is not let fool."""
