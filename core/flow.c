@@ -306,6 +306,12 @@ void end_limit(struct end *e, size_t limit)
         pipe_in(e)->limit = limit;
 }
 
+void end_need(struct end *e, size_t least)
+{
+    if (least > pipe_in(e)->limit)
+        pipe_in(e)->limit = least;
+}
+
 static void end_moved(struct end *e, size_t len)
 {
     struct flow *f = e->flow;

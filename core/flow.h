@@ -107,6 +107,7 @@ size_t end_unread(const struct end *e);      /* bytes we put that the peer has n
 uint64_t end_total(const struct end *e);     /* bytes we ever put */
 void end_call_at(struct end *e, size_t low); /* wakes us once end_unread() is no more than this */
 void end_limit(struct end *e, size_t limit); /* bytes that may wait for us, below the policy's */
+void end_need(struct end *e, size_t least);  /* ... and so many, whatever the policy says */
 bool end_has(const struct end *e);           /* end_take() has something, be it an empty datagram */
 bool end_at_eof(const struct end *e);        /* the peer ended its side and all is taken */
 void end_eof(struct end *e);                 /* half-close: the other way stays open */

@@ -255,6 +255,7 @@ bool visit_begin(struct web *w, struct flow *f, const char *sni)
     v->number = w->ids += GOLDEN;
     visit_number(v);
     flow_join(f, &v->end, &visit_ops);
+    end_need(&v->end, HTTP1_HEAD_MAX);
     ev_init(&v->timer, on_timer);
     v->timer.data = v;
     list_append(&w->visits, &v->item);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/cursor.h"
+#include "proxy/http1.h"
 #include "proxy/web.h"
 
 /* --- what ways have in common --- */
@@ -185,6 +186,7 @@ static struct way *way_like(struct ways *w, const struct way_key *key, size_t ou
     f->carrier = f->opened = f->packets = false;
     f->tries = 0;
     flow_start(f, w->dispatcher->loop, &one->end, &way_ops);
+    end_need(&one->end, HTTP1_HEAD_MAX);
     return one;
 }
 

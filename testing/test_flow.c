@@ -152,6 +152,10 @@ static void an_end_may_have_less_wait_for_it_never_more(void **state)
     rig_take(&p.out);
     rig_turn(&p.rig);
     assert_true(end_room(&p.in.end) > 0 && p.in.wakes > 0);
+    end_need(&p.out.end, 500);
+    assert_int_equal(end_room(&p.in.end), 1000);
+    end_need(&p.out.end, 7000);
+    assert_int_equal(end_room(&p.in.end), 7000);
     pair_close(&p);
 }
 

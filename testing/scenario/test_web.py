@@ -285,6 +285,19 @@ def test_who_leaves_takes_his_request_along(run, servers):
     assert gone.wait(5)
 
 
+def test_heads_that_are_larger_than_a_buffer(run, servers):
+    lines = "".join(f"X-{i}: {'x' * 1000}\r\n" for i in range(30))
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{lines}\r\n"
+    server = servers(kept(lambda *_: head.encode() + b"ok"))
+    port = free_port()
+    door = {"listen": HOST, "port": port, "protocol": "ingress", "settings": {"routes": [at(server)]}}
+    policy = {"levels": {"0": {"bufferSize": 16}}}
+    run("v2c", {"log": LOG, "inbounds": [door], "outbounds": [{"protocol": "freedom"}], "policy": policy})
+    with connect(port) as s:
+        for _ in range(3):
+            assert ask(s, "a.test", extra=lines).status == 200
+
+
 # ------------------------------------------------------------------------------------- our own answers
 
 
