@@ -53,7 +53,7 @@ struct naive {
     struct hostname_pattern host;
     bool any;
     const char *path, *header, *value;
-    char id[8];
+    char id[24];
 };
 
 /* --- the naive table --- */
