@@ -7,6 +7,8 @@
 
 enum {
     PACKETS_MAX = 64, /* datagrams that one pipe holds; more are dropped by who puts them */
+    SCARCE = 75, /* hundredths of the budget in use, from which on a pipe holds no more than ... */
+    SCARCE_LIMIT = 32 * 1024, /* ... so many bytes */
 };
 
 static struct pipe *pipe_in(const struct end *e)
@@ -280,17 +282,22 @@ void end_vacate(struct end *e)
 
 /* --- bytes --- */
 
-static bool pipe_full(const struct flow *f, const struct pipe *p)
+/* When memory is short, who does not read holds little of it. Carriers are few, and many wait for what is in them. */
+static size_t pipe_limit(const struct flow *f, const struct pipe *p)
 {
-    return p->q.bytes >= p->limit || (f->packets && p->q.count >= PACKETS_MAX);
+    bool scarce =
+        p->limit > SCARCE_LIMIT && !f->carrier && budget_above(f->loop->bufs.budget, SCARCE);
+    return scarce ? SCARCE_LIMIT : p->limit;
 }
 
 size_t end_room(struct end *e)
 {
+    struct flow *f = e->flow;
     struct pipe *p = pipe_out(e);
-    if (!pipe_full(e->flow, p))
-        return p->limit - p->q.bytes;
-    end_call_at(e, p->limit / 2);
+    size_t limit = pipe_limit(f, p);
+    if (p->q.bytes < limit && !(f->packets && p->q.count >= PACKETS_MAX))
+        return limit - p->q.bytes;
+    end_call_at(e, limit / 2);
     return 0;
 }
 

@@ -159,6 +159,33 @@ static void an_end_may_have_less_wait_for_it_never_more(void **state)
     pair_close(&p);
 }
 
+static void when_memory_is_short_little_waits_and_carriers_go_on(void **state)
+{
+    (void)state;
+    struct budget budget = {.limit = 1 << 20};
+    struct pair p;
+    pair_open(&p, NET_TCP, 500000);
+    p.rig.loop.bufs.budget = &budget;
+    budget_add(&budget, 700000);
+    assert_int_equal(end_room(&p.in.end), 500000);
+    budget_add(&budget, 200000);
+    assert_int_equal(end_room(&p.in.end), 32768);
+    put(&p, &p.in, 16000);
+    put(&p, &p.in, 16384);
+    put(&p, &p.in, 16384);
+    assert_int_equal(end_room(&p.in.end), 0);
+    p.in.wakes = 0;
+    buf_free(&p.rig.loop.bufs, end_take(&p.out.end));
+    rig_turn(&p.rig);
+    assert_int_equal(p.in.wakes, 0);
+    buf_free(&p.rig.loop.bufs, end_take(&p.out.end));
+    rig_turn(&p.rig);
+    assert_int_equal(p.in.wakes, 1);
+    p.flow->carrier = true;
+    assert_int_equal(end_room(&p.in.end), 500000 - 16384);
+    pair_close(&p);
+}
+
 static void that_the_target_was_reached_is_told_once(void **state)
 {
     (void)state;
@@ -740,6 +767,7 @@ int main(void)
         cmocka_unit_test(who_asks_is_woken_once_when_no_more_than_that_waits),
         cmocka_unit_test(what_was_ever_put_is_counted_whether_taken_or_not),
         cmocka_unit_test(an_end_may_have_less_wait_for_it_never_more),
+        cmocka_unit_test(when_memory_is_short_little_waits_and_carriers_go_on),
         cmocka_unit_test(that_the_target_was_reached_is_told_once),
         cmocka_unit_test(half_close_leaves_the_other_way_open),
         cmocka_unit_test(leaving_well_keeps_what_was_put),

@@ -1,11 +1,13 @@
 """A visitor that stops reading costs bounded memory, and holds up the others for a bounded time."""
+import socket
 import threading
 import time
 
 import pytest
 
-from origins import MB
-from rig import SLOWER, counters, http_get, in_parallel, read_exactly, wait_for
+from configs import LOG, dokodemo
+from origins import MB, known_bytes
+from rig import HOST, SLOWER, connect, counters, free_port, http_get, in_parallel, read_exactly, wait_for
 
 BOUND = 48 * MB * SLOWER
 STALL_RULE = 10  # seconds after which the others must be served
@@ -97,3 +99,34 @@ def test_control_old_peers_let_all_wait(own_tunnel, pairing):
     wait_for(all_wait, 10, "a visitor who waits in vain")
     s.close()
     wait_for(lambda: served(t, 2), 10, "service after the stuck visitor has left")
+
+
+def deaf(port):
+    """Asks for an endless answer and takes next to nothing of it."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    s.settimeout(10 * SLOWER)
+    s.connect((HOST, port))
+    s.sendall(b"endless\n")
+    read_exactly(s, 1)
+    return s
+
+
+@pytest.mark.v2c
+@pytest.mark.quick
+def test_without_a_tunnel_memory_is_bounded_too(run, origins):
+    port = free_port()
+    v2c = run("v2c", {
+        "log": LOG,
+        "memory": 16,
+        "inbounds": [dokodemo("door", port, origins.odd)],
+        "outbounds": [{"protocol": "freedom"}],
+    })
+    before = v2c.rss()
+    held = in_parallel([lambda: deaf(port)] * 150)
+    with connect(port, 20 * SLOWER) as s:  # meanwhile queues fill, and others are served
+        s.sendall(b"bytes %d\n" % (20 * MB))
+        assert read_exactly(s, 20 * MB) == known_bytes(20 * MB)
+    assert v2c.rss() - before < 40 * MB * SLOWER
+    for s in held:
+        s.close()
