@@ -12,7 +12,8 @@ import pytest
 
 from certs import Cert
 from configs import DOMAIN, LOG, bridge_config, rule, vmess_in
-from rig import HOST, WORKERS, connect, free_ports, in_parallel, read_answer, wait_for
+from origins import Server
+from rig import HOST, WORKERS, connect, free_ports, in_parallel, read_answer, read_exactly, wait_for
 from test_ingress import Origin, ask, openssl, request, secure
 
 pytestmark = [pytest.mark.v2c, pytest.mark.quick]
@@ -45,7 +46,7 @@ def origins_by_name(tmp_path):
 def town(run):
     """A portal with an entry; bridges come by .bridge()."""
 
-    def start(routes=(), choice="leastLoad", **settings):
+    def start(routes=(), choice="leastLoad", sockopt=None, **settings):
         entry, link = free_ports(2)
         settings = {"portal": "portal", "routes": list(routes), **settings}
         config = {
@@ -56,7 +57,14 @@ def town(run):
                 ]
             },
             "inbounds": [
-                {"tag": "entry", "listen": HOST, "port": entry, "protocol": "ingress", "settings": settings},
+                {
+                    "tag": "entry",
+                    "listen": HOST,
+                    "port": entry,
+                    "protocol": "ingress",
+                    "settings": settings,
+                    "streamSettings": {"sockopt": sockopt or {}},
+                },
                 vmess_in("links", link, [(i, name) for name, i in USERS.items()]),
             ],
             "routing": {"rules": [rule("links", "portal")]},
@@ -64,12 +72,12 @@ def town(run):
         portal = run("v2c", config, "portal")
         count = iter(range(100))
 
-        def bridge(tunnel, target, user="alice", **more):
+        def bridge(tunnel, target, user="alice", freedom=None, **more):
             made = bridge_config(link, USERS[user])
             made["reverse"]["bridges"] = [
                 {"tag": "bridge", "domain": f"{tunnel}.{DOMAIN}", "portals": ["interconn"], **more}
             ]
-            made["outbounds"][0]["settings"] = {"redirect": f"{HOST}:{target}"}
+            made["outbounds"][0]["settings"] = {"redirect": f"{HOST}:{target}", **(freedom or {})}
             made["routing"]["rules"] = [rule("bridge", "out")]
             program = run("v2c", made, f"bridge-{next(count)}")
             program.wait_log("connected to its portal")
@@ -102,6 +110,29 @@ ROUTES = [
     {"header": "x-remote-node-id", "by": "node"},
     {"header": "x-dst-cluster-uuid", "by": "cluster"},
 ]
+
+
+def test_who_a_proxy_speaks_for_is_told_behind_the_bridge(town):
+    """A PROXY header at the entry, the visitor's fields and another PROXY header at the server."""
+
+    def serve(_, s):
+        told = head = b""
+        while not told.endswith(b"\r\n"):
+            told += read_exactly(s, 1)
+        while not head.endswith(b"\r\n\r\n"):
+            head += read_exactly(s, 1)
+        body = told + head
+        s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    server = Server(serve)
+    t = town([{"tunnel": "web"}], sockopt={"acceptProxyProtocol": True})
+    t.bridge("web", server.port, freedom={"proxyProtocol": 1})
+    with connect(t.port) as s:
+        s.sendall(b"PROXY TCP4 198.51.100.7 203.0.113.9 4711 80\r\n" + request("a.example"))
+        text = read_answer(s).text
+    assert text.startswith("PROXY TCP4 198.51.100.7 ")
+    assert "X-Forwarded-For: 198.51.100.7\r\n" in text and "Forwarded: for=198.51.100.7;" in text
+    server.close()
 
 
 @pytest.mark.workers
