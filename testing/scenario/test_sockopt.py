@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from configs import LOG, dokodemo
+from origins import Server, odd
 from rig import HOST, V2C, connect, free_port, http_get, read_exactly, read_to_end, wait_for
 
 pytestmark = [pytest.mark.v2c, pytest.mark.quick]
@@ -32,31 +33,39 @@ def told(local=None, remote=None, listening=False):
 SAID = {"tcpKeepAliveIdle": 77, "tcpKeepAliveInterval": 7, "tcpCongestion": "reno", "tcpUserTimeout": 9000, "tcpMaxSeg": 900}
 
 
-def test_connections_on_both_sides_have_what_is_said(run, origins):
+@pytest.fixture
+def own_odd():
+    """An origin to which nobody else has connections."""
+    server = Server(odd)
+    yield server.port
+    server.close()
+
+
+def test_connections_on_both_sides_have_what_is_said(run, own_odd):
     port = free_port()
-    run("v2c", config(port, origins.odd, SAID, SAID))
+    run("v2c", config(port, own_odd, SAID, SAID))
     with connect(port) as s:
         s.sendall(b"echo\nhello")
         assert read_exactly(s, 5) == b"hello"
         s.sendall(b"again")
         assert read_exactly(s, 5) == b"again"
-        for where in ({"local": port}, {"remote": origins.odd}):
+        for where in ({"local": port}, {"remote": own_odd}):
             wait_for(lambda: "keepalive" in told(**where), 10, "all to be acknowledged")
             assert re.search(r"keepalive,1min1\dsec", told(**where)), told(**where)
             assert " reno " in told(**where)
 
 
-def test_keep_alive_may_be_off(run, origins):
+def test_keep_alive_may_be_off(run, own_odd):
     port = free_port()
     off = {"tcpKeepAliveIdle": -1}
-    run("v2c", config(port, origins.odd, off, off))
+    run("v2c", config(port, own_odd, off, off))
     with connect(port) as s:
         s.sendall(b"echo\nhello")
         assert read_exactly(s, 5) == b"hello"
         s.sendall(b"again")
         assert read_exactly(s, 5) == b"again"
         assert "keepalive" not in told(local=port)
-        assert "keepalive" not in told(remote=origins.odd)
+        assert "keepalive" not in told(remote=own_odd)
 
 
 def test_fast_open_and_an_interface_carry_bytes(run, origins):
