@@ -135,6 +135,8 @@ def test_windows_are_kept_and_given_back(recorded, pairing):
     most_sent = most_credit = 0
     for recording in t.relay.recordings:
         up, down = recording.frames(t.user_id)
+        if not down:
+            continue  # a second link that only just begins
         first = int.from_bytes(link.items(down[0].data)[0][1][5:9], "big")
         sent, credit = sent_bytes(up), granted(down)
         for stream, count in sent.items():
