@@ -208,15 +208,34 @@ static void a_name_is_dialled_at_its_port(void **state)
     names_close(&s);
 }
 
+/* -1: somebody has the port there. */
 static int listen_at(struct addr *at)
 {
     struct sockaddr_storage ss;
     socklen_t len = addr_to_sockaddr(at, &ss);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&ss, len), 0);
-    assert_int_equal(listen(fd, 0), 0);
+    if (bind(fd, (struct sockaddr *)&ss, len) < 0 || listen(fd, 0) < 0) {
+        close(fd);
+        return -1;
+    }
     at->port = rig_addr_of(fd).port;
     return fd;
+}
+
+/* At 127.0.0.1 and .2, with one port; fds and at: of .1 first. */
+static void listen_at_both(struct addr at[2], int fds[2])
+{
+    for (int tries = 0; tries < 100; tries++) {
+        at[0] = rig_addr("127.0.0.1", 0);
+        fds[0] = listen_at(&at[0]);
+        assert_true(fds[0] >= 0);
+        at[1] = rig_addr("127.0.0.2", at[0].port);
+        fds[1] = listen_at(&at[1]);
+        if (fds[1] >= 0)
+            return;
+        close(fds[0]);
+    }
+    fail_msg("no port is free at both addresses");
 }
 
 /* Fills the queue of a listening socket: who comes then has no answer. */
@@ -247,15 +266,12 @@ static void a_silent_address_costs_a_quarter_of_a_second(void **state)
     for (uint8_t silent = 1; silent <= 2; silent++) {
         struct names s;
         struct dialled d;
-        struct addr at = rig_addr("127.0.0.1", 0), to;
-        int fds[3];
+        struct addr at[2], to;
+        int fds[3], listening[2];
         names_open(&s);
-        at.ip[3] = silent;
-        int full = listen_at(&at);
-        stuff(&at, fds);
-        at.ip[3] = (uint8_t)(3 - silent);
-        int good = listen_at(&at);
-        to = rig_addr("two.example", at.port);
+        listen_at_both(at, listening);
+        stuff(&at[silent - 1], fds);
+        to = rig_addr("two.example", at[0].port);
         dialled_init(&d, &s.rig, SOCK_STREAM);
         ev_tstamp before = ev_time();
         dial_start(&d.dial, &to, DIAL_IPV4);
@@ -267,8 +283,8 @@ static void a_silent_address_costs_a_quarter_of_a_second(void **state)
         for (int i = 0; i < 3; i++)
             close(fds[i]);
         close(d.fd);
-        close(full);
-        close(good);
+        close(listening[0]);
+        close(listening[1]);
         dial_stop(&d.dial);
         names_close(&s);
     }
@@ -299,15 +315,13 @@ static void a_race_can_be_stopped(void **state)
     (void)state;
     struct names s;
     struct dialled d;
-    struct addr at = rig_addr("127.0.0.1", 0), to;
-    int fds[2][3];
+    struct addr at[2], to;
+    int fds[2][3], listening[2];
     names_open(&s);
-    int full = listen_at(&at);
-    stuff(&at, fds[0]);
-    at.ip[3] = 2;
-    int other = listen_at(&at);
-    stuff(&at, fds[1]);
-    to = rig_addr("two.example", at.port);
+    listen_at_both(at, listening);
+    stuff(&at[0], fds[0]);
+    stuff(&at[1], fds[1]);
+    to = rig_addr("two.example", at[0].port);
     dialled_init(&d, &s.rig, SOCK_STREAM);
     dial_start(&d.dial, &to, DIAL_IPV4);
     RIG_UNTIL(&s.rig, (names_answer(&s, 2), d.dial.race));
@@ -316,8 +330,8 @@ static void a_race_can_be_stopped(void **state)
     assert_int_equal(d.calls, 0);
     for (int i = 0; i < 6; i++)
         close(fds[i / 3][i % 3]);
-    close(full);
-    close(other);
+    close(listening[0]);
+    close(listening[1]);
     names_close(&s);
 }
 
