@@ -174,7 +174,7 @@ def test_other_claims_take_away_what_they_do_not_cover_and_nothing_else(run, ser
 
 
 def test_three_bridges_of_a_tunnel_and_one_is_killed(run, servers):
-    """The first example of seed 000: no new request fails."""
+    """Two of three bridges of one tunnel are left: no new request fails."""
     site = Site(run, [("web",)], choice="roundRobin")
     bridges = [site.bridge("web", servers(f"web {i}")) for i in range(3)]
     asked = [site.ask("web") for _ in range(60)]

@@ -203,7 +203,7 @@ def test_servers_by_host_behind_one_bridge(tunnels_by_id, site):
 # ------------------------------------------------------------------------- nodes and clusters, headers name them
 
 
-SEED_HEADERS = ("-H", "x-remote-node-id: downstream-node", "-H", "x-dst-cluster-uuid: downstream-cluster")
+NODE_HEADERS = ("-H", "x-remote-node-id: downstream-node", "-H", "x-dst-cluster-uuid: downstream-cluster")
 
 
 class Nodes:
@@ -232,7 +232,7 @@ class Nodes:
         return program
 
     def ask(self, i=0):
-        out, code = curl(*SEED_HEADERS, "-w", "\n%{http_code}",
+        out, code = curl(*NODE_HEADERS, "-w", "\n%{http_code}",
                          f"http://localhost:{self.portals[i][1]}/downstream_service")
         text, status = out.decode().rsplit("\n", 1)
         return (int(status), text) if code == 0 else (0, "")
@@ -317,7 +317,7 @@ def restart(program, ports):
 
 
 def wrk(url, seconds, *more):
-    return subprocess.Popen(["wrk", "-t1", "-c8", f"-d{seconds}s", *SEED_HEADERS, *more, url], text=True,
+    return subprocess.Popen(["wrk", "-t1", "-c8", f"-d{seconds}s", *NODE_HEADERS, *more, url], text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
@@ -333,7 +333,7 @@ def test_bridges_restart_one_by_one(run, origins):
     n.portal()
     bridges = [n.bridge(name=f"bridge-{i}") for i in range(2)]
     url = f"http://{HOST}:{n.portals[0][1]}/small.txt"
-    wait_for(lambda: curl("-f", *SEED_HEADERS, url) == (b"small\n", 0), 5 * rig.SLOWER, "the service")
+    wait_for(lambda: curl("-f", *NODE_HEADERS, url) == (b"small\n", 0), 5 * rig.SLOWER, "the service")
     load = wrk(url, 3)
     for bridge in bridges:
         restart(bridge, [bridge.stats])
@@ -373,7 +373,7 @@ def test_portals_restart_one_by_one(run, origins, tmp_path):
     balancer = Balancer(tmp_path, [p[1] for p in n.portals])
     try:
         for _, visitors, _ in n.portals:
-            wait_for(lambda: curl("-f", *SEED_HEADERS, f"http://{HOST}:{visitors}/small.txt")[1] == 0,
+            wait_for(lambda: curl("-f", *NODE_HEADERS, f"http://{HOST}:{visitors}/small.txt")[1] == 0,
                      5 * rig.SLOWER, "the service")
         load = wrk(f"http://{HOST}:{balancer.port}/small.txt", 3)
         for portal, (_, visitors, stats) in zip(portals, n.portals):
