@@ -8,6 +8,7 @@ import ctypes
 import json
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
@@ -64,12 +65,17 @@ def _hold(s):
 
 
 def free_ports(count, udp=False):
-    """Ports the kernel chose, none of which was given before: who asked may not have bound it yet."""
+    """Ports the kernel chose, none of which was given before: who asked may not have bound it yet. One for datagrams
+    cannot be held until then, so it is a free one below those that the kernel gives to others meanwhile."""
     ports, closing = [], []
     while len(ports) < count:
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM)
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0 if udp else 1)
-        s.bind((HOST, 0))
+        try:
+            s.bind(("", random.randrange(16000, 32000)) if udp else (HOST, 0))
+        except OSError:
+            s.close()
+            continue
         port = s.getsockname()[1]
         fresh = port not in _given_ports
         if fresh:
