@@ -180,6 +180,33 @@ int rig_listen(struct addr *at, int backlog)
     return fd;
 }
 
+/* With SO_REUSEADDR on both, who listens may share a port with who does not. */
+static int reusable_at(const struct addr *at)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = addr_to_sockaddr(at, &ss);
+    int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
+    assert_true(fd >= 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&ss, len), 0);
+    return fd;
+}
+
+int rig_hold_port(uint16_t *port)
+{
+    struct addr any = rig_addr("0.0.0.0", 0);
+    int fd = reusable_at(&any);
+    *port = rig_addr_of(fd).port;
+    return fd;
+}
+
+int rig_listen_at(const struct addr *at, int backlog)
+{
+    int fd = reusable_at(at);
+    assert_int_equal(listen(fd, backlog), 0);
+    return fd;
+}
+
 int rig_udp(struct addr *at)
 {
     return rig_bound(SOCK_DGRAM, at);

@@ -79,8 +79,11 @@ void rig_outbound_init(struct rig_outbound *o, struct rig *r, struct rig_end *en
 struct addr rig_addr(const char *host, uint16_t port);
 struct addr rig_addr_of(int fd);              /* to which it is bound */
 int rig_listen(struct addr *at, int backlog); /* on 127.0.0.1; says where */
-int rig_udp(struct addr *at);                 /* the same for datagrams */
-int rig_connect(const struct addr *to);       /* has been connected */
+/* Nobody else is given this port, at any address, until the socket is closed. */
+int rig_hold_port(uint16_t *port);
+int rig_listen_at(const struct addr *at, int backlog); /* at a port that is held */
+int rig_udp(struct addr *at);                          /* the same for datagrams */
+int rig_connect(const struct addr *to);                /* has been connected */
 int rig_accept(struct rig *r, int fd);
 void rig_pair(int fds[2]);
 int rig_next_fd(void); /* the number that the next socket gets */

@@ -273,9 +273,9 @@ static void lingering_goes_on_as_long_as_the_peer_takes_bytes(void **state)
     ev_feed_event(l.rig.loop.ev, &l.conn.deadline, EV_TIMER);
     rig_turn(&l.rig);
     assert_false(l.released);
-    ev_feed_event(l.rig.loop.ev, &l.conn.deadline, EV_TIMER);
-    rig_turn(&l.rig);
-    assert_true(l.released); /* nothing more was taken */
+    /* Nobody reads any more. The kernel may still take some, but not for ever. */
+    RIG_UNTIL(&l.rig,
+              l.released || (ev_feed_event(l.rig.loop.ev, &l.conn.deadline, EV_TIMER), false));
     line_close(&l);
     free(bytes);
 }

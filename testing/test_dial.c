@@ -208,34 +208,15 @@ static void a_name_is_dialled_at_its_port(void **state)
     names_close(&s);
 }
 
-/* -1: somebody has the port there. */
-static int listen_at(struct addr *at)
+/* At 127.0.0.1 and .2, with one port, which fds[2] holds. */
+static void listen_at_both(struct addr at[2], int fds[3])
 {
-    struct sockaddr_storage ss;
-    socklen_t len = addr_to_sockaddr(at, &ss);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    if (bind(fd, (struct sockaddr *)&ss, len) < 0 || listen(fd, 0) < 0) {
-        close(fd);
-        return -1;
-    }
-    at->port = rig_addr_of(fd).port;
-    return fd;
-}
-
-/* At 127.0.0.1 and .2, with one port; fds and at: of .1 first. */
-static void listen_at_both(struct addr at[2], int fds[2])
-{
-    for (int tries = 0; tries < 100; tries++) {
-        at[0] = rig_addr("127.0.0.1", 0);
-        fds[0] = listen_at(&at[0]);
-        assert_true(fds[0] >= 0);
-        at[1] = rig_addr("127.0.0.2", at[0].port);
-        fds[1] = listen_at(&at[1]);
-        if (fds[1] >= 0)
-            return;
-        close(fds[0]);
-    }
-    fail_msg("no port is free at both addresses");
+    at[0] = rig_addr("127.0.0.1", 0);
+    at[1] = rig_addr("127.0.0.2", 0);
+    fds[2] = rig_hold_port(&at[0].port);
+    at[1].port = at[0].port;
+    for (int i = 0; i < 2; i++)
+        fds[i] = rig_listen_at(&at[i], 0);
 }
 
 /* Fills the queue of a listening socket: who comes then has no answer. */
@@ -267,7 +248,7 @@ static void a_silent_address_costs_a_quarter_of_a_second(void **state)
         struct names s;
         struct dialled d;
         struct addr at[2], to;
-        int fds[3], listening[2];
+        int fds[3], listening[3];
         names_open(&s);
         listen_at_both(at, listening);
         stuff(&at[silent - 1], fds);
@@ -283,8 +264,8 @@ static void a_silent_address_costs_a_quarter_of_a_second(void **state)
         for (int i = 0; i < 3; i++)
             close(fds[i]);
         close(d.fd);
-        close(listening[0]);
-        close(listening[1]);
+        for (int i = 0; i < 3; i++)
+            close(listening[i]);
         dial_stop(&d.dial);
         names_close(&s);
     }
@@ -316,7 +297,7 @@ static void a_race_can_be_stopped(void **state)
     struct names s;
     struct dialled d;
     struct addr at[2], to;
-    int fds[2][3], listening[2];
+    int fds[2][3], listening[3];
     names_open(&s);
     listen_at_both(at, listening);
     stuff(&at[0], fds[0]);
@@ -330,8 +311,8 @@ static void a_race_can_be_stopped(void **state)
     assert_int_equal(d.calls, 0);
     for (int i = 0; i < 6; i++)
         close(fds[i / 3][i % 3]);
-    close(listening[0]);
-    close(listening[1]);
+    for (int i = 0; i < 3; i++)
+        close(listening[i]);
     names_close(&s);
 }
 

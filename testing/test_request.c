@@ -93,14 +93,11 @@ static void the_next_address_of_a_name_is_tried(void **state)
     for (uint8_t good = 1; good <= 4; good++) {
         struct trip t;
         struct addr to = rig_addr("four.example", 0), at = rig_addr("127.0.0.1", 0);
-        struct sockaddr_storage ss;
         trip_open(&t);
+        int held = rig_hold_port(&to.port), peer = -1;
         at.ip[3] = good;
-        socklen_t len = addr_to_sockaddr(&at, &ss);
-        int listening = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), peer = -1;
-        assert_int_equal(bind(listening, (struct sockaddr *)&ss, len), 0);
-        assert_int_equal(listen(listening, 8), 0);
-        to.port = rig_addr_of(listening).port;
+        at.port = to.port;
+        int listening = rig_listen_at(&at, 8);
         trip_start(&t, &to, toy_new(true, true, &t.freed));
         RIG_UNTIL(rig_of(&t), (names_answer(&t.names, 4),
                                (peer = accept4(listening, NULL, NULL, SOCK_NONBLOCK)) >= 0));
@@ -113,6 +110,7 @@ static void the_next_address_of_a_name_is_tried(void **state)
         assert_false(t.in.left);
         close(peer);
         close(listening);
+        close(held);
         trip_close(&t);
         assert_int_equal(t.freed, 1);
     }
