@@ -20,6 +20,8 @@ import sys
 import tempfile
 import time
 
+from system import free_port
+
 RULES = 10_000
 SECONDS = "1"
 POINTS = 16  # visitors' targets, spread over the rules
@@ -75,16 +77,6 @@ MIXES = {
     "inbounds and a name": mix_inbounds,
     "all kinds, 1 % regexp": mix_all,
 }
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 def config_of(rules, targets, ports):
@@ -155,7 +147,7 @@ def decisions(tools, v2ray, directory, rules_count, visitors):
         rules = [r for r, _ in made]
         # every part of the list alike, from the first to the last rule
         targets = [made[(2 * n + 1) * rules_count // (2 * POINTS)][1] for n in range(POINTS)]
-        config = config_of(rules, targets, free_ports(POINTS))
+        config = config_of(rules, targets, [free_port() for _ in range(POINTS)])
         ours = run_match(tools, directory, config,
                          [(f"in{i}", t, "80", "-") for i, t in enumerate(targets)])
         if ours["matched"] != POINTS:
@@ -212,7 +204,7 @@ def sets(tools, directory, domain_count, network_count):
         (f"{network_count:,} networks, a list", {"ip": [str(n) for n in networks]}, hosts, outside),
     ]
     for what, conditions, hits, misses in cases:
-        config = config_of([rule(0, **conditions)], ["127.0.0.1"], free_ports(1))
+        config = config_of([rule(0, **conditions)], ["127.0.0.1"], [free_port()])
         hit = run_match(tools, directory, config, [("in0", h, "80", "-") for h in hits])
         miss = run_match(tools, directory, config, [("in0", m, "80", "-") for m in misses])
         yield (what, hit["load_s"], hit["rss_peak"] - hit["rss_before"],

@@ -17,20 +17,12 @@ import threading
 import time
 import uuid
 
+from system import free_port
+
 MARK = "<!-- tunnels -->"
 COUNTS = (100, 1000, 10_000)
 VISITS = 4000
 KIB_MAX = 24
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 def listener():
@@ -136,7 +128,7 @@ def visitor_cost(portal, port, tunnels, rest):
 
 
 def measured(program, directory, count, visits, pause):
-    link, socks = free_ports(2)
+    link, socks = free_port(), free_port()
     running = []
     for name, config in zip(("portal", "bridge"), configs(count, link, socks, listener())):
         path = directory / f"{name}.json"

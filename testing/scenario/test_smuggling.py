@@ -128,20 +128,22 @@ TOO_MUCH = {
 }
 
 
+def heads_of(s):
+    """Whatever stands between two empty lines, as one who does not look for bodies reads it."""
+    data = b""
+    while piece := s.recv(65536):
+        data += piece
+        *whole, data = data.split(b"\r\n\r\n")
+        yield from whole
+
+
 @pytest.fixture
 def talkative():
     """An origin that stays, and answers to "/N" what TOO_MUCH says, and to all else that it is good."""
     heads = []
 
     def serve(_, s):
-        data = b""
-        while True:
-            while b"\r\n\r\n" not in data:
-                piece = s.recv(65536)
-                if not piece:
-                    return
-                data += piece
-            head, _, data = data.partition(b"\r\n\r\n")
+        for head in heads_of(s):
             heads.append(head)
             path = head.split(b" ")[1]
             s.sendall(GOOD if path == b"/good" else list(TOO_MUCH.values())[int(path[1:])])
@@ -218,14 +220,7 @@ def deaf():
     """An origin that takes a body for the next request, and answers that one late."""
 
     def serve(_, s):
-        data = b""
-        while True:
-            while b"\r\n\r\n" not in data:
-                piece = s.recv(65536)
-                if not piece:
-                    return
-                data += piece
-            head, _, data = data.partition(b"\r\n\r\n")
+        for head in heads_of(s):
             smuggled = b"/smuggled" in head
             if smuggled:
                 select.select([s], [], [], 0.5)  # until somebody asks behind it
