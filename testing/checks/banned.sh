@@ -7,7 +7,7 @@ calls() # names: lines that call one of them, not as a member
 {
     grep -E "(^|[^A-Za-z0-9_.>])($1) *\("
 }
-folders='core transport mux routing proxy reverse conf'
+folders='core transport mux routing proxy reverse cluster conf'
 all=$(for d in $folders; do ls "$d"/*.[ch] 2>/dev/null; done)
 rest=$(echo "$all" | grep -v '^transport/')
 # shellcheck disable=SC2086

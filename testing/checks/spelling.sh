@@ -4,4 +4,4 @@ cd "${srcdir:-.}" || exit 1
 command -v codespell >/dev/null || exit 77
 codespell --ignore-words-list=domian,tru,protocoll,mis,fo,ot,nd,te,ba,iif --skip='*.dat,*.bin,*.pem,testing/fuzz/corpus,testing/wire/requests,testing/wire/answers,testing/wire/hellos,testing/configs,*.hex,__pycache__' \
     $(ls -d README.md main.c configure.ac Makefile.am bootstrap core transport mux routing proxy \
-        reverse conf testing docs deploy 2>/dev/null)
+        reverse cluster conf testing docs deploy 2>/dev/null)

@@ -1,0 +1,13 @@
+#include "cluster/question.h"
+
+#include <string.h>
+
+#include "reverse/tunnels.h"
+
+bool question_same(const struct question_of *a, const struct question_of *b)
+{
+    if (a->kind != b->kind || a->portal != b->portal)
+        return false;
+    return a->kind == ASK_HOST ? strcmp(a->host, b->host) == 0
+                               : tunnel_name_equal(&a->tunnel, &b->tunnel);
+}
