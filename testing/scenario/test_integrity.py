@@ -190,8 +190,8 @@ def test_a_hundred_thousand_streams(link, seed):
     check_all_good(result)
     assert result.ok == 100_000
     wait_for(t.settled, 10, "all flows to end")
-    wait_for(lambda: same_files(t, before), 10, "as many descriptors as before")
-    wait_for(lambda: t.live() == live, 10, "as many flows as before")
+    wait_for(lambda: no_more_files(t, before), 10, "no more descriptors than before")
+    wait_for(lambda: no_more_flows(t, live), 10, "no more flows than before")
     for name, now in t.measure().items():
         assert now.rss - before[name].rss <= 1 << 20, name  # ten bytes a stream
     assert not ports & t.link_ports(), "the link was not replaced before its ids or nonces ran out"
@@ -202,9 +202,15 @@ def one_connection(_, config):
         bridge["connections"] = 1
 
 
-def same_files(t, before):
+def no_more_files(t, before):
+    """Fewer may be open: a link that was replaced before may still have been taking its last bytes then."""
     now = t.measure()
-    return all(now[name].files == before[name].files for name in now)
+    return all(now[name].files <= before[name].files for name in now)
+
+
+def no_more_flows(t, before):
+    now = t.live()
+    return all(now[name] <= before[name] for name in now)
 
 
 @pytest.mark.quick
