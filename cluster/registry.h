@@ -20,7 +20,7 @@ void registry_shared_free(struct registry_shared *s);
 
 /* conf->registry is not NULL. */
 struct registry *registry_new(struct loop *l, const struct cluster_conf *conf,
-                              struct registry_shared *shared, const struct resolve_way *way);
+                              struct registry_shared *shared);
 void registry_free(struct registry *r);
 bool registry_is_well(const struct registry *r);
 /* Entries of its own, state and load of this node (written with the next lease; drain at once). */
