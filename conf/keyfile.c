@@ -27,7 +27,7 @@ void key_id_new(char id[KEY_ID + 1])
 
 /* --- what a line may hold --- */
 
-static bool is_id(const char *text)
+bool key_is_id(const char *text)
 {
     if (strlen(text) != KEY_ID)
         return false;
@@ -111,7 +111,7 @@ static char *next_word(char **at)
 static int line_read(struct key_user *u, char *line, struct err *e)
 {
     *u = (struct key_user){.id = next_word(&line), .name = next_word(&line)};
-    if (!is_id(u->id))
+    if (!key_is_id(u->id))
         return err_set(e, EINVAL, "the id is none; %s", form);
     for (char *word = next_word(&line); *word; word = next_word(&line)) {
         if (!u->tunnels && strncmp(word, "tunnel=", 7) == 0)
@@ -172,6 +172,13 @@ int keyfile_read(struct keyfile *k, const char *path, struct err *e)
         return -1;
     }
     return 0;
+}
+
+int keyfile_of(struct keyfile *k, const char *id, struct err *e)
+{
+    const struct key_user u = {.id = id, .name = "bridge"};
+    *k = (struct keyfile){0};
+    return user_append(k, &u, e);
 }
 
 const struct key_user *keyfile_user(const struct keyfile *k, const char *name)

@@ -23,6 +23,8 @@ struct keyfile {
 
 /* -1 and e, with the line. */
 int keyfile_read(struct keyfile *k, const char *path, struct err *e);
+/* One user without a file, whose id this text is; it outlives k. */
+int keyfile_of(struct keyfile *k, const char *id, struct err *e);
 void keyfile_free(struct keyfile *k);
 /* NULL: nobody has this name. name NULL: the first. */
 const struct key_user *keyfile_user(const struct keyfile *k, const char *name);
@@ -30,5 +32,6 @@ const struct key_user *keyfile_user(const struct keyfile *k, const char *name);
 int keyfile_add(const char *path, const struct key_user *u, struct err *e);
 /* A random id, version 4 of RFC 4122. */
 void key_id_new(char id[KEY_ID + 1]);
+bool key_is_id(const char *text);
 
 #endif

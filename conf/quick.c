@@ -150,14 +150,27 @@ static int route_check(const char *route, struct err *e)
     return tunnel_check(equals + 1 + (equals[1] == '$'), "--route", e);
 }
 
+/* Whoever knows the id of the tunnel is its bridge. */
+static bool id_is_secret(const struct quick *q)
+{
+    return q->is_bridge && !q->key.count && q->tunnel.count == 1 && key_is_id(q->tunnel.items[0]);
+}
+
+static bool is_missing(const struct quick *q, const struct quick_flag *f)
+{
+    unsigned command = q->is_bridge ? FOR_BRIDGE : FOR_PORTAL;
+    if (f->offset == offsetof(struct quick, key) && id_is_secret(q))
+        return false;
+    return (f->commands & command) && f->required && !list_of(q, f)->count;
+}
+
 /* All that is missing at once. */
 static int required_check(const struct quick *q, struct err *e)
 {
-    unsigned command = q->is_bridge ? FOR_BRIDGE : FOR_PORTAL;
     char text[sizeof e->text] = "";
     for (size_t n = 0; n < FLAG_COUNT; n++) {
         size_t len = strlen(text);
-        if ((flags[n].commands & command) && flags[n].required && !list_of(q, &flags[n])->count)
+        if (is_missing(q, &flags[n]))
             snprintf(text + len, sizeof text - len, "%s%s", len ? "; and " : "", flags[n].required);
     }
     return *text ? err_set(e, EINVAL, "write %s", text) : 0;
@@ -209,6 +222,8 @@ static int bridge_check(const struct quick *q, struct err *e)
     for (size_t i = 0; i < q->host.count; i++)
         if (hostname_read_pattern(&h, q->host.items[i], strlen(q->host.items[i]), e) < 0)
             return err_wrap(e, "--host %.64s: want a hostname without a port", q->host.items[i]);
+    if (q->user.count && !q->key.count)
+        return err_set(e, EINVAL, "--user is somebody in a --key FILE; write that one, too");
     if (q->pin.count && !has_tls(&q->to))
         return err_set(e, EINVAL, "--pin is of --to tls://... or wss://...; write one of these");
     if (!q->target.count)
@@ -241,13 +256,20 @@ static void wipe(char *text)
     free(text);
 }
 
+static int users_read(struct keyfile *k, const struct quick *q, struct err *e)
+{
+    if (id_is_secret(q))
+        return keyfile_of(k, q->tunnel.items[0], e);
+    if (keyfile_read(k, q->key.items[0], e) < 0)
+        return err_wrap(e, "--key %.128s", q->key.items[0]);
+    return 0;
+}
+
 static char *quick_json(const struct quick *q, struct err *e)
 {
     struct keyfile k;
-    if (keyfile_read(&k, q->key.items[0], e) < 0) {
-        err_wrap(e, "--key %.128s", q->key.items[0]);
+    if (users_read(&k, q, e) < 0)
         return NULL;
-    }
     char *text = q->is_bridge ? quick_bridge_json(q, &k, e) : quick_portal_json(q, &k, e);
     keyfile_free(&k);
     return text;
@@ -321,5 +343,9 @@ enum quick_result quick_read(struct quick *q, const char *command, int argc, cha
         return quick_new_key(q);
     if (quick_check(q, &e) < 0)
         return wrong(q, "", &e);
+    if (id_is_secret(q))
+        fprintf(stderr,
+                "v2c bridge: without --key the tunnel's id is its only secret, and every user "
+                "of this machine sees it in the list of processes\n");
     return q->show ? quick_show(q) : QUICK_RUN;
 }

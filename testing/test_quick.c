@@ -245,6 +245,17 @@ static void a_bridge_asks_for_its_hostnames_or_for_its_own(void **state)
     json_decref(root);
 }
 
+static void the_id_of_a_tunnel_may_be_its_secret(void **state)
+{
+    (void)state;
+    json_t *root = json_of("bridge --to ws://a.example:80 --tunnel "
+                           "381433e1-7980-11ee-bbdb-60f262c1e32d file:.");
+    const char *id = "381433e1-7980-11ee-bbdb-60f262c1e32d";
+    assert_string_equal(text_at(root, "outbounds/1/settings/vnext/0/users/0/id"), id);
+    assert_memory_equal(text_at(root, "reverse/bridges/0/domain"), id, strlen(id));
+    json_decref(root);
+}
+
 static void wss_verifies_the_portals_certificate(void **state)
 {
     (void)state;
@@ -340,6 +351,9 @@ static void a_wrong_line_says_what_to_write(void **state)
         {"portal --listen :1 --entry :2 --key KEY :80", "the bridge says"},
         {"portal --new-key KEY", "\"home\" is in it already"},
         {"bridge", "write --to HOST:8443, the portal's --listen; and --key FILE"},
+        {"bridge --to a:1 --tunnel web :80", "write --key FILE"},
+        {"bridge --to a:1 --tunnel 381433e1-7980-11ee-bbdb-60f262c1e32d --user bob :80",
+         "somebody in a --key FILE"},
         {"bridge --to :1 --tunnel web --key KEY :80",
          "want the portal's name or address before \":1\""},
         {"bridge --to a:1 --key KEY :80", "write --tunnel ID once"},
@@ -404,6 +418,7 @@ int main(void)
         cmocka_unit_test(targets_are_servers_and_folders),
         cmocka_unit_test(a_portal_has_claims_of_its_users_and_routes_of_its_flags),
         cmocka_unit_test(a_bridge_asks_for_its_hostnames_or_for_its_own),
+        cmocka_unit_test(the_id_of_a_tunnel_may_be_its_secret),
         cmocka_unit_test(wss_verifies_the_portals_certificate),
         cmocka_unit_test(several_targets_are_routes),
         cmocka_unit_test(what_is_made_is_a_configuration),
