@@ -3,13 +3,25 @@
 enum { META_MIN = 4 };
 
 /* What does not read as an address is somebody else's extension. */
-static void source_read(struct cursor *meta, struct mux_frame *f)
+static bool source_read(struct cursor *meta, uint8_t of, struct addr *source)
 {
+    struct cursor c = *meta;
     uint8_t net;
     struct err ignored;
+    if (!cur_u8(&c, &net) || net != of || addr_read_wire(&c, source, &ignored) != STEP_DONE ||
+        source->type == ADDR_NAME)
+        return false;
+    *meta = c;
+    return true;
+}
+
+/* Xray has something of its own behind the target of datagrams: without a route it is no source. */
+static void more_read(struct cursor *meta, struct mux_frame *f)
+{
     struct addr source;
-    if (f->net == NET_TCP && cur_u8(meta, &net) && net == NET_TCP &&
-        addr_read_wire(meta, &source, &ignored) == STEP_DONE && source.type != ADDR_NAME)
+    bool told = source_read(meta, f->net, &source);
+    f->routed = link_read_route(meta, &f->route);
+    if (told && (f->net == NET_TCP || f->routed))
         f->source = source;
 }
 
@@ -24,7 +36,7 @@ static enum step meta_read(struct cursor *meta, struct mux_frame *f, struct err 
         return step_fail(e, EPROTO, "mux network %u", f->net);
     switch (addr_read_wire(meta, &f->target, e)) {
     case STEP_DONE:
-        source_read(meta, f);
+        more_read(meta, f);
         return STEP_DONE;
     case STEP_MORE:
         return step_fail(e, EPROTO, "mux target cut off");
@@ -61,10 +73,12 @@ static void meta_write(struct writer *w, const struct mux_frame *f)
         return;
     wr_u8(w, f->net);
     addr_write_wire(w, &f->target);
-    if (f->source.type == ADDR_NONE)
-        return;
-    wr_u8(w, NET_TCP);
-    addr_write_wire(w, &f->source);
+    if (f->source.type != ADDR_NONE) {
+        wr_u8(w, f->net);
+        addr_write_wire(w, &f->source);
+    }
+    if (f->routed)
+        link_write_route(w, &f->route);
 }
 
 void mux_frame_write(struct writer *w, const struct mux_frame *f)

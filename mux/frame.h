@@ -1,11 +1,12 @@
 /* mux/frame.h -- Mux.Cool frames: pure, no state.
- *   metaLen(2) id(2) status(1) option(1) [New: network(1) port(2) type(1) address] [data bit: len(2) data]
+ *   metaLen(2) id(2) status(1) option(1) [New: network(1) port(2) type(1) address ...] [data bit: len(2) data]
  * Thread: any. Source of the format: docs/mux.md; V2Ray 4.34, v5 and Xray agree on it. */
 #ifndef V2C_MUX_FRAME_H
 #define V2C_MUX_FRAME_H
 
 #include "core/addr.h"
 #include "core/meta.h"
+#include "mux/link.h"
 
 enum mux_status { MUX_NEW = 1, MUX_KEEP = 2, MUX_END = 3, MUX_KEEPALIVE = 4 };
 
@@ -24,10 +25,12 @@ enum {
 struct mux_frame {
     uint16_t id;
     uint8_t status, option;
-    uint8_t net;        /* New: enum net */
-    struct addr target; /* New */
-    struct addr source; /* New: the visitor's address, see docs/link.md; ADDR_NONE: not told */
-    uint16_t data_len;  /* 0 without the data bit */
+    uint8_t net;             /* New: enum net */
+    struct addr target;      /* New */
+    struct addr source;      /* New: the visitor's address, see docs/link.md; ADDR_NONE: not told */
+    bool routed;             /* New between portals: */
+    struct link_route route; /* texts point into what was read */
+    uint16_t data_len;       /* 0 without the data bit */
 };
 
 /* Reads a frame up to its data. MORE: not whole, nothing consumed. FAIL: the link cannot go on. */

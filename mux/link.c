@@ -87,6 +87,117 @@ static bool names_read(struct cursor *in, struct link_names *n)
            text_read(in, &n->tenant, LINK_NAME_MAX, name_byte);
 }
 
+static void node_write(struct writer *w, const struct link_node *n)
+{
+    wr_u8(w, n->state);
+    wr_u8(w, n->version);
+    token_write(w, n->epoch);
+    wr_be16(w, n->portals);
+    wr_u8(w, n->wanted);
+    wr_be32(w, n->spread);
+    wr_be32(w, n->links);
+    text_write(w, n->name);
+    text_write(w, n->zone);
+}
+
+static bool node_read(struct cursor *in, struct link_node *n)
+{
+    return cur_u8(in, &n->state) && cur_u8(in, &n->version) && token_read(in, &n->epoch) &&
+           cur_be16(in, &n->portals) && cur_u8(in, &n->wanted) && cur_be32(in, &n->spread) &&
+           cur_be32(in, &n->links) && text_read(in, &n->name, LINK_NAME_MAX, name_byte) &&
+           text_read(in, &n->zone, LINK_NAME_MAX, name_byte);
+}
+
+static void tunnel_write(struct writer *w, const struct link_tunnel *t)
+{
+    wr_u8(w, t->by);
+    text_write(w, t->tenant);
+    text_write(w, t->name);
+}
+
+static bool tunnel_read(struct cursor *in, struct link_tunnel *t)
+{
+    return cur_u8(in, &t->by) && text_read(in, &t->tenant, LINK_NAME_MAX, name_byte) &&
+           text_read(in, &t->name, LINK_NAME_MAX, name_byte);
+}
+
+static void question_write(struct writer *w, const struct link_question *q)
+{
+    token_write(w, q->token);
+    wr_u8(w, q->kind);
+    token_write(w, q->portal);
+    tunnel_write(w, &q->tunnel);
+    text_write(w, q->host);
+}
+
+static bool question_read(struct cursor *in, struct link_question *q)
+{
+    return token_read(in, &q->token) && cur_u8(in, &q->kind) && token_read(in, &q->portal) &&
+           tunnel_read(in, &q->tunnel) && text_read(in, &q->host, LINK_HOST_MAX, printable);
+}
+
+enum { ANSWER_KNOWN = 1, ANSWER_PRIVATE = 2 };
+
+static void answer_write(struct writer *w, const struct link_answer *a)
+{
+    token_write(w, a->token);
+    wr_u8(w, (uint8_t)((a->known ? ANSWER_KNOWN : 0) | (a->is_private ? ANSWER_PRIVATE : 0)));
+    token_write(w, a->portal);
+    tunnel_write(w, &a->holder);
+    wr_u8(w, a->count);
+    for (const struct link_place *p = a->at; p < a->at + a->count; p++) {
+        token_write(w, p->epoch);
+        wr_be16(w, p->links);
+        text_write(w, p->node);
+    }
+}
+
+static bool place_read(struct cursor *in, struct link_place *p)
+{
+    return token_read(in, &p->epoch) && cur_be16(in, &p->links) &&
+           text_read(in, &p->node, LINK_NAME_MAX, name_byte);
+}
+
+static bool answer_read(struct cursor *in, struct link_answer *a)
+{
+    uint8_t flags;
+    if (!token_read(in, &a->token) || !cur_u8(in, &flags) || !token_read(in, &a->portal) ||
+        !tunnel_read(in, &a->holder) || !cur_u8(in, &a->count) || a->count > LINK_PLACES_MAX)
+        return false;
+    a->known = flags & ANSWER_KNOWN;
+    a->is_private = flags & ANSWER_PRIVATE;
+    for (unsigned i = 0; i < a->count; i++)
+        if (!place_read(in, &a->at[i]))
+            return false;
+    return true;
+}
+
+enum {
+    ROUTE_MARK = 0x80,
+    ROUTE_BY_CLAIM = 1
+}; /* the mark is no network, which a source begins with */
+
+void link_write_route(struct writer *w, const struct link_route *r)
+{
+    wr_u8(w, ROUTE_MARK);
+    wr_u8(w, r->by_claim ? ROUTE_BY_CLAIM : 0);
+    token_write(w, r->portal);
+    token_write(w, r->epoch);
+    tunnel_write(w, &r->tunnel);
+}
+
+bool link_read_route(struct cursor *in, struct link_route *r)
+{
+    struct cursor c = *in;
+    uint8_t mark, flags;
+    if (!cur_u8(&c, &mark) || mark != ROUTE_MARK || !cur_u8(&c, &flags) ||
+        !token_read(&c, &r->portal) || !token_read(&c, &r->epoch) || !tunnel_read(&c, &r->tunnel))
+        return false;
+    r->by_claim = flags & ROUTE_BY_CLAIM;
+    *in = c;
+    return true;
+}
+
 static void value_write(struct writer *w, const struct link_item *i)
 {
     switch ((enum link_type)i->type) {
@@ -125,6 +236,15 @@ static void value_write(struct writer *w, const struct link_item *i)
     case LINK_WHY:
         text_write(w, i->why);
         return;
+    case LINK_NODE:
+        node_write(w, &i->node);
+        return;
+    case LINK_ASK:
+        question_write(w, &i->ask);
+        return;
+    case LINK_HAVE:
+        answer_write(w, &i->have);
+        return;
     case LINK_BLOCKED:
     case LINK_OPENED:
         wr_be16(w, i->stream);
@@ -156,6 +276,12 @@ static bool value_read(struct cursor *in, struct link_item *i)
         return cur_u8(in, &i->weight);
     case LINK_WHY:
         return text_read(in, &i->why, LINK_WHY_MAX, printable);
+    case LINK_NODE:
+        return node_read(in, &i->node);
+    case LINK_ASK:
+        return question_read(in, &i->ask);
+    case LINK_HAVE:
+        return answer_read(in, &i->have);
     case LINK_BLOCKED:
     case LINK_OPENED:
         return cur_be16(in, &i->stream);

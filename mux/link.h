@@ -12,6 +12,7 @@ enum {
     LINK_NAME_MAX = 63,  /* bytes of a node's, cluster's or tenant's name */
     LINK_HOST_MAX = 253, /* bytes of a hostname */
     LINK_WHY_MAX = 120,  /* bytes of a reason */
+    LINK_PLACES_MAX = 4, /* nodes that one answer names */
 };
 
 enum link_type {
@@ -28,6 +29,9 @@ enum link_type {
     LINK_HOST_ANSWER = 11,
     LINK_WEIGHT = 12,
     LINK_WHY = 13,
+    LINK_NODE = 14,
+    LINK_ASK = 15,
+    LINK_HAVE = 16,
 };
 
 enum link_feature {
@@ -37,7 +41,11 @@ enum link_feature {
     LINK_GOAWAYS = 0x08,
     LINK_ORIGIN = 0x10,
     LINK_NAMED = 0x20,
-    LINK_FEATURES = 0x3f, /* ours */
+    LINK_NODES = 0x40,
+    LINK_ROUTED = 0x80,
+    LINK_FEATURES = 0x7f,        /* ours, between bridges and portals */
+    LINK_CLIENT_FEATURES = 0x0f, /* ... to ordinary clients and from them */
+    LINK_PEER_FEATURES = 0xdf,   /* ... between the portals of a cluster */
 };
 
 /* Why a stream was refused. */
@@ -46,10 +54,16 @@ enum link_refusal {
     REFUSED_RULES = 2,   /* not allowed here */
     REFUSED_NO_ROOM = 3, /* another link may have some */
     REFUSED_GOING = 4,
+    REFUSED_NOT_HERE = 5, /* this portal has no link of the tunnel; another may have one */
 };
 
 /* Why a link takes no more streams. */
-enum link_going { GOING_WORN = 1, GOING_STOPS = 2, GOING_REFUSED = 3 };
+enum link_going {
+    GOING_WORN = 1,
+    GOING_STOPS = 2,
+    GOING_REFUSED = 3,
+    GOING_MOVES = 4, /* another portal of the cluster has more room */
+};
 
 /* What became of a wish for a hostname. */
 enum link_host_answer {
@@ -69,6 +83,62 @@ struct link_text {
 struct link_names {
     uint8_t weight; /* see LINK_WEIGHT_... */
     struct link_text node, cluster, tenant;
+};
+
+/* What a portal is among those of its cluster. */
+struct link_node {
+    uint8_t state;    /* enum link_node_state, or one we do not know */
+    uint8_t version;  /* of what portals say to each other */
+    uint64_t epoch;   /* which life of this name */
+    uint16_t portals; /* of the cluster that are alive, with this one */
+    uint8_t wanted;   /* links that a bridge should keep, each to another portal; 0: not said */
+    uint32_t spread;  /* milliseconds over which bridges should come back */
+    uint32_t links;   /* of bridges, that it has */
+    struct link_text name; /* as link_names */
+    struct link_text zone; /* the same; empty: none */
+};
+
+enum link_node_state { LINK_NODE_STARTS = 1, LINK_NODE_UP = 2, LINK_NODE_DRAINS = 3 };
+
+/* A tunnel, as core/meta.h has it. */
+struct link_tunnel {
+    uint8_t by;                    /* enum tunnel_by, or one we do not know */
+    struct link_text tenant, name; /* as link_names; empty: none */
+};
+
+/* What one portal asks another. */
+struct link_question {
+    uint64_t token; /* the answer has the same */
+    uint8_t kind;   /* enum link_question_kind, or one we do not know */
+    uint64_t portal;
+    struct link_tunnel tunnel; /* LINK_ASK_TUNNEL */
+    struct link_text host;     /* LINK_ASK_HOST */
+};
+
+enum link_question_kind { LINK_ASK_TUNNEL = 1, LINK_ASK_HOST = 2 };
+
+/* A life of a node, and how many links of the tunnel it has. */
+struct link_place {
+    uint64_t epoch;
+    uint16_t links;
+    struct link_text node;
+};
+
+struct link_answer {
+    uint64_t token;
+    bool known, is_private;
+    uint64_t portal;
+    struct link_tunnel holder; /* of the host that was asked for */
+    uint8_t count;
+    struct link_place at[LINK_PLACES_MAX]; /* of the tunnel that was asked for */
+};
+
+/* Where a stream goes that one portal of a cluster opens on another. */
+struct link_route {
+    uint64_t portal;
+    uint64_t epoch; /* the life of the node that is meant; 0: any */
+    bool by_claim;  /* the visitor came for a hostname, his target, which the tunnel must hold */
+    struct link_tunnel tunnel;
 };
 
 /* How many streams a bridge wants, against others of the same tunnel. */
@@ -107,6 +177,9 @@ struct link_item {
         } host;               /* HOST, HOST_ANSWER */
         uint8_t weight;       /* WEIGHT */
         struct link_text why; /* WHY: printable ASCII */
+        struct link_node node;
+        struct link_question ask;
+        struct link_answer have;
     };
 };
 
@@ -116,6 +189,9 @@ void link_write(struct writer *w, const struct link_item *i);
 
 /* True: the message is ours; `in` then stands at its first item. */
 bool link_read_magic(struct cursor *in);
+/* Behind the addresses in a New's metadata. False: there is none; nothing was read. */
+void link_write_route(struct writer *w, const struct link_route *r);
+bool link_read_route(struct cursor *in, struct link_route *r);
 /* The next item that we know. False: there is none. Never fails: what is not ours is ignored. */
 bool link_read(struct cursor *in, struct link_item *i);
 

@@ -75,35 +75,46 @@ static struct mux_session *mux_next_session(struct mux *m)
     return s;
 }
 
-static void mux_send_new(struct mux *m, struct mux_session *s)
+static void mux_send_new(struct mux *m, struct mux_session *s, const struct link_route *route)
 {
     const struct meta *meta = &s->end.flow->meta;
     struct mux_frame f = {
         .id = s->id, .status = MUX_NEW, .net = (uint8_t)meta->net, .target = meta->target};
-    if (m->features & LINK_ORIGIN && meta->net == NET_TCP)
+    if (route)
+        f.routed = true, f.route = *route;
+    if (m->features & LINK_ORIGIN && (meta->net == NET_TCP || route) && addr_is_ip(&meta->source))
         f.source = meta->source;
     mux_send(m, &f, NULL);
     session_seated(s);
 }
 
-bool mux_open(struct mux *m, struct flow *f)
+static bool mux_begin(struct mux *m, struct flow *f, struct end *seat,
+                      const struct link_route *route)
 {
     struct mux_session *s = mux_next_session(m);
     if (!s)
         return false;
-    flow_join(f, &s->end, &mux_session_ops);
-    mux_send_new(m, s);
+    if (seat)
+        end_reseat(seat, &s->end, &mux_session_ops);
+    else
+        flow_join(f, &s->end, &mux_session_ops);
+    mux_send_new(m, s, route);
     return true;
+}
+
+bool mux_open(struct mux *m, struct flow *f)
+{
+    return mux_begin(m, f, NULL, NULL);
 }
 
 bool mux_take_over(struct mux *m, struct end *seat)
 {
-    struct mux_session *s = mux_next_session(m);
-    if (!s)
-        return false;
-    end_reseat(seat, &s->end, &mux_session_ops);
-    mux_send_new(m, s);
-    return true;
+    return mux_begin(m, seat->flow, seat, NULL);
+}
+
+bool mux_forward(struct mux *m, struct flow *f, struct end *seat, const struct link_route *route)
+{
+    return m->features & LINK_ROUTED && mux_begin(m, f, seat, route);
 }
 
 struct flow *mux_accept(struct mux *m, const struct mux_frame *f, const struct meta *meta,
@@ -136,7 +147,7 @@ static void mux_end_sessions(struct mux *m, const struct err *why)
     struct mux_session *s;
     for (unsigned id = 0; (s = session_next(m, id)); id++) {
         id = s->id;
-        if (!opening_give_back(s))
+        if (!opening_give_back(s, 0))
             session_end(s, why);
     }
 }

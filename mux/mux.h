@@ -21,16 +21,18 @@ struct mux;
 struct mux_session;
 
 struct mux_ops {
-    /* Server: the peer opens a stream. Make a flow with mux_accept() and dispatch it, and answer 0, or why the
+    /* Server: the peer opens a stream. f->routed: on a link with LINK_ROUTED it says where to. Make a flow with mux_accept() and dispatch it, and answer 0, or why the
      * stream is refused (enum link_refusal). NULL on a client: peers' New frames are dropped there. */
     int (*opened)(struct mux *m, const struct mux_frame *f);
     /* Client: a stream was not opened and its first bytes are back in the flow, of which `seat` is the second
-     * end, and which has one try more. Give the seat to somebody else or leave. NULL: such streams end. */
-    void (*unopened)(struct mux *m, struct end *seat);
+     * end, and which has one try more. Give the seat to somebody else or leave. refusal: enum link_refusal; 0: the link ended
+     * or is given up. NULL: such streams end. */
+    void (*unopened)(struct mux *m, struct end *seat, int refusal);
     /* Client: a stream was opened, or refused for good (enum link_refusal, else 0). May be NULL. */
     void (*answered)(struct mux *m, int refusal);
-    /* The peer takes no more streams, or wants none; it is back after so many milliseconds. May be NULL. */
-    void (*going)(struct mux *m, uint32_t wait);
+    /* The peer takes no more streams, or wants none; it is back after so many milliseconds. reason: enum
+     * link_going, or one we do not know. May be NULL. */
+    void (*going)(struct mux *m, int reason, uint32_t wait);
     /* The peer said HELLO: m->hello and m->features hold. May be NULL. */
     void (*met)(struct mux *m);
     /* What peers that have LINK_NAMED tell (link.h). Texts are valid within the call, the carrier must not be
@@ -42,6 +44,11 @@ struct mux_ops {
     void (*weighed)(struct mux *m, uint8_t weight);
     /* Why the peer does not want the link; what follows from that it says with GOAWAY. */
     void (*told_why)(struct mux *m, struct link_text why);
+    /* What portals of a cluster tell: their bridges (LINK_NODES) and each other (LINK_ROUTED, too). Texts and the
+     * rest as above. */
+    void (*node_told)(struct mux *m, const struct link_node *n);
+    void (*asked)(struct mux *m, const struct link_question *q);
+    void (*answer_told)(struct mux *m, const struct link_answer *a);
     /* m->silent has changed. May be NULL. */
     void (*silence)(struct mux *m);
     /* Client: it carries more or less than before. May be NULL. */
@@ -132,6 +139,9 @@ extern const struct end_ops mux_end_ops;
 bool mux_open(struct mux *m, struct flow *f);
 /* The same for a flow whose second end is `seat`: the stream takes its place. */
 bool mux_take_over(struct mux *m, struct end *seat);
+/* One of these two, on a link with LINK_ROUTED: the stream says where it goes. False: the same, or the peer does not
+ * understand that. seat: NULL, or f's second end. */
+bool mux_forward(struct mux *m, struct flow *f, struct end *seat, const struct link_route *route);
 /* Client: the oldest stream that has no answer, and may go (NULL: any), is given back, see `unopened`.
  * False: there is none. */
 bool mux_give_back(struct mux *m, bool (*may_go)(void *with, const struct flow *f), void *with);
@@ -146,6 +156,10 @@ bool mux_say_host(struct mux *m, struct link_text name);
 bool mux_say_host_answer(struct mux *m, struct link_text name, enum link_host_answer answer);
 bool mux_say_weight(struct mux *m, uint8_t weight);
 bool mux_say_why(struct mux *m, struct link_text why);
+/* The same; the peer needs LINK_NODES for the first, and LINK_ROUTED for the others. */
+bool mux_say_node(struct mux *m, const struct link_node *n);
+bool mux_say_question(struct mux *m, const struct link_question *q);
+bool mux_say_answer(struct mux *m, const struct link_answer *a);
 /* Server, from `opened`: a flow whose first end is the stream. NULL: memory, or its budget, is out. */
 struct flow *mux_accept(struct mux *m, const struct mux_frame *f, const struct meta *meta,
                         const struct policy *p);

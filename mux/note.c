@@ -43,8 +43,9 @@ static void hear_window(struct mux_session *s, uint32_t credit)
 static void hear_refused(struct mux *m, struct mux_session *s, int refusal)
 {
     struct err why;
-    bool elsewhere = refusal == REFUSED_NO_ROOM || refusal == REFUSED_GOING;
-    if (!m->client || (elsewhere && opening_give_back(s)))
+    bool elsewhere =
+        refusal == REFUSED_NO_ROOM || refusal == REFUSED_GOING || refusal == REFUSED_NOT_HERE;
+    if (!m->client || (elsewhere && opening_give_back(s, refusal)))
         return;
     if (m->ops->answered)
         m->ops->answered(m, refusal ? refusal : REFUSED_TARGET);
@@ -100,6 +101,18 @@ static void hear_of_names(struct mux *m, const struct link_item *i)
         ops->told_why(m, i->why);
 }
 
+/* Only from who may say so, on a link where both sides have said that they know of it. */
+static void hear_of_nodes(struct mux *m, const struct link_item *i)
+{
+    const struct mux_ops *ops = m->ops;
+    if (i->type == LINK_NODE && m->features & LINK_NODES && ops->node_told)
+        ops->node_told(m, &i->node);
+    else if (i->type == LINK_ASK && m->features & LINK_ROUTED && ops->asked)
+        ops->asked(m, &i->ask);
+    else if (i->type == LINK_HAVE && m->features & LINK_ROUTED && ops->answer_told)
+        ops->answer_told(m, &i->have);
+}
+
 static void hear_item(struct mux *m, const struct link_item *i)
 {
     switch (i->type) {
@@ -115,7 +128,7 @@ static void hear_item(struct mux *m, const struct link_item *i)
     case LINK_GOAWAY:
         mux_drain_streams(m);
         if (m->ops->going)
-            m->ops->going(m, i->going.wait);
+            m->ops->going(m, i->going.reason, i->going.wait);
         break;
     case LINK_NAMES:
     case LINK_HOST:
@@ -123,6 +136,11 @@ static void hear_item(struct mux *m, const struct link_item *i)
     case LINK_WEIGHT:
     case LINK_WHY:
         hear_of_names(m, i);
+        break;
+    case LINK_NODE:
+    case LINK_ASK:
+    case LINK_HAVE:
+        hear_of_nodes(m, i);
         break;
     default: {
         struct mux_session *s = session_find(m, i->stream);
@@ -152,17 +170,17 @@ bool mux_say_going(struct mux *m, enum link_going reason, uint32_t wait)
 }
 
 /* Behind our HELLO these may go out before the peer's has come: who does not know them passes over them. */
-static bool may_name(const struct mux *m)
+static bool say_to_who_knows(struct mux *m, uint16_t feature, const struct link_item *i)
 {
-    return m->offers & LINK_NAMED && (m->is_v2c ? m->features & LINK_NAMED : m->said_hello);
+    if (!(m->offers & feature) || !(m->is_v2c ? m->features & feature : m->said_hello))
+        return false;
+    mux_note(m, i);
+    return true;
 }
 
 static bool say_of_names(struct mux *m, const struct link_item *i)
 {
-    if (!may_name(m))
-        return false;
-    mux_note(m, i);
-    return true;
+    return say_to_who_knows(m, LINK_NAMED, i);
 }
 
 bool mux_say_names(struct mux *m, const struct link_names *names)
@@ -189,4 +207,19 @@ bool mux_say_weight(struct mux *m, uint8_t weight)
 bool mux_say_why(struct mux *m, struct link_text why)
 {
     return say_of_names(m, &(struct link_item){.type = LINK_WHY, .why = why});
+}
+
+bool mux_say_node(struct mux *m, const struct link_node *n)
+{
+    return say_to_who_knows(m, LINK_NODES, &(struct link_item){.type = LINK_NODE, .node = *n});
+}
+
+bool mux_say_question(struct mux *m, const struct link_question *q)
+{
+    return say_to_who_knows(m, LINK_ROUTED, &(struct link_item){.type = LINK_ASK, .ask = *q});
+}
+
+bool mux_say_answer(struct mux *m, const struct link_answer *a)
+{
+    return say_to_who_knows(m, LINK_ROUTED, &(struct link_item){.type = LINK_HAVE, .have = *a});
 }

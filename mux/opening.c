@@ -57,7 +57,7 @@ void opening_answered(struct mux_session *s)
     session_resume(s);
 }
 
-bool opening_give_back(struct mux_session *s)
+bool opening_give_back(struct mux_session *s, int refusal)
 {
     struct mux *m = s->mux;
     if (!m->client || s->answered || !m->ops->unopened || end_failed(&s->end))
@@ -66,7 +66,7 @@ bool opening_give_back(struct mux_session *s)
         end_untake(&s->end, s->kept);
     session_forget(s);
     s->end.flow->tries++;
-    m->ops->unopened(m, &s->end);
+    m->ops->unopened(m, &s->end, refusal);
     free(s);
     return true;
 }
@@ -77,7 +77,7 @@ bool mux_give_back(struct mux *m, bool (*may_go)(void *with, const struct flow *
         struct mux_session *s = container_of(i, struct mux_session, unanswered);
         uint16_t id = s->id;
         if (s->end.flow->tries + 1 >= MUX_TRIES || (may_go && !may_go(with, s->end.flow)) ||
-            !opening_give_back(s))
+            !opening_give_back(s, 0))
             continue; /* the last link that is tried may take its time */
         mux_send(m, &(struct mux_frame){.id = id, .status = MUX_END, .option = MUX_ERROR}, NULL);
         return true;
@@ -141,6 +141,8 @@ static int refusal_of(int code)
     case EADDRNOTAVAIL: /* no local port is left */
     case ECANCELED:
         return REFUSED_NO_ROOM;
+    case ENOLINK:
+        return REFUSED_NOT_HERE;
     default:
         return REFUSED_TARGET;
     }

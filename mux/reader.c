@@ -89,7 +89,9 @@ static void frame_new(struct mux *m)
     }
     if (f->id > m->last_id)
         m->last_id = f->id;
+    m->frame.routed = m->frame.routed && m->features & LINK_ROUTED;
     int refusal = m->sessions < MUX_STREAMS_MAX ? m->ops->opened(m, f) : REFUSED_NO_ROOM;
+    m->frame.routed = false; /* its texts go with what was read */
     if (refusal)
         mux_refuse(m, f->id, refusal);
 }

@@ -67,7 +67,7 @@ void opening_keep(struct mux_session *s, const struct buf *b);
 /* Client: the answer came, in words or as data. */
 void opening_answered(struct mux_session *s);
 /* Client: true: the flow has its first bytes back and another seat; the session is gone. */
-bool opening_give_back(struct mux_session *s);
+bool opening_give_back(struct mux_session *s, int refusal);
 /* Server: says OPENED when it is due. */
 void opening_check(struct mux_session *s);
 /* Server: says REFUSED or, when it was opened, End; then session_end(). */

@@ -294,9 +294,9 @@ static void on_silence(struct mux *m)
 
 /* --- life --- */
 
-static void on_going(struct mux *m, uint32_t wait)
+static void on_going(struct mux *m, int reason, uint32_t wait)
 {
-    (void)wait;
+    (void)reason, (void)wait;
     carrier_of(m)->draining = true; /* what is open, or was on its way, it serves */
 }
 
@@ -306,8 +306,9 @@ static void on_drain(struct mux *m)
 }
 
 /* Having one stream less now, a carrier that refused would be the first to be picked again. */
-static void on_unopened(struct mux *m, struct end *seat)
+static void on_unopened(struct mux *m, struct end *seat, int refusal)
 {
+    (void)refusal;
     struct carrier *c = carrier_of(m);
     c->full_until = m->silent ? 0 : loop_steady() + FULL;
     portal_visitor_again(c->portal, seat);

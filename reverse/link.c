@@ -85,8 +85,9 @@ static void on_control(struct mux *m, const uint8_t *data, size_t len)
         link_drains(link_of(m));
 }
 
-static void on_going(struct mux *m, uint32_t wait)
+static void on_going(struct mux *m, int reason, uint32_t wait)
 {
+    (void)reason;
     static const uint32_t WAIT_MAX = 60 * 1000; /* milliseconds: nobody is sent away for long */
     struct link *k = link_of(m);
     k->way->not_before = loop_steady() + (wait < WAIT_MAX ? wait : WAIT_MAX) / 1000.0;

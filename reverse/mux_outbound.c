@@ -57,7 +57,7 @@ static void mux_outbound_open(struct outbound *out, struct flow *f)
     c->outbound = o;
     list_push(&o->carriers, &c->item);
     mux_init(&c->mux, &carrier_ops, false, NULL, -1);
-    c->mux.offers &= (uint16_t) ~(LINK_ORIGIN | LINK_NAMED); /* a client could say anything */
+    c->mux.offers = LINK_CLIENT_FEATURES; /* a client could say anything */
     f->carrier = true;
     flow_join(f, &c->mux.end, &mux_end_ops);
 }

@@ -98,9 +98,9 @@ static void on_drain(struct mux *m)
     trunk_drain(trunk_of(m));
 }
 
-static void on_going(struct mux *m, uint32_t wait)
+static void on_going(struct mux *m, int reason, uint32_t wait)
 {
-    (void)wait;
+    (void)reason, (void)wait;
     trunk_drain(trunk_of(m));
 }
 
@@ -122,7 +122,7 @@ static void on_silence(struct mux *m)
         ;
 }
 
-static void on_unopened(struct mux *m, struct end *seat);
+static void on_unopened(struct mux *m, struct end *seat, int refusal);
 
 static const struct mux_ops trunk_ops = {.unopened = on_unopened,
                                          .going = on_going,
@@ -144,7 +144,7 @@ static struct trunk *trunk_new(struct muxed *x)
     if (!t)
         return NULL;
     mux_init(&t->mux, &trunk_ops, true, NULL, -1);
-    t->mux.offers &= (uint16_t) ~(LINK_ORIGIN | LINK_NAMED);
+    t->mux.offers = LINK_CLIENT_FEATURES;
     struct flow *f = flow_new(l, &t->mux.end, &mux_end_ops, &meta, x->policy);
     if (!f) {
         free(t);
@@ -177,8 +177,9 @@ static struct trunk *muxed_pick(struct muxed *x)
     return trunk_new(x);
 }
 
-static void on_unopened(struct mux *m, struct end *seat)
+static void on_unopened(struct mux *m, struct end *seat, int refusal)
 {
+    (void)refusal;
     struct trunk *t = trunk_of(m), *other = NULL;
     struct muxed *x = t->owner;
     struct err why;

@@ -48,8 +48,9 @@ static void on_met(struct mux *m)
     ev_timer_start(ev, &r->end);
 }
 
-static void on_unopened(struct mux *m, struct end *seat)
+static void on_unopened(struct mux *m, struct end *seat, int refusal)
 {
+    (void)refusal;
     portal_visitor_again(refusal_of(m)->portal, seat);
 }
 

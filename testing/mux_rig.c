@@ -215,6 +215,25 @@ static struct peer *peer_of(struct mux *m)
     return container_of(m, struct peer, mux);
 }
 
+static void tell(struct mux *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void tell(struct mux *m, const char *format, ...)
+{
+    struct peer *p = peer_of(m);
+    size_t len = strlen(p->told);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(p->told + len, sizeof p->told - len, format, args);
+    va_end(args);
+}
+
+static void tell_route(struct mux *m, const struct link_route *r)
+{
+    tell(m, "routed %llu %llu %u %u %.*s/%.*s\n", (unsigned long long)r->portal,
+         (unsigned long long)r->epoch, r->by_claim, r->tunnel.by, r->tunnel.tenant.len,
+         r->tunnel.tenant.p, r->tunnel.name.len, r->tunnel.name.p);
+}
+
 static int on_opened(struct mux *m, const struct mux_frame *frame)
 {
     struct peer *p = peer_of(m);
@@ -227,6 +246,8 @@ static int on_opened(struct mux *m, const struct mux_frame *frame)
         return REFUSED_NO_ROOM;
     struct far *f = far_new(p->rig);
     far_join(f, flow);
+    if (frame->routed)
+        tell_route(m, &frame->route);
     p->frames[p->opened_count] = *frame;
     p->opened[p->opened_count++] = f;
     if (!p->slow)
@@ -234,12 +255,13 @@ static int on_opened(struct mux *m, const struct mux_frame *frame)
     return 0;
 }
 
-static void on_unopened(struct mux *m, struct end *seat)
+static void on_unopened(struct mux *m, struct end *seat, int refusal)
 {
     struct peer *p = peer_of(m);
     struct err why;
     err_set(&why, ECONNREFUSED, "not opened");
     p->unopened++;
+    p->returned = refusal;
     p->tries = seat->flow->tries;
     if (!p->elsewhere || mux_is_ending(&p->elsewhere->mux) || p->tries == RIG_TRIES ||
         !mux_take_over(&p->elsewhere->mux, seat))
@@ -254,25 +276,14 @@ static void on_answered(struct mux *m, int refusal)
     p->refusal = refusal;
 }
 
-static void on_going(struct mux *m, uint32_t wait)
+static void on_going(struct mux *m, int reason, uint32_t wait)
 {
     peer_of(m)->going++;
     peer_of(m)->wait = wait;
+    peer_of(m)->reason = reason;
 }
 
 /* --- what it hears of names --- */
-
-static void tell(struct mux *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void tell(struct mux *m, const char *format, ...)
-{
-    struct peer *p = peer_of(m);
-    size_t len = strlen(p->told);
-    va_list args;
-    va_start(args, format);
-    vsnprintf(p->told + len, sizeof p->told - len, format, args);
-    va_end(args);
-}
 
 static void on_met(struct mux *m)
 {
@@ -303,6 +314,22 @@ static void on_weighed(struct mux *m, uint8_t weight)
 static void on_told_why(struct mux *m, struct link_text why)
 {
     tell(m, "why %.*s\n", why.len, why.p);
+}
+
+static void on_node_told(struct mux *m, const struct link_node *n)
+{
+    tell(m, "node %.*s of %u\n", n->name.len, n->name.p, n->portals);
+}
+
+static void on_asked(struct mux *m, const struct link_question *q)
+{
+    tell(m, "asked %llu for %.*s%.*s\n", (unsigned long long)q->token, q->tunnel.name.len,
+         q->tunnel.name.p, q->host.len, q->host.p);
+}
+
+static void on_answer_told(struct mux *m, const struct link_answer *a)
+{
+    tell(m, "answer %llu: %u, %u places\n", (unsigned long long)a->token, a->known, a->count);
 }
 
 static void on_silence(struct mux *m)
@@ -337,7 +364,8 @@ static void on_closed(struct mux *m, const struct err *why)
 
 #define NAME_OPS                                                                                   \
     .met = on_met, .named = on_named, .host_wanted = on_host_wanted,                               \
-    .host_answered = on_host_answered, .weighed = on_weighed, .told_why = on_told_why
+    .host_answered = on_host_answered, .weighed = on_weighed, .told_why = on_told_why,             \
+    .node_told = on_node_told, .asked = on_asked, .answer_told = on_answer_told
 
 static const struct mux_ops client_ops = {
     NAME_OPS,          .unopened = on_unopened, .answered = on_answered,

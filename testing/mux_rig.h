@@ -61,7 +61,9 @@ struct peer {
     int refusal;            /* the last one */
     size_t going, silences; /* GOAWAYs heard; changes of mux.silent */
     uint32_t wait;          /* of the last GOAWAY */
-    char told[1000];        /* what it heard of names, a line each */
+    int reason;             /* the same */
+    int returned;           /* why the last stream came back that was not opened */
+    char told[1000];        /* what it heard of names, nodes and routes, a line each */
     size_t control_len, control_count, control_refused;
 };
 

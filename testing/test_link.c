@@ -12,7 +12,7 @@
 #include "mux/link.h"
 #include "testing/vectors.h"
 
-enum { ITEMS_MAX = LINK_MAX / 3, TEXT_MAX = 400 };
+enum { ITEMS_MAX = LINK_MAX / 3, TEXT_MAX = 600 };
 
 struct message {
     struct link_item items[ITEMS_MAX];
@@ -24,8 +24,19 @@ struct message {
 static struct link_text *item_part(struct link_item *i, unsigned which)
 {
     struct link_text *names[] = {&i->names.node, &i->names.cluster, &i->names.tenant};
+    struct link_text *node[] = {&i->node.name, &i->node.zone};
+    struct link_text *ask[] = {&i->ask.tunnel.tenant, &i->ask.tunnel.name, &i->ask.host};
+    struct link_text *have[] = {&i->have.holder.tenant, &i->have.holder.name};
     if (i->type == LINK_NAMES)
         return which < 3 ? names[which] : NULL;
+    if (i->type == LINK_NODE)
+        return which < 2 ? node[which] : NULL;
+    if (i->type == LINK_ASK)
+        return which < 3 ? ask[which] : NULL;
+    if (i->type == LINK_HAVE && which >= 2)
+        return which < 2u + i->have.count ? &i->have.at[which - 2].node : NULL;
+    if (i->type == LINK_HAVE)
+        return have[which];
     if (i->type == LINK_HOST || i->type == LINK_HOST_ANSWER)
         return which == 0 ? &i->host.name : NULL;
     return i->type == LINK_WHY && which == 0 ? &i->why : NULL;
@@ -57,6 +68,17 @@ static struct message message_of(const uint8_t *bytes, size_t len)
 }
 
 #define TEXT(t) (t).len, (t).p
+
+static void answer_text(const struct link_answer *a, char text[TEXT_MAX])
+{
+    int len = snprintf(text, TEXT_MAX, "HAVE %llu %u %u %llu %u \"%.*s\" \"%.*s\"",
+                       (unsigned long long)a->token, a->known, a->is_private,
+                       (unsigned long long)a->portal, a->holder.by, TEXT(a->holder.tenant),
+                       TEXT(a->holder.name));
+    for (const struct link_place *p = a->at; p < a->at + a->count; p++)
+        len += snprintf(text + len, (size_t)(TEXT_MAX - len), " %llu %u \"%.*s\"",
+                        (unsigned long long)p->epoch, p->links, TEXT(p->node));
+}
 
 /* As the vectors have it: the type and its fields in order. */
 static void item_text(const struct link_item *i, char text[TEXT_MAX])
@@ -104,6 +126,21 @@ static void item_text(const struct link_item *i, char text[TEXT_MAX])
         return;
     case LINK_WHY:
         snprintf(text, TEXT_MAX, "WHY \"%.*s\"", TEXT(i->why));
+        return;
+    case LINK_NODE:
+        snprintf(text, TEXT_MAX, "NODE %u %u %llu %u %u %u %u \"%.*s\" \"%.*s\"", i->node.state,
+                 i->node.version, (unsigned long long)i->node.epoch, i->node.portals,
+                 i->node.wanted, i->node.spread, i->node.links, TEXT(i->node.name),
+                 TEXT(i->node.zone));
+        return;
+    case LINK_ASK:
+        snprintf(text, TEXT_MAX, "ASK %llu %u %llu %u \"%.*s\" \"%.*s\" \"%.*s\"",
+                 (unsigned long long)i->ask.token, i->ask.kind, (unsigned long long)i->ask.portal,
+                 i->ask.tunnel.by, TEXT(i->ask.tunnel.tenant), TEXT(i->ask.tunnel.name),
+                 TEXT(i->ask.host));
+        return;
+    case LINK_HAVE:
+        answer_text(&i->have, text);
         return;
     default:
         fail_msg("type %u was read", i->type);
@@ -238,12 +275,12 @@ static void an_item_is_read_only_when_it_is_long_enough(void **state)
         [LINK_HELLO] = 3,   [LINK_WINDOW] = 6, [LINK_BLOCKED] = 2, [LINK_OPENED] = 2,
         [LINK_REFUSED] = 3, [LINK_PING] = 8,   [LINK_PONG] = 8,    [LINK_GOAWAY] = 5,
         [LINK_NAMES] = 4,   [LINK_HOST] = 1,   [LINK_WEIGHT] = 1,  [LINK_HOST_ANSWER] = 2,
-        [LINK_WHY] = 1};
+        [LINK_WHY] = 1,     [LINK_NODE] = 23,  [LINK_ASK] = 21,    [LINK_HAVE] = 21};
     for (unsigned type = 0; type < 256; type++)
         for (uint8_t len = 0; len < 40; len++) {
             bool text = type == LINK_HOST || type == LINK_WHY; /* its length comes first: 0 */
             uint8_t bytes[50] = {'v', '2', 'c', '1', (uint8_t)type, 0, len, !text};
-            bool known = type >= LINK_HELLO && type <= LINK_WHY;
+            bool known = type >= LINK_HELLO && type <= LINK_HAVE;
             struct message m = message_of(bytes, 7u + len);
             assert_int_equal(m.count, known && len >= shortest[type]);
         }
@@ -316,7 +353,7 @@ static void any_bytes_behind_the_magic_are_harmless(void **state)
         size_t len = randombytes_uniform(sizeof bytes - 4);
         randombytes_buf(bytes + 4, len);
         for (size_t at = 4; at + 2 < 4 + len; at += randombytes_uniform(12))
-            bytes[at] %= 15, bytes[at + 1] = 0, bytes[at + 2] %= 15;
+            bytes[at] %= 18, bytes[at + 1] = 0, bytes[at + 2] %= 40;
         struct message m = message_of(bytes, 4 + len);
         for (size_t j = 0; j < m.count; j++) {
             struct message one = {.items = {m.items[j]}, .count = 1}, read;

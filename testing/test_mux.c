@@ -530,7 +530,7 @@ static void a_frame_that_is_not_valid_ends_the_carrier(void **state)
 static void hello_goes_first_and_any_first_frame_is_a_sign_of_life(void **state)
 {
     static const uint8_t first[] = {0,  4, 0,    0, 4, 1,    0, 20, 'v', '2', 'c',  '1', 1, 0,
-                                    13, 2, 0x40, 0, 0, 0x3f, 0, 2,  0,   0,   0x20, 0,   0, 0};
+                                    13, 2, 0x40, 0, 0, 0x7f, 0, 2,  0,   0,   0x20, 0,   0, 0};
     struct test *t = *state;
     struct far *wire = peer_wire(&t->rig, &t->client);
     struct mux_frame f;

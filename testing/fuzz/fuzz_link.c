@@ -30,6 +30,35 @@ static bool same_names(const struct link_names *a, const struct link_names *b)
            same_text(a->cluster, b->cluster) && same_text(a->tenant, b->tenant);
 }
 
+static bool same_node(const struct link_node *a, const struct link_node *b)
+{
+    return a->state == b->state && a->version == b->version && a->epoch == b->epoch &&
+           a->portals == b->portals && a->wanted == b->wanted && a->spread == b->spread &&
+           a->links == b->links && same_text(a->name, b->name) && same_text(a->zone, b->zone);
+}
+
+static bool same_tunnel(const struct link_tunnel *a, const struct link_tunnel *b)
+{
+    return a->by == b->by && same_text(a->tenant, b->tenant) && same_text(a->name, b->name);
+}
+
+static bool same_question(const struct link_question *a, const struct link_question *b)
+{
+    return a->token == b->token && a->kind == b->kind && a->portal == b->portal &&
+           same_tunnel(&a->tunnel, &b->tunnel) && same_text(a->host, b->host);
+}
+
+static bool same_answer(const struct link_answer *a, const struct link_answer *b)
+{
+    bool same = a->token == b->token && a->known == b->known && a->is_private == b->is_private &&
+                a->portal == b->portal && same_tunnel(&a->holder, &b->holder) &&
+                a->count == b->count && a->count <= LINK_PLACES_MAX;
+    for (unsigned i = 0; same && i < a->count; i++)
+        same = a->at[i].epoch == b->at[i].epoch && a->at[i].links == b->at[i].links &&
+               same_text(a->at[i].node, b->at[i].node);
+    return same;
+}
+
 static bool same_item(const struct link_item *a, const struct link_item *b)
 {
     if (a->type != b->type)
@@ -59,6 +88,12 @@ static bool same_item(const struct link_item *a, const struct link_item *b)
         return a->weight == b->weight;
     case LINK_WHY:
         return same_text(a->why, b->why);
+    case LINK_NODE:
+        return same_node(&a->node, &b->node);
+    case LINK_ASK:
+        return same_question(&a->ask, &b->ask);
+    case LINK_HAVE:
+        return same_answer(&a->have, &b->have);
     }
     return false;
 }
@@ -68,7 +103,7 @@ static void try_item(const struct link_item *i)
     uint8_t message[LINK_MAX];
     struct writer w = wr_of(message, sizeof message);
     struct link_item again;
-    demand(i->type >= LINK_HELLO && i->type <= LINK_WHY);
+    demand(i->type >= LINK_HELLO && i->type <= LINK_HAVE);
     demand(i->type != LINK_HELLO || i->hello.version > 0);
     link_write_magic(&w);
     link_write(&w, i);
