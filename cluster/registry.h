@@ -9,20 +9,39 @@
 
 #include "cluster/nodes.h"
 #include "cluster/redis.h"
+#include "cluster/tenants.h"
 #include "reverse/elsewhere.h"
 
 struct registry;
 struct registry_shared;
 
+/* nodes and tenants outlive it. NULL: out of memory. */
 struct registry_shared *registry_shared_new(const struct cluster_conf *conf, uint64_t epoch,
-                                            struct nodes *nodes);
+                                            struct nodes *nodes, struct tenants *tenants);
 void registry_shared_free(struct registry_shared *s);
 
-/* conf->registry is not NULL. */
+struct registry_owner {
+    /* What was granted is another tunnel's now. From the loop, never from within a call; once on each loop. */
+    void (*lost)(void *owner, uint64_t portal, const struct hostname_pattern *host,
+                 const struct tunnel_name *holder);
+    void *owner;
+};
+
+/* conf->registry is not NULL; o may be. NULL: out of memory. */
 struct registry *registry_new(struct loop *l, const struct cluster_conf *conf,
-                              struct registry_shared *shared);
+                              struct registry_shared *shared, const struct registry_owner *o);
+void registry_adopt(struct registry *r, const struct cluster_conf *conf);
 void registry_free(struct registry *r);
 bool registry_is_well(const struct registry *r);
+/* For status: server, trouble and lag of this loop's connection. */
+const struct redis *registry_redis(const struct registry *r);
+struct registry_count {
+    size_t tunnels, hosts; /* of this process */
+    size_t unwritten;      /* of these, what the registry does not know yet */
+    size_t lost;           /* hostnames that others took, ever */
+    uint64_t losses;       /* how often the registry lost its data, ever */
+};
+void registry_count(struct registry_shared *s, struct registry_count *to);
 /* Entries of its own, state and load of this node (written with the next lease; drain at once). */
 void registry_state(struct registry *r, enum node_state state, uint32_t links);
 /* As struct elsewhere_ops. decided is told later, on this loop, if the answer is ELSEWHERE_LATER. */
