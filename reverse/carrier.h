@@ -8,12 +8,14 @@
 #include "core/outbound.h"
 #include "mux/mux.h"
 #include "reverse/claim.h"
+#include "reverse/elsewhere.h"
 #include "reverse/pool.h"
 #include "reverse/portal.h"
 
 struct portal {
     struct outbound out;
     const struct portal_conf *conf;
+    struct elsewhere *elsewhere; /* other portals of its cluster; NULL: it stands alone */
     struct portal_place *place;
     char domain[ADDR_NAME_MAX + 1];  /* normal form */
     char control[ADDR_NAME_MAX + 1]; /* controlDomain, normal form; "" */
@@ -96,6 +98,8 @@ void carrier_leave_hosts(struct carrier *c);
 /* visitors.c */
 
 void portal_visitor(struct portal *p, struct flow *f);
+/* One whom another portal sent, with the pool of his tunnel. False: it has no carrier for him. */
+bool pool_takes(struct pool *pool, struct flow *f);
 /* A stream that was not opened; `seat` is its flow's second end. */
 void portal_visitor_again(struct portal *p, struct end *seat);
 /* The streams of a carrier that have no answer go elsewhere when there is a place of a better class. */

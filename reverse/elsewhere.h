@@ -43,10 +43,15 @@ struct elsewhere_ops {
 
 /* --- what the cluster tells a portal, on the portal's loop --- */
 
+/* From here on e is asked and told. It stays until the portal is freed. */
+void portal_join_cluster(struct outbound *portal, struct elsewhere *e);
+/* How many links the tunnel has in this process, on all loops; known: it has or had one in the last minute. */
+unsigned portal_links(struct outbound *portal, const struct tunnel_name *t, bool *known);
+
 /* More is known of where the tunnel is: visitors that wait look again. */
 void portal_found(struct outbound *portal, const struct tunnel_name *t);
 /* A visitor whom another portal sends, with meta.tunnel and meta.forwarded set: gets a carrier of this process at once, or is
- * refused with REFUSED_NOT_HERE's errno (ENOLINK). by_claim: he came for a hostname (the target), and the tunnel must hold it here. */
+ * refused with REFUSED_NOT_HERE's errno (ENOLINK). The tunnel's tenant need not be kept. by_claim: he came for a hostname (the target), and the tunnel must hold it here. */
 void portal_forwarded(struct outbound *portal, struct flow *f, bool by_claim);
 /* A visitor whose stream was not opened elsewhere; `seat` is his flow's second end. */
 void portal_returned(struct outbound *portal, struct end *seat);

@@ -112,12 +112,31 @@ struct pool *pool_named(struct portal *p, const struct tunnel_name *name, size_t
     return pool;
 }
 
+static struct pool *pool_of_name(struct portal *p, const struct tunnel_name *name, size_t room)
+{
+    return name->by == TUNNEL_UNNAMED ? p->pool : pool_named(p, name, room);
+}
+
 /* Visitors may make up names: half of the room is left to those that bridges have. */
+static size_t room_for_visitors(const struct portal *p)
+{
+    return p->conf->max_tunnels / 2;
+}
+
 struct pool *pool_of(struct portal *p, const struct flow *f)
 {
-    const struct tunnel_name *name = &f->meta.tunnel;
-    size_t room = portal_is_young(p) ? p->conf->max_tunnels / 2 : 0;
-    return name->by == TUNNEL_UNNAMED ? p->pool : pool_named(p, name, room);
+    return pool_of_name(p, &f->meta.tunnel, portal_is_young(p) ? room_for_visitors(p) : 0);
+}
+
+struct pool *pool_of_asked(struct portal *p, const struct flow *f)
+{
+    return pool_of_name(p, &f->meta.tunnel, room_for_visitors(p));
+}
+
+bool pool_is_known(const struct pool *pool)
+{
+    const struct portal *p = pool->portal;
+    return pool == p->pool || portal_is_young(p) || shard_is_known(pool->shard, TUNNEL_KNOWN);
 }
 
 /* --- members --- */

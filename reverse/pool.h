@@ -42,6 +42,10 @@ static const double TUNNEL_KNOWN = 60; /* seconds after its last carrier went */
 struct pool *pool_named(struct portal *p, const struct tunnel_name *name, size_t room);
 /* Of whom a flow is to reach; NULL as above. */
 struct pool *pool_of(struct portal *p, const struct flow *f);
+/* The same where another portal may have the tunnel: he may wait here until that is known. */
+struct pool *pool_of_asked(struct portal *p, const struct flow *f);
+/* Some loop has a carrier of it, had one in the last minute, or the portal is so young that one may be on its way. */
+bool pool_is_known(const struct pool *pool);
 struct pool *pool_new(struct portal *p, const struct tunnel_name *name, size_t room);
 /* It has no members, and nobody waits. */
 void pool_free(struct pool *pool);

@@ -8,6 +8,8 @@
 
 enum { HOSTS_MAX = 1000 * 1000 }; /* that the bridges of a portal may have */
 
+static const double NEVER = -1e9; /* in loop_steady() */
+
 /* --- all of a portal --- */
 
 static struct shard *place_next_called(struct portal_place *here)
@@ -43,7 +45,7 @@ static struct shards *shards_new(struct portal_shards *portal, const struct tunn
     all->name = *name;
     all->item.name = &all->name;
     turns_init(&all->turns);
-    atomic_init(&all->gone_at, loop_steady());
+    atomic_init(&all->gone_at, NEVER);
     for (unsigned i = 0; i < portal->count; i++) {
         all->at[i].all = all;
         atomic_init(&all->at[i].load, LOAD_NONE);
@@ -163,25 +165,56 @@ static bool counts(const struct shards *all)
     return all->name.by != TUNNEL_BY_NODE && all->name.by != TUNNEL_BY_CLUSTER;
 }
 
+/* The cluster hears of the first and of the last one, in the order in which they came and went. */
+static void shard_report(const struct shard *s, unsigned links)
+{
+    const struct portal *p = s->pool->portal;
+    if (p->elsewhere)
+        p->elsewhere->ops->has(p->elsewhere, p->conf, &s->all->name, links);
+}
+
 void shard_gain(struct shard *s)
 {
-    atomic_fetch_add(&s->all->carriers, 1);
-    if (counts(s->all))
-        atomic_fetch_add(&s->all->portal->carriers, 1);
+    struct shards *all = s->all;
+    pthread_mutex_lock(&all->portal->lock);
+    if (atomic_fetch_add(&all->carriers, 1) == 0)
+        shard_report(s, 1);
+    pthread_mutex_unlock(&all->portal->lock);
+    if (counts(all))
+        atomic_fetch_add(&all->portal->carriers, 1);
 }
 
 void shard_lose(struct shard *s)
 {
-    atomic_store(&s->all->gone_at, loop_steady());
-    atomic_fetch_sub(&s->all->carriers, 1);
-    if (counts(s->all))
-        atomic_fetch_sub(&s->all->portal->carriers, 1);
+    struct shards *all = s->all;
+    atomic_store(&all->gone_at, loop_steady());
+    pthread_mutex_lock(&all->portal->lock);
+    if (atomic_fetch_sub(&all->carriers, 1) == 1)
+        shard_report(s, 0);
+    pthread_mutex_unlock(&all->portal->lock);
+    if (counts(all))
+        atomic_fetch_sub(&all->portal->carriers, 1);
+}
+
+static bool is_known(const struct shards *all, double seconds)
+{
+    return atomic_load(&all->carriers) > 0 || loop_steady() - atomic_load(&all->gone_at) < seconds;
 }
 
 bool shard_is_known(const struct shard *s, double seconds)
 {
-    return atomic_load(&s->all->carriers) > 0 ||
-           loop_steady() - atomic_load(&s->all->gone_at) < seconds;
+    return is_known(s->all, seconds);
+}
+
+unsigned shards_count(struct portal_shards *portal, const struct tunnel_name *name, double seconds,
+                      bool *known)
+{
+    pthread_mutex_lock(&portal->lock);
+    const struct shards *all = shards_find(portal, name);
+    unsigned count = all ? atomic_load(&all->carriers) : 0;
+    *known = all && is_known(all, seconds);
+    pthread_mutex_unlock(&portal->lock);
+    return count;
 }
 
 bool shard_is_full(const struct shard *s)

@@ -37,7 +37,7 @@ struct shards {
     struct tunnel_name name;
     unsigned pools;            /* that there are */
     _Atomic unsigned carriers; /* on all loops */
-    _Atomic double gone_at;    /* when the last one went, or when this began; loop_steady() */
+    _Atomic double gone_at;    /* when the last one went; loop_steady() */
     const char *holder;        /* the email of whom it belongs to, kept; NULL: nobody's */
     struct turns turns;        /* of portals that do not choose by load alone */
     struct shard at[];         /* by the loop's index */
@@ -76,6 +76,9 @@ void shard_gain(struct shard *s);
 void shard_lose(struct shard *s);
 /* Some loop has a carrier, or had one in the last `seconds`. */
 bool shard_is_known(const struct shard *s, double seconds);
+/* On any loop: the same of a tunnel by its name, and how many carriers there are on all loops. */
+unsigned shards_count(struct portal_shards *portal, const struct tunnel_name *name, double seconds,
+                      bool *known);
 /* It has as many carriers, on all loops, as one name may have: each visitor costs a look at all of them. */
 bool shard_is_full(const struct shard *s);
 /* The tunnel belongs to whom it belonged to, or to him. False: to another. */

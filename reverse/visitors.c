@@ -89,6 +89,7 @@ static void visitor_choose(struct pool *pool, struct visitor v, struct place *pl
     place->elsewhere = visitor_elsewhere(pool, v, w.load);
 }
 
+/* At a carrier of this process. */
 static bool visitor_place(struct pool *pool, struct visitor v)
 {
     struct place place;
@@ -108,6 +109,32 @@ static bool visitor_place(struct pool *pool, struct visitor v)
         return false;
     shard_expect(pool->shard);
     return true;
+}
+
+/* Some loop has a carrier that may be given streams without need. */
+static bool pool_serves(const struct pool *pool)
+{
+    return shards_have(pool->shard->all, CLASS_DRAINING * LOAD_CLASS);
+}
+
+/* Other portals come before carriers that do not serve well, and those before nothing. ELSEWHERE_TOOK: he has a place,
+ * here or there. pool NULL: no bridge of the tunnel has ever been here. */
+static enum elsewhere_answer visitor_find(struct portal *p, struct pool *pool, struct visitor v)
+{
+    struct elsewhere *e = v.flow->meta.forwarded ? NULL : p->elsewhere;
+    enum elsewhere_answer there = ELSEWHERE_NOWHERE;
+    if (e && pool && pool_serves(pool) && visitor_place(pool, v))
+        return ELSEWHERE_TOOK;
+    if (e)
+        there = e->ops->send(e, &p->out, v.flow, v.seat);
+    if (there != ELSEWHERE_TOOK && pool && visitor_place(pool, v))
+        return ELSEWHERE_TOOK;
+    return there;
+}
+
+bool pool_takes(struct pool *pool, struct flow *f)
+{
+    return visitor_place(pool, (struct visitor){.flow = f});
 }
 
 /* --- waiting --- */
@@ -156,17 +183,22 @@ static void on_impatient(struct ev_loop *ev, ev_timer *t, int events)
     waiter_leave(w, &why);
 }
 
-/* Nobody waits for a bridge that has been gone for long. */
 static bool has_room(const struct pool *pool)
 {
-    return pool->waiting_count < WAITING_MAX && pool->portal->waiting_count < ALL_WAITING_MAX &&
-           (pool == pool->portal->pool || shard_is_known(pool->shard, TUNNEL_KNOWN));
+    return pool->waiting_count < WAITING_MAX && pool->portal->waiting_count < ALL_WAITING_MAX;
+}
+
+/* Nobody waits for a bridge that has been gone for long, and nobody whom another portal sent: that one looks further. */
+static bool is_in_vain(const struct pool *pool, struct visitor v, enum elsewhere_answer there)
+{
+    return v.flow->meta.forwarded || (there != ELSEWHERE_ASKS && !pool_is_known(pool));
 }
 
 /* False: too many wait already, or it is in vain. */
-static bool visitor_wait(struct pool *pool, struct visitor v)
+static bool visitor_wait(struct pool *pool, struct visitor v, enum elsewhere_answer there)
 {
-    struct waiter *w = has_room(pool) ? calloc(1, sizeof *w) : NULL;
+    bool may = has_room(pool) && !is_in_vain(pool, v, there);
+    struct waiter *w = may ? calloc(1, sizeof *w) : NULL;
     if (!w)
         return false;
     w->pool = pool;
@@ -186,47 +218,82 @@ static bool visitor_wait(struct pool *pool, struct visitor v)
 /* Which of the two it is. */
 static const char *what_lacks(const struct pool *pool)
 {
-    return pool && (pool == pool->portal->pool || shard_is_known(pool->shard, TUNNEL_KNOWN))
-               ? no_bridge
-               : no_tunnel;
+    return pool && pool_is_known(pool) ? no_bridge : no_tunnel;
+}
+
+/* He has a place, or waits for one. */
+static bool visitor_settle(struct portal *p, struct pool *pool, struct visitor v)
+{
+    enum elsewhere_answer there = visitor_find(p, pool, v);
+    if (there == ELSEWHERE_TOOK)
+        return true;
+    if (there == ELSEWHERE_ASKS && !pool)
+        pool = pool_of_asked(p, v.flow);
+    return pool && visitor_wait(pool, v, there);
+}
+
+/* What another portal hears of one that it sent, so that it looks for the tunnel anew. */
+static int code_of(const struct flow *f)
+{
+    return f->meta.forwarded ? ENOLINK : EHOSTUNREACH;
 }
 
 void portal_visitor(struct portal *p, struct flow *f)
 {
-    struct visitor v = {.flow = f};
     struct pool *pool = pool_of(p, f);
     struct err why;
-    if (pool && (visitor_place(pool, v) || visitor_wait(pool, v)))
+    if (visitor_settle(p, pool, (struct visitor){.flow = f}))
         return;
     portal_turned_away(p, what_lacks(pool));
-    err_set(&why, EHOSTUNREACH, "%s", what_lacks(pool));
+    err_set(&why, code_of(f), "%s", what_lacks(pool));
     flow_refuse(f, &why);
 }
 
 void portal_visitor_again(struct portal *p, struct end *seat)
 {
     struct visitor v = {.flow = seat->flow, .seat = seat};
-    struct pool *pool = p->stopping ? NULL : pool_of(p, seat->flow);
     struct err why;
     stat_add(p->out.loop->counters, STAT_streams_retried, 1);
-    if (pool && seat->flow->tries < MUX_TRIES && (visitor_place(pool, v) || visitor_wait(pool, v)))
+    if (!p->stopping && seat->flow->tries < MUX_TRIES &&
+        visitor_settle(p, pool_of(p, seat->flow), v))
         return;
     portal_turned_away(p, no_bridge);
-    err_set(&why, EHOSTUNREACH, "%u links to the bridge failed", seat->flow->tries);
+    err_set(&why, code_of(seat->flow), "%u links to the bridge failed", seat->flow->tries);
     end_leave(seat, &why);
+}
+
+/* It is known now that nobody has the tunnel. */
+static void waiter_disappoint(struct waiter *w)
+{
+    struct err why;
+    portal_turned_away(w->pool->portal, no_tunnel);
+    err_set(&why, EHOSTUNREACH, "%s", no_tunnel);
+    waiter_leave(w, &why);
+}
+
+/* True: he waits no more. */
+static bool waiter_look(struct waiter *w)
+{
+    struct pool *pool = w->pool;
+    struct visitor v = {.flow = w->end.flow, .seat = &w->end};
+    enum elsewhere_answer there = visitor_find(pool->portal, pool, v);
+    if (there == ELSEWHERE_TOOK) {
+        waiter_unlist(w);
+        free(w);
+        return true;
+    }
+    if (there == ELSEWHERE_ASKS || pool_is_known(pool))
+        return false;
+    waiter_disappoint(w);
+    return true;
 }
 
 void pool_look(struct pool *pool)
 {
     struct list_item *i;
     struct weighing w;
-    while ((i = list_first(&pool->waiting))) {
-        struct waiter *waiter = container_of(i, struct waiter, item);
-        if (!visitor_place(pool, (struct visitor){.flow = waiter->end.flow, .seat = &waiter->end}))
-            break;
-        waiter_unlist(waiter);
-        free(waiter);
-    }
+    while ((i = list_first(&pool->waiting)) && waiter_look(container_of(i, struct waiter, item)))
+        ;
     for (i = list_first(&pool->members); i; i = list_next(&pool->members, i)) {
         struct carrier *c = container_of(i, struct member, item)->carrier;
         if (c->mux.silent)

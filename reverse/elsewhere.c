@@ -1,0 +1,79 @@
+#include "reverse/elsewhere.h"
+
+#include <sodium.h>
+#include <string.h>
+
+#include "reverse/carrier.h"
+#include "routing/claims.h"
+
+static struct portal *portal_of(struct outbound *out)
+{
+    return container_of(out, struct portal, out);
+}
+
+void portal_join_cluster(struct outbound *portal, struct elsewhere *e)
+{
+    portal_of(portal)->elsewhere = e;
+}
+
+uint64_t portal_key(const struct portal_conf *portal)
+{
+    uint8_t hash[crypto_hash_sha256_BYTES];
+    char domain[ADDR_NAME_MAX + 1] = "";
+    uint64_t key = 0;
+    strncpy(domain, portal->domain, ADDR_NAME_MAX);
+    addr_normalise_name(domain);
+    crypto_hash_sha256(hash, (const uint8_t *)domain, strlen(domain));
+    for (size_t i = 0; i < sizeof key; i++)
+        key = key << 8 | hash[i];
+    return key;
+}
+
+unsigned portal_links(struct outbound *portal, const struct tunnel_name *t, bool *known)
+{
+    return shards_count(portal_of(portal)->place->all, t, TUNNEL_KNOWN, known);
+}
+
+/* The one that this loop has, without making any. */
+static struct pool *pool_found(struct portal *p, const struct tunnel_name *t)
+{
+    return t->by == TUNNEL_UNNAMED ? p->pool : pool_named(p, t, 0);
+}
+
+void portal_found(struct outbound *portal, const struct tunnel_name *t)
+{
+    struct pool *pool = pool_found(portal_of(portal), t);
+    if (pool && pool->waiting_count)
+        pool_look_soon(pool);
+}
+
+/* The hostname for which he came is still the tunnel's. */
+static bool holds_target(const struct portal *p, const struct meta *m)
+{
+    struct tunnel_name holder;
+    struct hostname host;
+    struct err e;
+    bool is_private;
+    return m->target.type == ADDR_NAME &&
+           hostname_read(&host, m->target.name, strlen(m->target.name), &e) == 0 &&
+           claims_find(p->place->all->claims, host.text, loop_steady(), &holder, &is_private) &&
+           tunnel_name_equal(&holder, &m->tunnel);
+}
+
+void portal_forwarded(struct outbound *portal, struct flow *f, bool by_claim)
+{
+    struct portal *p = portal_of(portal);
+    struct pool *pool = pool_found(p, &f->meta.tunnel);
+    bool fits = pool && (!by_claim || holds_target(p, &f->meta));
+    struct err why;
+    f->meta.tunnel.tenant = pool ? pool->item.name->tenant : NULL;
+    if (fits && pool_takes(pool, f))
+        return;
+    err_set(&why, ENOLINK, "no bridge of the tunnel is connected here");
+    flow_refuse(f, &why);
+}
+
+void portal_returned(struct outbound *portal, struct end *seat)
+{
+    portal_visitor_again(portal_of(portal), seat);
+}
