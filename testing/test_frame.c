@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -10,12 +11,13 @@
 #include "mux/frame.h"
 #include "testing/vectors.h"
 
-enum { WIRE_MAX = 4096 };
+enum { WIRE_MAX = 4096, ROUTE_TEXT = 300 };
 
 struct sample {
     uint8_t wire[WIRE_MAX], data[WIRE_MAX];
     size_t len, data_len;
-    struct mux_frame frame;
+    struct mux_frame frame; /* all but its route: */
+    char route[ROUTE_TEXT];
 };
 
 /* which: what the keys of this address begin with. */
@@ -50,6 +52,22 @@ static void sample_read(struct vectors *v, int i, struct sample *s)
     sample_address(v, i, "", &s->frame.target);
     if (vectors_has(v, "good.%d.source_type", i))
         sample_address(v, i, "source_", &s->frame.source);
+    s->frame.routed = vectors_has(v, "good.%d.route", i);
+    snprintf(s->route, sizeof s->route, "%s",
+             s->frame.routed ? vectors_text(v, "good.%d.route", i) : "");
+}
+
+/* As the vectors have it: the fields in order. */
+static void assert_route(const struct mux_frame *f, const char *wanted)
+{
+    const struct link_route *r = &f->route;
+    const struct link_tunnel *t = &r->tunnel;
+    char text[ROUTE_TEXT] = "";
+    if (f->routed)
+        snprintf(text, sizeof text, "%llu %llu %u %u \"%.*s\" \"%.*s\"",
+                 (unsigned long long)r->portal, (unsigned long long)r->epoch, r->by_claim, t->by,
+                 t->tenant.len, t->tenant.p, t->name.len, t->name.p);
+    assert_string_equal(text, wanted);
 }
 
 static void assert_frame(const struct mux_frame *f, const struct mux_frame *wanted)
@@ -85,6 +103,7 @@ static void reads_as_told(const struct sample *s)
     struct err e;
     assert_int_equal(mux_frame_read(&c, &f, &e), STEP_DONE);
     assert_frame(&f, &s->frame);
+    assert_route(&f, s->route);
     assert_int_equal(cur_left(&c), s->data_len);
     assert_memory_equal(c.p, s->data, s->data_len);
 }
@@ -122,17 +141,20 @@ static void same_when_written(const struct sample *s)
 {
     uint8_t again[MUX_HEAD_MAX];
     struct writer w = wr_of(again, sizeof again);
-    mux_frame_write(&w, &s->frame);
+    struct cursor told = cur_of(s->wire, s->len);
+    struct mux_frame f;
+    struct err e;
+    mux_frame_read(&told, &f, &e);
+    mux_frame_write(&w, &f);
     assert_false(w.overflow);
     size_t head = s->len - s->data_len;
     assert_true(wr_len(&w) <= head);
     if (wr_len(&w) == head)
         assert_memory_equal(again, s->wire, head);
     struct cursor c = cur_of(again, wr_len(&w));
-    struct mux_frame f;
-    struct err e;
     assert_int_equal(mux_frame_read(&c, &f, &e), STEP_DONE);
     assert_frame(&f, &s->frame);
+    assert_route(&f, s->route);
     assert_int_equal(cur_left(&c), 0);
 }
 

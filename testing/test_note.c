@@ -140,6 +140,126 @@ static void nothing_is_said_before_our_hello_nor_by_who_does_not_offer_it(void *
     assert_string_equal(t->bridge.told, "met\n");
 }
 
+static struct link_route some_route(void)
+{
+    return (struct link_route){
+        .portal = 77, .epoch = 5, .by_claim = true, .tunnel = {1, text("acme"), text("t1")}};
+}
+
+/* Portals, of which one has dialled the other. */
+static struct relay *portals_join(struct test *t, size_t piece)
+{
+    struct relay *r = peers_join(&t->rig, &t->portal, &t->bridge, piece);
+    t->portal.mux.offers = t->bridge.mux.offers = LINK_PEER_FEATURES;
+    mux_start(&t->portal.mux);
+    mux_start(&t->bridge.mux);
+    return r;
+}
+
+static void portals_tell_each_other_what_they_are_and_where_tunnels_are(void **state)
+{
+    for (size_t piece = 1; piece < 200; piece += 13) {
+        struct test *t = *state;
+        struct link_node node = {.state = LINK_NODE_UP, .portals = 3, .name = text("n-1")};
+        struct link_question ask = {
+            .token = 9, .kind = LINK_ASK_TUNNEL, .tunnel = {1, text("acme"), text("t1")}};
+        struct link_answer have = {
+            .token = 9, .known = true, .count = 1, .at = {{5, 2, node.name}}};
+        portals_join(t, piece);
+        assert_true(mux_say_node(&t->portal.mux, &node));
+        assert_true(mux_say_node(&t->bridge.mux, &node));
+        rig_turn(&t->rig);
+        assert_true(mux_say_question(&t->portal.mux, &ask));
+        assert_true(mux_say_answer(&t->bridge.mux, &have));
+        rig_turn(&t->rig);
+        assert_string_equal(t->portal.told, "met\nnode n-1 of 3\nanswer 9: 1, 1 places\n");
+        assert_string_equal(t->bridge.told, "met\nnode n-1 of 3\nasked 9 for t1\n");
+        assert_int_equal(test_close(state), 0);
+        assert_int_equal(test_open(state), 0);
+    }
+}
+
+static void a_bridge_hears_of_its_portals_node_and_is_asked_nothing(void **state)
+{
+    struct test *t = *state;
+    struct link_node node = {.state = LINK_NODE_UP, .portals = 2, .name = text("n-1")};
+    struct link_question ask = {.token = 9, .kind = LINK_ASK_TUNNEL};
+    struct link_answer have = {.token = 9};
+    struct far *wire = peer_wire(&t->rig, &t->bridge);
+    mux_start(&t->bridge.mux);
+    far_say_features(wire, LINK_FEATURES | LINK_ROUTED, 65536);
+    far_say_item(wire, &(struct link_item){.type = LINK_NODE, .node = node});
+    far_say_item(wire, &(struct link_item){.type = LINK_ASK, .ask = ask});
+    far_say_item(wire, &(struct link_item){.type = LINK_HAVE, .have = have});
+    rig_turn(&t->rig);
+    assert_string_equal(t->bridge.told, "met\nnode n-1 of 2\n");
+    assert_false(mux_say_question(&t->bridge.mux, &ask));
+    assert_false(mux_say_answer(&t->bridge.mux, &have));
+}
+
+static struct far *visitor_of(struct test *t, enum net net, struct meta *m)
+{
+    struct far *f = far_new(&t->rig);
+    *m = (struct meta){.net = net, .inbound_tag = "", .outbound_tag = ""};
+    m->source = (struct addr){.type = ADDR_IPV4, .port = 50000, .ip = {192, 0, 2, 7}};
+    m->target = (struct addr){.type = ADDR_NAME, .port = 80, .name = "a.example"};
+    return f;
+}
+
+static void a_stream_between_portals_says_where_it_goes_and_who_comes(void **state)
+{
+    for (size_t piece = 1; piece < 200; piece += 13) {
+        struct test *t = *state;
+        struct link_route route = some_route();
+        struct meta m;
+        struct far *tcp = visitor_of(t, NET_TCP, &m);
+        portals_join(t, piece);
+        rig_turn(&t->rig);
+        assert_true(mux_forward(&t->portal.mux, far_flow(&t->rig, tcp, &m), NULL, &route));
+        struct far *udp = visitor_of(t, NET_UDP, &m);
+        assert_true(mux_forward(&t->portal.mux, far_flow(&t->rig, udp, &m), NULL, &route));
+        rig_turn(&t->rig);
+        assert_string_equal(t->bridge.told, "met\nrouted 77 5 1 1 acme/t1\n"
+                                            "routed 77 5 1 1 acme/t1\n");
+        for (int i = 0; i < 2; i++)
+            assert_true(addr_equal(&t->bridge.frames[i].source, &m.source));
+        assert_int_equal(test_close(state), 0);
+        assert_int_equal(test_open(state), 0);
+    }
+}
+
+static void no_route_is_sent_to_who_does_not_read_it(void **state)
+{
+    struct test *t = *state;
+    struct link_route route = some_route();
+    struct meta m;
+    struct far *visitor = visitor_of(t, NET_TCP, &m), *wire = peer_wire(&t->rig, &t->portal);
+    struct flow *flow = far_flow(&t->rig, visitor, &m);
+    t->portal.mux.offers = LINK_PEER_FEATURES;
+    assert_false(mux_forward(&t->portal.mux, flow, NULL, &route));
+    mux_start(&t->portal.mux);
+    far_say_features(wire, LINK_FEATURES, 65536);
+    rig_turn(&t->rig);
+    assert_false(mux_forward(&t->portal.mux, flow, NULL, &route));
+    assert_int_equal(t->portal.mux.opened, 0);
+    assert_true(mux_open(&t->portal.mux, flow));
+}
+
+static void no_route_is_heard_from_who_is_no_portal(void **state)
+{
+    struct test *t = *state;
+    struct mux_frame f = {.id = 1, .status = MUX_NEW, .net = NET_TCP, .routed = true};
+    struct far *wire = peer_wire(&t->rig, &t->bridge);
+    f.target = (struct addr){.type = ADDR_IPV4, .port = 80, .ip = {10, 9, 8, 7}};
+    f.route = some_route();
+    mux_start(&t->bridge.mux);
+    far_say_features(wire, LINK_FEATURES | LINK_ROUTED, 65536);
+    far_say_frame(wire, &f, NULL);
+    rig_turn(&t->rig);
+    assert_int_equal(t->bridge.opened_count, 1);
+    assert_string_equal(t->bridge.told, "met\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +267,16 @@ int main(void)
                                         test_open, test_close),
         cmocka_unit_test_setup_teardown(the_first_names_of_a_link_count, test_open, test_close),
         cmocka_unit_test_setup_teardown(a_portal_answers_and_says_why, test_open, test_close),
+        cmocka_unit_test_setup_teardown(portals_tell_each_other_what_they_are_and_where_tunnels_are,
+                                        test_open, test_close),
+        cmocka_unit_test_setup_teardown(a_bridge_hears_of_its_portals_node_and_is_asked_nothing,
+                                        test_open, test_close),
+        cmocka_unit_test_setup_teardown(a_stream_between_portals_says_where_it_goes_and_who_comes,
+                                        test_open, test_close),
+        cmocka_unit_test_setup_teardown(no_route_is_sent_to_who_does_not_read_it, test_open,
+                                        test_close),
+        cmocka_unit_test_setup_teardown(no_route_is_heard_from_who_is_no_portal, test_open,
+                                        test_close),
         cmocka_unit_test_setup_teardown(who_knows_nothing_of_names_hears_none_and_is_not_heard,
                                         test_open, test_close),
         cmocka_unit_test_setup_teardown(

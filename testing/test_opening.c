@@ -215,6 +215,7 @@ static void a_stream_whose_link_ends_before_the_answer_is_opened_anew_with_its_b
                 far_leave(t->wires[0], 0);
             rig_turn(&t->rig);
             assert_int_equal(t->links[0].unopened, 1);
+            assert_int_equal(t->links[0].returned, 0);
             assert_int_equal(visitor->flow->tries, 1);
             expect_new(t, 1, 1);
             expect_bytes(t, 1, 1, 0, kept);
@@ -257,8 +258,8 @@ static void what_a_visitor_says_later_comes_behind_what_was_kept(void **state)
 
 static void a_stream_that_found_no_room_tries_another_link_three_times_in_all(void **state)
 {
-    static const uint8_t reasons[] = {REFUSED_NO_ROOM, REFUSED_GOING};
-    for (int i = 0; i < 2; i++) {
+    static const uint8_t reasons[] = {REFUSED_NO_ROOM, REFUSED_GOING, REFUSED_NOT_HERE};
+    for (int i = 0; i < 3; i++) {
         struct test *t = *state;
         links_open(t, LINK_FEATURES);
         struct far *visitor = visitor_says(t, 10);
@@ -269,6 +270,7 @@ static void a_stream_that_found_no_room_tries_another_link_three_times_in_all(vo
         answer(t, 0, LINK_REFUSED, 2, reasons[i]);
         assert_true(visitor->failed);
         assert_int_equal(t->links[0].unopened + t->links[1].unopened, 3);
+        assert_int_equal(t->links[0].returned, reasons[i]);
         assert_int_equal(t->links[0].refused, 0);
         assert_int_equal(test_close(state), 0);
         assert_int_equal(test_open(state), 0);
@@ -544,11 +546,11 @@ static void a_target_that_was_not_reached_is_refused_and_the_reason_is_told(void
     static const struct {
         int code;
         uint8_t refusal;
-    } cases[] = {{ECONNREFUSED, REFUSED_TARGET},  {ETIMEDOUT, REFUSED_TARGET},
-                 {EHOSTUNREACH, REFUSED_TARGET},  {ECONNRESET, REFUSED_TARGET},
-                 {EACCES, REFUSED_RULES},         {ENOMEM, REFUSED_NO_ROOM},
-                 {EMFILE, REFUSED_NO_ROOM},       {ENFILE, REFUSED_NO_ROOM},
-                 {EADDRNOTAVAIL, REFUSED_NO_ROOM}};
+    } cases[] = {{ECONNREFUSED, REFUSED_TARGET},   {ETIMEDOUT, REFUSED_TARGET},
+                 {EHOSTUNREACH, REFUSED_TARGET},   {ECONNRESET, REFUSED_TARGET},
+                 {EACCES, REFUSED_RULES},          {ENOMEM, REFUSED_NO_ROOM},
+                 {EMFILE, REFUSED_NO_ROOM},        {ENFILE, REFUSED_NO_ROOM},
+                 {EADDRNOTAVAIL, REFUSED_NO_ROOM}, {ENOLINK, REFUSED_NOT_HERE}};
     struct test *t = *state;
     server_open(t, LINK_FEATURES);
     for (uint16_t i = 0; i < sizeof cases / sizeof *cases; i++) {
