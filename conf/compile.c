@@ -218,6 +218,7 @@ bool compile(struct build *b, const struct root *root)
     value_objects(b->report, b->scratch, reverse.bridges, &bridges);
     value_objects(b->report, b->scratch, reverse.portals, &portals);
     inbounds_build(b, root);
+    cluster_conf_build(b, root->cluster);
     bridges_build(b, &bridges);
     names_seal(&b->inbound_tags);
     names_report_doubles(&b->inbound_tags, b->report, "inbound or bridge with tag");

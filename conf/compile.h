@@ -8,6 +8,7 @@
 #include "conf/names.h"
 #include "conf/root.h"
 
+struct cluster_settings;
 struct geo_cache;
 struct guide_pending;
 
@@ -79,6 +80,12 @@ bool balancer_has_portal(const struct config *c, const struct balancer *b);
 /* Indices of the outbounds and portals whose tags begin with one of the prefixes, sorted by tag: how many. What selects
  * nothing is warned about. */
 size_t selector_build(struct build *b, const struct text_list *prefixes, size_t **items);
+/* Once inbounds are known. */
+void cluster_conf_build(struct build *b, const struct node *at);
+void registry_conf_build(struct build *b, const struct node *at, struct cluster_settings *s);
+/* "host", "host:port", or an address. False: reported. */
+bool cluster_place_read(struct build *b, const struct node *at, const char *text, uint16_t port,
+                        struct addr *a);
 void dns_conf_build(struct build *b, const struct node *at);
 void dns_hosts_build(struct build *b, const struct node *at, struct dns_conf *c);
 /* Once outbounds and rules are known. */
@@ -156,7 +163,7 @@ const char *request_path_build(struct build *b, const struct node *at, const cha
 bool header_name_is_valid(const char *name);
 /* How the bytes of an inbound (server) or outbound travel; NULL: plain tcp, or a mistake. */
 struct carriage *stream_conf_build(struct build *b, const struct node *at, bool server);
-/* tlsSettings, which may be NULL, of this owner. only: the one protocol that alpn may name, NULL: any. NULL: a mistake. */
+/* tlsSettings, which may be NULL, of this owner. only: the one protocol that alpn may name, NULL: any; "": none is named. NULL: a mistake. */
 struct tls_conf *tls_conf_build(struct build *b, const struct node *at, const struct node *owner,
                                 bool server, const char *only);
 /* What is looked for in first bytes, kept; NULL: nothing. at: "sniffing"; old: "domainOverride"; either may be
@@ -195,6 +202,6 @@ extern const struct field log_fields[], policy_fields[], policy_level_fields[],
     sockopt_fields[], tls_fields[], tls_certificate_fields[], api_fields[], sniffing_fields[],
     reverse_fields[], bridge_fields[], health_fields[], portal_fields[], claim_fields[],
     routing_fields[], rule_fields[], balancer_fields[], observatory_fields[], route_fields[],
-    route_service_fields[];
+    route_service_fields[], cluster_fields[], registry_fields[], sentinel_fields[];
 
 #endif

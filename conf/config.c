@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "conf/clients.h"
+#include "conf/cluster_settings.h"
 #include "conf/compile.h"
 #include "conf/geo_conf.h"
 #include "conf/guides.h"
@@ -73,6 +74,7 @@ void config_free(struct config *c)
     carriage_unref(c->observatory.carriage);
     dns_conf_free(c->dns);
     guides_free(c->guides);
+    cluster_settings_unref(c->cluster);
     for (size_t i = 0; i < c->observatory.count; i++)
         health_unref(c->observatory.items[i].health);
     for (size_t i = 0; i < c->balancers.count; i++)
@@ -103,11 +105,18 @@ static struct config *config_new(const struct config *before)
     return NULL;
 }
 
-/* "key" is a private key, in lines. */
+/* It says where to look, not what the secret is. */
+static bool is_elsewhere(const struct node *n)
+{
+    return n->type == NODE_TEXT &&
+           (strncmp(n->text, "file:", 5) == 0 || strncmp(n->text, "env:", 4) == 0);
+}
+
+/* "key" is a private key, in lines, or a cluster's. */
 static bool is_secret_key(const struct node *n)
 {
     static const char *const names[] = {"id", "password", "pass", "token", "key"};
-    if (!n->key || (n->type != NODE_TEXT && n->type != NODE_ARRAY))
+    if (!n->key || (n->type != NODE_TEXT && n->type != NODE_ARRAY) || is_elsewhere(n))
         return false;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcasecmp(n->key, names[i]) == 0)

@@ -33,6 +33,7 @@
 #include "transport/carriage.h"
 #include "transport/dns.h"
 
+struct cluster_settings;
 struct guide_set;
 struct source;
 
@@ -138,7 +139,9 @@ struct config {
     struct digest dns_digest;
     const struct api_conf *api; /* NULL: there is none */
     enum domain_strategy strategy;
-    struct guide_set *guides;    /* where requests go: conf/guides.h */
+    struct cluster_settings
+        *cluster;             /* NULL: stands alone; a share; in a process the one it began with */
+    struct guide_set *guides; /* where requests go: conf/guides.h */
     struct string_list reserved; /* names that mean something to this process: struct dispatcher */
     struct string_list links;    /* the first of them: the bridges' */
 

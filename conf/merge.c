@@ -72,6 +72,7 @@ void merge_roots(struct report *r, struct arena *a, struct root *all, const stru
     take(&all->dns, later->dns);
     take(&all->transport, later->transport);
     take(&all->observatory, later->observatory);
+    take(&all->cluster, later->cluster);
     take(&all->workers, later->workers);
     take(&all->memory, later->memory);
     take(&all->drain, later->drain);

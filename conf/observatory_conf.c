@@ -22,52 +22,7 @@ const struct field observatory_fields[] = {
     FIELD_END,
 };
 
-/* --- a duration, as Go writes it --- */
-
-static bool unit_of(const char **p, double *seconds)
-{
-    static const struct {
-        const char *text;
-        double seconds;
-    } units[] = {{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1}, {"m", 60}, {"h", 3600}};
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-        size_t len = strlen(units[i].text);
-        if (strncmp(*p, units[i].text, len) != 0)
-            continue;
-        *p += len;
-        *seconds = units[i].seconds;
-        return true;
-    }
-    return false;
-}
-
-/* Digits, perhaps with a point among them. */
-static bool number_of(const char **p, double *number)
-{
-    size_t len = strspn(*p, "0123456789.");
-    char digits[32], *end;
-    if (len == 0 || len >= sizeof digits)
-        return false;
-    memcpy(digits, *p, len);
-    digits[len] = '\0';
-    *number = strtod(digits, &end);
-    *p += len;
-    return !*end && len > 0 && strcmp(digits, ".") != 0;
-}
-
-static bool duration_of(const char *text, double *seconds)
-{
-    double number, unit, sum = 0;
-    if (!*text)
-        return false;
-    while (*text) {
-        if (!number_of(&text, &number) || !unit_of(&text, &unit))
-            return false;
-        sum += number * unit;
-    }
-    *seconds = sum;
-    return true;
-}
+/* --- how often --- */
 
 static void interval_build(struct build *b, const struct node *at, double *interval)
 {
@@ -78,7 +33,7 @@ static void interval_build(struct build *b, const struct node *at, double *inter
         return;
     if (at->type != NODE_TEXT)
         report_wrong(b->report, at, wanted);
-    else if (!duration_of(at->text, &seconds))
+    else if (!value_duration(at->text, &seconds))
         report_error(b->report, at, "want %s, got \"%.64s\"", wanted, at->text);
     else if (seconds != 0 && (seconds < INTERVAL_MIN || seconds > INTERVAL_MAX))
         report_error(b->report, at, "want a duration from \"100ms\" to \"24h\", got \"%.64s\"",

@@ -14,6 +14,7 @@ const struct field root_fields[] = {
     FIELD_NODE("dns", struct root, dns, "object"),
     FIELD_NODE("transport", struct root, transport, "object"),
     FIELD_NODE("observatory", struct root, observatory, "object"),
+    FIELD_NODE("cluster", struct root, cluster, "object"),
     FIELD_NODE("workers", struct root, workers, "number"),
     FIELD_NODE("memory", struct root, memory, "number"),
     FIELD_NODE("drain", struct root, drain, "number"),

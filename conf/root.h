@@ -7,7 +7,7 @@
 
 struct root {
     const struct node *log, *routing, *reverse, *policy, *stats, *api, *dns, *transport,
-        *observatory;
+        *observatory, *cluster;
     const struct node *workers, *memory, *drain;
     const struct node *inbound_array, *outbound_array;
     /* the names of before V2Ray 4: see legacy.h */

@@ -267,11 +267,11 @@ static void alpn_add(struct making *m, const struct node *at, const char *name)
     s->alpn_len += len;
 }
 
-/* only: what the transport above speaks; NULL: anything. */
+/* only: what the transport above speaks; NULL: anything; "": something without a name. */
 static void alpn_read(struct making *m, const struct node *at, const char *only)
 {
     struct text_list list;
-    if (!value_texts(m->b->report, m->b->scratch, at, &list))
+    if (!value_texts(m->b->report, m->b->scratch, at, &list) || (only && !*only))
         return;
     for (size_t i = 0; i < list.count; i++)
         if (!only)

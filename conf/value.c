@@ -89,6 +89,17 @@ static const char *environment(const char *name)
     return getenv(upper); /* NOLINT(concurrency-mt-unsafe) */
 }
 
+const char *value_env(struct report *r, const struct node *at, const char *text)
+{
+    if (strncmp(text, "env:", 4) != 0)
+        return text;
+    const char *value = environment(text + 4);
+    if (value && *value)
+        return value;
+    report_error(r, at, "the environment has no \"%.64s\"", text + 4);
+    return NULL;
+}
+
 bool value_port_range(struct report *r, const struct node *at, struct port_range *range)
 {
     const char *text = at->type == NODE_TEXT ? at->text : NULL;
@@ -210,6 +221,75 @@ int value_name(struct report *r, const struct node *at, const struct field_name 
     else if (name->value == NAME_LATER)
         report_error(r, at, "v2c has no %s %s yet", name->text, later);
     return name ? name->value : NAME_DEFAULT;
+}
+
+/* --- a duration, as Go writes it --- */
+
+static bool unit_of(const char **p, double *seconds)
+{
+    static const struct {
+        const char *text;
+        double seconds;
+    } units[] = {{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1}, {"m", 60}, {"h", 3600}};
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        size_t len = strlen(units[i].text);
+        if (strncmp(*p, units[i].text, len) != 0)
+            continue;
+        *p += len;
+        *seconds = units[i].seconds;
+        return true;
+    }
+    return false;
+}
+
+/* Digits, perhaps with a point among them. */
+static bool number_of(const char **p, double *number)
+{
+    size_t len = strspn(*p, "0123456789.");
+    char digits[32], *end;
+    if (len == 0 || len >= sizeof digits)
+        return false;
+    memcpy(digits, *p, len);
+    digits[len] = '\0';
+    *number = strtod(digits, &end);
+    *p += len;
+    return !*end && len > 0 && strcmp(digits, ".") != 0;
+}
+
+bool value_duration(const char *text, double *seconds)
+{
+    double number, unit, sum = 0;
+    if (!*text)
+        return false;
+    while (*text) {
+        if (!number_of(&text, &number) || !unit_of(&text, &unit))
+            return false;
+        sum += number * unit;
+    }
+    *seconds = sum;
+    return true;
+}
+
+bool value_seconds(struct report *r, const struct node *at, double min, double max, double *to)
+{
+    double seconds = 0;
+    char wanted[96];
+    if (!at || at->type == NODE_NULL)
+        return true;
+    bool read =
+        at->type == NODE_INTEGER || (at->type == NODE_TEXT && value_duration(at->text, &seconds));
+    if (at->type == NODE_INTEGER)
+        seconds = (double)at->integer;
+    if (read && seconds >= min && seconds <= max) {
+        *to = seconds;
+        return true;
+    }
+    snprintf(wanted, sizeof wanted, "%g to %g seconds, as a number or text like \"500ms\"", min,
+             max);
+    if (at->type != NODE_TEXT)
+        return fail_type(r, at, wanted);
+    report_error(r, at, "want %s, got \"%.64s\"", wanted, at->text);
+    return false;
 }
 
 bool node_list_add(struct node_list *list, struct arena *a, const struct node *n)

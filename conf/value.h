@@ -32,6 +32,12 @@ bool value_integer(struct report *r, const struct node *at, int64_t min, int64_t
 bool value_port(struct report *r, const struct node *at, uint16_t *port);
 /* 1080, "1080", "1080-1090" or "env:NAME", all from 1 to 65535. */
 bool value_port_range(struct report *r, const struct node *at, struct port_range *range);
+/* The text, or what the environment has under NAME where it is "env:NAME". NULL: nothing, which is reported. */
+const char *value_env(struct report *r, const struct node *at, const char *text);
+/* "10s", "1m30s", "50ms", as Go writes it. */
+bool value_duration(const char *text, double *seconds);
+/* A duration, or whole seconds; at NULL leaves it as it is. */
+bool value_seconds(struct report *r, const struct node *at, double min, double max, double *to);
 /* V2Ray's string list: an array of texts, or one text with commas, which is trimmed here. NULL: none. */
 bool value_texts(struct report *r, struct arena *a, const struct node *at, struct text_list *list);
 /* A list of "tcp" and "udp" as a mask of enum net. Another word is only warned about, as in V2Ray it

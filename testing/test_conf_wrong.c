@@ -34,6 +34,7 @@ struct home {
 #define ID "27848739-7e62-4138-9fd3-098a63964b6b"
 #define ADDRESS "\"address\": \"a.example\""
 #define PORT "\"port\": 1"
+#define CLUSTER_KEYS "\"key\": \"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\""
 #define TAGGED(tag) "{\"protocol\": \"freedom\", \"tag\": \"" tag "\"}"
 #define ROUTED(routing)                                                                            \
     "{\"outbounds\": [" TAGGED("a") ", " TAGGED("b") "], \"routing\": " routing "}"
@@ -211,6 +212,15 @@ static const struct home homes[] = {
      "{\"reverse\": {\"portals\": [{\"tag\": \"p\", \"domain\": \"*.r.example\", \"claims\": "
      "[@]}]}}",
      {"\"user\": \"a\"", "\"certificate\": \"a\""}},
+    {"cluster", "/cluster", "{\"cluster\": @}", {CLUSTER_KEYS, "\"peers\": [\"a.example\"]"}},
+    {"cluster.registry",
+     "/cluster/registry",
+     "{\"cluster\": {" CLUSTER_KEYS ", \"registry\": @}}",
+     {"\"redis\": \"a.example\""}},
+    {"cluster.registry.sentinel",
+     "/cluster/registry/sentinel",
+     "{\"cluster\": {" CLUSTER_KEYS ", \"registry\": {\"sentinel\": @}}}",
+     {"\"master\": \"m\"", "\"servers\": \"a.example\""}},
     {"dns", "/dns", "{\"dns\": @}", {NULL}},
     {"dns.servers[]",
      "/dns/servers/0",
@@ -254,12 +264,28 @@ struct key {
 static const struct {
     const char *type, *kinds;
 } types[] = {
-    {"bool", "b"},    {"number", "n"},     {"bool|number", "bn"},    {"object", "o"},
-    {"objects", "a"}, {"list", "a"},       {"texts", "at"},          {"words", "at"},
-    {"tags", "at"},   {"emails", "at"},    {"names", "at"},          {"networks", "at"},
-    {"lines", "a"},   {"condition", "ot"}, {"port|range|env", "nt"}, {"ports", "nt"},
-    {"port", "n"},    {"0", "n"},          {"localhost", "a"},       {"text|object", "ot"},
+    {"bool", "b"},
+    {"number", "n"},
+    {"bool|number", "bn"},
+    {"object", "o"},
+    {"objects", "a"},
+    {"list", "a"},
+    {"texts", "at"},
+    {"words", "at"},
+    {"tags", "at"},
+    {"emails", "at"},
+    {"names", "at"},
+    {"networks", "at"},
+    {"lines", "a"},
+    {"condition", "ot"},
+    {"port|range|env", "nt"},
+    {"ports", "nt"},
+    {"port", "n"},
+    {"0", "n"},
+    {"localhost", "a"},
+    {"text|object", "ot"},
     {"routes", "a"},
+    {"seconds|duration", "nt"},
 };
 
 static const char *kinds_of(const char *type)
@@ -306,6 +332,7 @@ static const struct {
 } taken[] = {
     /* any text is one */
     {junk, "api", " tag "},
+    {junk, "cluster.registry*", " password master "},
     {junk, "dns", " tag "},
     {junk, "inbounds*", " tag email user pass address "},
     {junk, "log", " access error "},
@@ -318,6 +345,8 @@ static const struct {
      " bindToDevice interface tcpCongestion alpn serverName keyFile earlyDataHeaderName reason "},
     /* empty, as if it were not there */
     {nothing, "api", " hosts services token tokenFile "},
+    {nothing, "cluster", " node zone listen advertise peers networks "},
+    {nothing, "cluster.registry*", " user password passwordFile "},
     {nothing, "dns*", " tag clientIp domains expectIPs expectedIPs "},
     {nothing, "inbounds*",
      " tag domainOverride network pass email tunnel tenant portal routesFile trustedProxies "},
@@ -342,6 +371,7 @@ static const struct {
      "keyFile "},
     {"[]", "-", " inbounds outbounds inboundDetour outboundDetour "},
     {"[]", "api", " hosts services "},
+    {"[]", "cluster", " peers networks "},
     {"[]", "dns*", " servers domains expectIPs expectedIPs "},
     {"[]", "inbounds*", " domainOverride network accounts clients trustedProxies "},
     {"[]", "observatory", " subjectSelector "},
@@ -429,9 +459,10 @@ static const char *const wishes[] = {"want ",           "did you mean", " has th
                                      "cannot be read",  "cannot open",  "by its IP address only"};
 
 /* Of these no message shows anything. */
-static bool is_secret(const char *key)
+static bool is_secret(const struct key *k)
 {
-    return strcmp(key, "id") == 0 || strcmp(key, "token") == 0;
+    return strcmp(k->name, "id") == 0 || strcmp(k->name, "token") == 0 ||
+           (strcmp(k->name, "key") == 0 && strcmp(k->type, "text") == 0);
 }
 
 static bool says(const char *message, const char *what)
@@ -485,7 +516,7 @@ static bool judge(const struct key *k, const struct probe *p, const struct run *
         return true;
     if (!says_wish(message))
         return complain(k, p->value, "what is wanted?", message);
-    if (!(right_kind && is_secret(k->name)) && !says(message, right_kind ? p->inside : p->found))
+    if (!(right_kind && is_secret(k)) && !says(message, right_kind ? p->inside : p->found))
         return complain(k, p->value, "what was found?", message);
     return true;
 }
