@@ -33,17 +33,13 @@ def instructions(text):
 
 
 def ignored(source):
-    """For copytree: what Docker leaves out at the top of the source. The last pattern that fits decides."""
-    patterns = (source / "deploy/Dockerfile.dockerignore").read_text(encoding="utf-8").split()
+    """For copytree: what Docker leaves out at the top of the source."""
+    lines = (source / "deploy/Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
+    patterns = [line for line in lines if not line.startswith("#")]
 
     def leave_out(folder, names):
-        if pathlib.Path(folder) != source:
-            return []
-        out = set()
-        for pattern in patterns:
-            found = fnmatch.filter(names, pattern.removeprefix("!"))
-            out = out - set(found) if pattern.startswith("!") else out | set(found)
-        return out
+        at_top = pathlib.Path(folder) == source
+        return [name for name in names if at_top and any(fnmatch.fnmatch(name, p) for p in patterns)]
 
     return leave_out
 
