@@ -223,10 +223,8 @@ static bool is_fresh(const struct entry *e, double age)
 /* wait: a better answer will come. */
 static bool is_usable(const struct directory *d, const struct entry *e, double age, bool wait)
 {
-    double stale = ages[e->kind].stale;
-    if (!e->known)
-        return false;
-    if (has_no_link(e))
+    double stale = e->known ? ages[e->kind].stale : NOBODY;
+    if (e->known && has_no_link(e))
         return !wait && age < stale;
     return age < stale || (age < OUTAGE && (!wait || d->away));
 }

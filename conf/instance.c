@@ -13,6 +13,7 @@
 #include "proxy/vmess_inbound.h"
 #include "proxy/vmess_outbound.h"
 #include "reverse/bridge.h"
+#include "reverse/elsewhere.h"
 #include "reverse/muxed.h"
 #include "reverse/portal.h"
 
@@ -133,10 +134,15 @@ static bool is_owners(const struct addr *listen)
     return listen->type == ADDR_UNIX && *listen->name == '/';
 }
 
-static struct claims *claims_of(const struct generation *g, const struct inbound_conf *i)
+static struct guide_holders holders_of(const struct generation *g, const struct inbound_conf *i)
 {
     const struct guide_conf *c = i->ingress.guide;
-    return c->has_portal ? portal_shards_claims(g->portals[c->portal]) : NULL;
+    if (!c->has_portal)
+        return (struct guide_holders){0};
+    return (struct guide_holders){
+        .claims = portal_shards_claims(g->portals[c->portal]),
+        .portal = portal_key(g->config->outbounds[c->portal].portal),
+    };
 }
 
 struct inbound *inbound_make(struct worker *w, const struct generation *g, size_t n)
@@ -145,6 +151,7 @@ struct inbound *inbound_make(struct worker *w, const struct generation *g, size_
     struct loop *l = &w->loop;
     size_t ports = inbound_ports(i);
     struct inbound *in = NULL;
+    struct guide_holders holders;
     switch (i->kind) {
     case IN_DOKODEMO:
         in = dokodemo_new(l, &w->dispatcher, i->tag, &i->dokodemo, ports, i->policy, i->traffic);
@@ -160,7 +167,8 @@ struct inbound *inbound_make(struct worker *w, const struct generation *g, size_
         in = http_inbound_new(l, &w->dispatcher, i->tag, &i->http, ports, i->policy, i->traffic);
         break;
     case IN_INGRESS:
-        in = entry_new(l, &w->dispatcher, i->tag, &i->ingress, claims_of(g, i),
+        holders = holders_of(g, i);
+        in = entry_new(l, &w->dispatcher, i->tag, &i->ingress, &holders,
                        route_service_new(l, &w->dns.way), ports, i->policy, i->traffic);
         break;
     case IN_API:
@@ -204,6 +212,7 @@ void inbound_open(struct worker *w, struct inbound *in, const struct doors *d)
 void inbound_adopt(struct inbound *in, const struct generation *g, size_t n)
 {
     const struct inbound_conf *i = &g->config->inbounds[n];
+    struct guide_holders holders;
     switch (i->kind) {
     case IN_DOKODEMO:
         dokodemo_adopt(in, i->policy, i->traffic);
@@ -221,7 +230,8 @@ void inbound_adopt(struct inbound *in, const struct generation *g, size_t n)
         http_inbound_adopt(in, &i->http, i->policy, i->traffic);
         break;
     case IN_INGRESS:
-        entry_adopt(in, &i->ingress, claims_of(g, i), i->policy, i->traffic);
+        holders = holders_of(g, i);
+        entry_adopt(in, &i->ingress, &holders, i->policy, i->traffic);
         break;
     }
     inbound_dress(in, i);

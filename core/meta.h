@@ -43,7 +43,8 @@ struct meta {
     const struct user *user;  /* NULL unless the inbound authenticated one */
     const char *outbound_tag; /* set by dispatch; "" before */
     bool by_rule;             /* a rule, not the default, chose the outbound */
-    bool guessed; /* the target's name was sniffed: nobody who authenticated asked for it */
+    bool guessed;  /* the target's name was sniffed: nobody who authenticated asked for it */
+    bool by_claim; /* its tunnel was chosen because it holds the target's name */
     bool
         forwarded; /* another portal of the cluster sent it: it goes to a link of this process or nowhere */
     bool no_look_up; /* it serves to look names up: rules take its target as it is */

@@ -24,17 +24,19 @@ static void gate_free(struct gate *g)
     free(g);
 }
 
-static struct gate *gate_new(struct entry *n, struct claims *claims, struct lookups_asker *asker)
+static struct gate *gate_new(struct entry *n, const struct guide_holders *holders,
+                             struct lookups_asker *asker)
 {
     const struct inbound *in = &n->accept.in;
     struct gate *g = calloc(1, sizeof *g);
-    struct guide *guide = asker ? guide_new(n->conf->guide, claims, asker) : NULL;
+    struct guide *guide = asker ? guide_new(n->conf->guide, holders, asker) : NULL;
     if (!g || !guide) {
         guide_free(guide);
         free(g);
         return NULL;
     }
-    *g = (struct gate){.finder = {.find = gate_find}, .guide = guide, .claims = claims, .entry = n};
+    *g = (struct gate){
+        .finder = {.find = gate_find}, .guide = guide, .holders = *holders, .entry = n};
     g->web = web_new(in->dispatcher, &n->conf->web, &g->finder);
     if (g->web)
         return g;
@@ -42,12 +44,12 @@ static struct gate *gate_new(struct entry *n, struct claims *claims, struct look
     return NULL;
 }
 
-static void gate_give(struct gate *g, struct entry *to, struct claims *claims)
+static void gate_give(struct gate *g, struct entry *to, const struct guide_holders *holders)
 {
     to->gate = g;
     g->entry = to;
-    g->claims = claims;
-    guide_adopt(g->guide, to->conf->guide, claims);
+    g->holders = *holders;
+    guide_adopt(g->guide, to->conf->guide, holders);
     web_adopt(g->web, &to->conf->web);
 }
 
@@ -72,6 +74,7 @@ static void entry_pass(struct entry *n, struct hello *h, struct conn *c)
     target_set(f, &h->name, 443);
     if (to.kind == ROUTE_TUNNEL)
         f->meta.tunnel = to.tunnel;
+    f->meta.by_claim = to.by_claim;
     give_back(h, c);
     dispatch_to(n->accept.in.dispatcher, f, to.outbound);
 }
@@ -113,7 +116,7 @@ static const struct inbound_ops entry_ops = {
     .drain = entry_drain, .busy = accept_busy, .free = entry_free};
 
 struct inbound *entry_new(struct loop *l, struct dispatcher *d, const char *tag,
-                          const struct entry_conf *conf, struct claims *claims,
+                          const struct entry_conf *conf, const struct guide_holders *holders,
                           struct lookups_asker *asker, size_t ports, const struct policy *policy,
                           const struct traffic *traffic)
 {
@@ -129,7 +132,7 @@ struct inbound *entry_new(struct loop *l, struct dispatcher *d, const char *tag,
         .look = hello_put,
         .route = entry_route,
     };
-    n->gate = gate_new(n, claims, asker);
+    n->gate = gate_new(n, holders, asker);
     if (n->gate && accept_init(&n->accept, ports) == 0)
         return &n->accept.in;
     gate_free(n->gate);
@@ -137,13 +140,14 @@ struct inbound *entry_new(struct loop *l, struct dispatcher *d, const char *tag,
     return NULL;
 }
 
-void entry_adopt(struct inbound *in, const struct entry_conf *conf, struct claims *claims,
-                 const struct policy *policy, const struct traffic *traffic)
+void entry_adopt(struct inbound *in, const struct entry_conf *conf,
+                 const struct guide_holders *holders, const struct policy *policy,
+                 const struct traffic *traffic)
 {
     struct entry *n = entry_of(in);
     n->conf = conf;
     accept_adopt(&n->accept, policy, traffic);
-    gate_give(n->gate, n, claims);
+    gate_give(n->gate, n, holders);
 }
 
 static void hellos_move(struct entry *from, struct entry *to)
@@ -163,8 +167,8 @@ void entry_inherit(struct inbound *in, struct inbound *from)
         return;
     struct entry *to = entry_of(in), *old = entry_of(from);
     struct gate *fresh = to->gate, *open = old->gate;
-    struct claims *were = open->claims;
-    gate_give(open, to, fresh->claims);
-    gate_give(fresh, old, were);
+    struct guide_holders were = open->holders;
+    gate_give(open, to, &fresh->holders);
+    gate_give(fresh, old, &were);
     hellos_move(old, to);
 }

@@ -23,14 +23,15 @@ struct entry_conf {
     const struct rules *rules; /* of the same configuration */
 };
 
-/* Not listening yet. claims: of the guide's portal; NULL: there are none. asker: of the guide; taken, also when it fails. NULL: out of memory. All pointers outlive it; its
- * carriage has tls where it has certificates. */
+/* Not listening yet. holders: of the guide's portal; copied. asker: of the guide; taken, also when it fails. NULL: out of
+ * memory. All pointers outlive it; its carriage has tls where it has certificates. */
 struct inbound *entry_new(struct loop *l, struct dispatcher *d, const char *tag,
-                          const struct entry_conf *conf, struct claims *claims,
+                          const struct entry_conf *conf, const struct guide_holders *holders,
                           struct lookups_asker *asker, size_t ports, const struct policy *policy,
                           const struct traffic *traffic);
-void entry_adopt(struct inbound *in, const struct entry_conf *conf, struct claims *claims,
-                 const struct policy *policy, const struct traffic *traffic);
+void entry_adopt(struct inbound *in, const struct entry_conf *conf,
+                 const struct guide_holders *holders, const struct policy *policy,
+                 const struct traffic *traffic);
 /* Takes over who is with another one, if that is an ingress of the same tag: their next requests go by this one's routes. */
 void entry_inherit(struct inbound *in, struct inbound *from);
 

@@ -40,12 +40,21 @@ static enum step end_here(struct hello *h, struct err *e)
     return chosen(h, HELLO_ENDS);
 }
 
+static enum step find_passing(struct hello *h)
+{
+    const struct stream *s = h->first.layer.stream;
+    struct addr source;
+    if (!stream_source(s, &source))
+        stream_peer(s, &source);
+    return entry_find_passing(h->entry, h->name.text, &source, &h->wait, &h->to);
+}
+
 static enum step choose_tls(struct hello *h, struct err *e)
 {
     bool ours = h->carriage && h->carriage->tls;
     enum step s = STEP_FAIL;
     if (*h->name.text && !(ours && tls_covers(h->carriage->tls, h->name.text)))
-        s = entry_find_passing(h->entry, h->name.text, &h->wait, &h->to);
+        s = find_passing(h);
     if (s == STEP_MORE)
         h->first.waits = true;
     if (s == STEP_DONE)

@@ -12,8 +12,8 @@ struct gate {
     struct web_finder finder;
     struct web *web;
     struct guide *guide;
-    struct claims *claims; /* that the guide has; NULL: none */
-    struct entry *entry;   /* whose it is now */
+    struct guide_holders holders; /* that the guide has */
+    struct entry *entry;          /* whose it is now */
 };
 
 struct entry {
@@ -47,7 +47,7 @@ struct hello *hello_of(const struct stream *s);
 enum step gate_find(struct web_finder *f, const struct web_asked *asked, struct lookup_wait *w,
                     struct route_to *to, int *status);
 /* Where TLS for this name passes. FAIL: it does not. */
-enum step entry_find_passing(struct entry *n, const char *name, struct lookup_wait *w,
-                             struct route_to *to);
+enum step entry_find_passing(struct entry *n, const char *name, const struct addr *source,
+                             struct lookup_wait *w, struct route_to *to);
 
 #endif

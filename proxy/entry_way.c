@@ -17,20 +17,20 @@ static enum step find_public(struct entry *n, const struct route_asked *asked,
     if (to->kind == ROUTE_AWAY)
         return STEP_FAIL;
     double now = loop_steady();
-    enum step s = STEP_FAIL;
+    enum step s;
     if (!strings_have(n->accept.in.dispatcher->reserved, asked->host))
         s = guide_ask(n->gate->guide, asked, now, to, w);
-    else if (guide_claimed(n->gate->guide, asked->host, now, to))
-        s = STEP_DONE;
+    else
+        s = guide_claimed(n->gate->guide, asked, now, to, w);
     return s == STEP_DONE && to->is_private ? STEP_FAIL : s;
 }
 
 /* --- TLS --- */
 
-enum step entry_find_passing(struct entry *n, const char *name, struct lookup_wait *w,
-                             struct route_to *to)
+enum step entry_find_passing(struct entry *n, const char *name, const struct addr *source,
+                             struct lookup_wait *w, struct route_to *to)
 {
-    struct route_asked asked = {.host = name, .path = {"", 0}, .head = {"", 0}};
+    struct route_asked asked = {.host = name, .path = {"", 0}, .head = {"", 0}, .source = source};
     enum step s = find_public(n, &asked, w, to);
     return s == STEP_DONE && to->kind == ROUTE_ADDRESS ? STEP_FAIL : s;
 }
@@ -46,7 +46,8 @@ static enum step may_ask(struct entry *n, const struct web_asked *asked, struct 
                          const struct route_to *there)
 {
     const struct carriage *c = n->accept.carriage;
-    struct route_asked shook = {.host = asked->sni, .path = {"", 0}, .head = {"", 0}};
+    struct route_asked shook = {
+        .host = asked->sni, .path = {"", 0}, .head = {"", 0}, .source = asked->route.source};
     struct route_to to;
     if (strcmp(asked->sni, asked->route.host) == 0)
         return STEP_DONE;

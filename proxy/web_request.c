@@ -90,7 +90,8 @@ static enum step find(struct visit *v, struct errant *e, int *status)
     const struct web_asked asked = {
         .route = {.host = e->host.text,
                   .path = text_of(e->data, e->asked.path),
-                  .head = {(const char *)e->data, v->head.len}},
+                  .head = {(const char *)e->data, v->head.len},
+                  .source = &v->end.flow->meta.source},
         .sni = v->sni,
     };
     *status = 404;
@@ -142,6 +143,7 @@ static struct way *find_way(struct visit *v, const struct errant *e, bool reuse)
     const struct way_to to = {
         .outbound = e->to.kind == ROUTE_ADDRESS ? w->conf->dials : e->to.outbound,
         .tunnel = &e->to.tunnel,
+        .by_claim = e->to.by_claim,
         .target = &e->target,
         .source = w->conf->reuse == WEB_REUSE_ALL ? NULL : source,
         .connection = w->conf->reuse == WEB_REUSE_CONNECTION ? v->end.flow->id : 0,

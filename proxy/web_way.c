@@ -201,6 +201,7 @@ struct way *way_new(struct ways *w, const struct way_key *key, const struct way_
     m->net = NET_TCP;
     m->target = *to->target;
     m->tunnel = *to->tunnel;
+    m->by_claim = to->by_claim;
     m->guessed = true;
     m->sniffing = NULL;
     return one;

@@ -21,6 +21,7 @@ struct way_to {
     const struct addr *target;
     const struct addr *source; /* whose requests it carries; NULL: anybody's */
     uint32_t connection;       /* those of this one of his alone; 0: of all */
+    bool by_claim;             /* the tunnel holds the host; does not tell ways apart */
 };
 
 /* The same as bytes. */

@@ -49,6 +49,15 @@ struct lookups_asker {
     struct lookups *lookups; /* whom to tell */
 };
 
+/* Others who may know which tunnel holds a host, and keep what they heard: the portals of a cluster. */
+struct host_finder {
+    /* As lookups_find(), and the answer's tenant counts. portal: where the host may be held, by which all of them know
+     * it; source: who asks, may be NULL. */
+    enum lookup_state (*find)(struct host_finder *f, uint64_t portal, const char *host,
+                              const struct addr *source, double now, struct lookup_answer *answer,
+                              struct lookup_wait *w);
+};
+
 struct lookups;
 
 /* Takes the asker, also when it fails; conf outlives it. NULL: out of memory. */

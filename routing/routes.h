@@ -24,6 +24,7 @@ enum route_kind { ROUTE_NONE, ROUTE_TUNNEL, ROUTE_OUTBOUND, ROUTE_ADDRESS, ROUTE
 struct route_to {
     uint8_t kind;
     bool is_private;           /* of a tunnel: no public entry leads there */
+    bool by_claim;             /* ... it holds the host */
     size_t outbound;           /* as rules number them; of a tunnel: its portal */
     struct tunnel_name tunnel; /* of ROUTE_TUNNEL */
     struct addr address;       /* of ROUTE_ADDRESS */
@@ -40,6 +41,7 @@ struct route {
 struct route_asked {
     const char *host;            /* text of a struct hostname; "": the request names none */
     struct head_text path, head; /* of the request's target as on the wire; line and headers */
+    const struct addr *source;   /* who asks; NULL: nobody knows */
 };
 
 struct routes;

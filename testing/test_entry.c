@@ -92,8 +92,9 @@ static void town_forget(struct entry_conf *c)
 
 static struct inbound *town_inbound(struct town *t, const struct entry_conf *c)
 {
-    struct inbound *in = entry_new(&t->rig.loop, &t->dispatcher, "ingress", c, NULL,
-                                   nobody_to_ask(), 1, &t->policy, &t->traffic);
+    struct inbound *in =
+        entry_new(&t->rig.loop, &t->dispatcher, "ingress", c, &(struct guide_holders){0},
+                  nobody_to_ask(), 1, &t->policy, &t->traffic);
     assert_non_null(in);
     return in;
 }

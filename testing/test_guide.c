@@ -13,6 +13,10 @@
 struct fixture {
     struct route_table *table;
     struct claims *claims;
+    struct host_finder others; /* the cluster */
+    enum lookup_state others_say;
+    unsigned others_asked;
+    struct guide_holders holders;
     struct guide *guide;
     struct guide_conf conf;
     struct lookups_asker asker;
@@ -34,6 +38,20 @@ static void on_use(struct lookups_asker *a, const struct lookups_conf *c, bool s
 static void on_free(struct lookups_asker *a)
 {
     a->lookups = NULL;
+}
+
+/* The cluster: all hosts are held by one tunnel of another tenant, or as the test says. */
+static enum lookup_state on_find(struct host_finder *h, uint64_t portal, const char *host,
+                                 const struct addr *source, double now,
+                                 struct lookup_answer *answer, struct lookup_wait *w)
+{
+    struct fixture *f = container_of(h, struct fixture, others);
+    (void)host, (void)source, (void)now, (void)w;
+    assert_int_equal(portal, 99);
+    f->others_asked++;
+    *answer = (struct lookup_answer){
+        .found = true, .tunnel = {.by = TUNNEL_BY_ID, .tenant = "other", .text = "elsewhere"}};
+    return f->others_say;
 }
 
 static void route(struct routes *r, const char *host, const char *path, const char *id)
@@ -58,7 +76,9 @@ static void start(struct fixture *f, const char *url)
     f->conf =
         (struct guide_conf){.table = f->table, .has_portal = true, .portal = 2, .tenant = "t"};
     f->conf.lookups = (struct lookups_conf){.url = url, .ttl = 60, .negative_ttl = 10, .max = 10};
-    f->guide = guide_new(&f->conf, f->claims, &f->asker);
+    f->holders = (struct guide_holders){.claims = f->claims, .portal = 99};
+    f->others.find = on_find;
+    f->guide = guide_new(&f->conf, &f->holders, &f->asker);
 }
 
 static void stop(struct fixture *f)
@@ -86,11 +106,18 @@ static void nobody(struct lookup_wait *w)
 static enum step ask(struct fixture *f, const char *host, const char *path, struct route_to *to)
 {
     static struct lookup_wait w;
-    struct route_asked asked = {host, {path, strlen(path)}, {"", 0}};
+    struct route_asked asked = {.host = host, .path = {path, strlen(path)}, .head = {"", 0}};
     lookup_forget(&w);
     w.told = nobody;
     memset(to, 0, sizeof *to);
     return guide_ask(f->guide, &asked, 0, to, &w);
+}
+
+static enum step ask_claimed(struct fixture *f, const char *host, struct route_to *to)
+{
+    static struct lookup_wait w;
+    struct route_asked asked = {.host = host, .path = {"/", 1}, .head = {"", 0}};
+    return guide_claimed(f->guide, &asked, 0, to, &w);
 }
 
 static void found(struct fixture *f, const char *host, size_t outbound, const char *id)
@@ -128,12 +155,12 @@ static void what_was_claimed_can_be_asked_for_alone(void **state)
     struct route_to to = {0};
     start(&f, "http://service");
     claim(&f, "claimed.example", "by-claim", false);
-    assert_true(guide_claimed(f.guide, "claimed.example", 0, &to));
+    assert_int_equal(ask_claimed(&f, "claimed.example", &to), STEP_DONE);
     assert_int_equal(to.kind, ROUTE_TUNNEL);
     assert_int_equal(to.outbound, 2);
     assert_string_equal(to.tunnel.text, "by-claim");
-    assert_false(guide_claimed(f.guide, "config.example", 0, &to));
-    assert_false(guide_claimed(f.guide, "stranger.example", 0, &to));
+    assert_int_equal(ask_claimed(&f, "config.example", &to), STEP_FAIL);
+    assert_int_equal(ask_claimed(&f, "stranger.example", &to), STEP_FAIL);
     assert_int_equal(f.asked, 0);
     stop(&f);
 }
@@ -179,7 +206,7 @@ static void the_service_names_tunnels_of_the_portal(void **state)
     assert_string_equal(to.tunnel.tenant, "t");
     struct guide_conf without = f.conf;
     without.lookups.url = "";
-    guide_adopt(f.guide, &without, f.claims);
+    guide_adopt(f.guide, &without, &f.holders);
     assert_int_equal(ask(&f, "a.example", "/", &to), STEP_FAIL);
     stop(&f);
 }
@@ -193,6 +220,61 @@ static void a_private_claim_says_so(void **state)
     claim(&f, "a.example", "secret", true);
     assert_int_equal(ask(&f, "a.example", "/", &to), STEP_DONE);
     assert_true(to.is_private);
+    stop(&f);
+}
+
+static void the_cluster_is_asked_behind_own_claims_and_before_the_service(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct route_to to;
+    start(&f, "http://service");
+    struct routes *r = routes_new();
+    route(r, NULL, "", "by-default");
+    route(r, "config.example", "", "by-config");
+    route_table_set(f.table, r);
+    f.holders.others = &f.others;
+    guide_adopt(f.guide, &f.conf, &f.holders);
+    claim(&f, "claimed.example", "by-claim", false);
+    f.others_say = LOOKUP_FOUND;
+    found(&f, "config.example", 1, "by-config");
+    found(&f, "", 1, "by-default");
+    found(&f, "claimed.example", 2, "by-claim");
+    assert_int_equal(f.others_asked, 0);
+    assert_int_equal(ask(&f, "far.example", "/", &to), STEP_DONE);
+    assert_string_equal(to.tunnel.text, "elsewhere");
+    assert_string_equal(to.tunnel.tenant, "other");
+    assert_int_equal(to.outbound, 2);
+    assert_true(to.by_claim);
+    assert_int_equal(ask_claimed(&f, "far.example", &to), STEP_DONE);
+    f.others_say = LOOKUP_WAITS;
+    assert_int_equal(ask(&f, "far.example", "/", &to), STEP_MORE);
+    assert_int_equal(ask_claimed(&f, "far.example", &to), STEP_MORE);
+    f.others_say = LOOKUP_AWAY;
+    assert_int_equal(ask(&f, "far.example", "/", &to), STEP_FAIL);
+    assert_int_equal(to.kind, ROUTE_AWAY);
+    assert_int_equal(f.asked, 0);
+    f.others_say = LOOKUP_NOTHING;
+    assert_int_equal(ask(&f, "far.example", "/", &to), STEP_MORE);
+    assert_int_equal(f.asked, 1);
+    lookups_told(f.asker.lookups, "far.example", &(struct lookup_answer){0}, 0);
+    found(&f, "far.example", 1, "by-default");
+    ask(&f, "far.example", "/", &to);
+    assert_false(to.by_claim);
+    stop(&f);
+}
+
+static void what_a_claim_leads_to_is_marked(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct route_to to;
+    start(&f, "");
+    claim(&f, "claimed.example", "by-claim", false);
+    ask(&f, "claimed.example", "/", &to);
+    assert_true(to.by_claim);
+    ask(&f, "x.wide.example", "/", &to);
+    assert_false(to.by_claim);
     stop(&f);
 }
 
@@ -284,6 +366,8 @@ int main(void)
         cmocka_unit_test(the_default_comes_last),
         cmocka_unit_test(the_service_names_tunnels_of_the_portal),
         cmocka_unit_test(a_private_claim_says_so),
+        cmocka_unit_test(the_cluster_is_asked_behind_own_claims_and_before_the_service),
+        cmocka_unit_test(what_a_claim_leads_to_is_marked),
         cmocka_unit_test(readers_see_the_new_table_at_their_next_look),
         cmocka_unit_test(a_table_is_replaced_while_others_look),
     };

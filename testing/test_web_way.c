@@ -97,10 +97,12 @@ static void keys_differ_where_ways_may(void **state)
                                           x = {.tenant = tenants, .by = 1, .text = "one"},
                                           y = {.tenant = tenants + 1, .by = 1, .text = "one"};
     static const struct way_to all[] = {
-        {0, &none, &a, &us, 0},  {1, &none, &a, &us, 0},     {0, &none, &b, &us, 0},
-        {0, &none, &c, &us, 0},  {0, &one, &a, &us, 0},      {0, &node, &a, &us, 0},
-        {0, &x, &a, &us, 0},     {0, &y, &a, &us, 0},        {0, &none, &a, &a, 0},
-        {0, &none, &a, NULL, 0}, {0, &none, &a, &nobody, 0}, {0, &none, &a, &us, 1},
+        {0, &none, &a, &us, 0, false},     {1, &none, &a, &us, 0, false},
+        {0, &none, &b, &us, 0, false},     {0, &none, &c, &us, 0, false},
+        {0, &one, &a, &us, 0, false},      {0, &node, &a, &us, 0, false},
+        {0, &x, &a, &us, 0, false},        {0, &y, &a, &us, 0, false},
+        {0, &none, &a, &a, 0, false},      {0, &none, &a, NULL, 0, false},
+        {0, &none, &a, &nobody, 0, false}, {0, &none, &a, &us, 1, false},
     };
     static const struct ways ways;
     struct way_key first, second;
@@ -123,7 +125,7 @@ static void a_longest_key_fits(void **state)
     memset(name.name, 'a', ADDR_NAME_MAX);
     memset(tunnel.text, 'b', TUNNEL_NAME_MAX);
     struct addr sixth = {.type = ADDR_IPV6, .ip = {[15] = 1}};
-    struct way_to to = {1, &tunnel, &name, &sixth, UINT32_MAX};
+    struct way_to to = {1, &tunnel, &name, &sixth, UINT32_MAX, false};
     way_key_make(&key, &ways, &to);
     sixth.ip[15] = 2; /* its last byte counts */
     way_key_make(&other, &ways, &to);

@@ -13,6 +13,6 @@ row routing 'core/'
 row mux 'core/'
 row proxy 'core/|transport/|routing/(dispatch|guide|lookups|routes|sniff)\.h'
 row reverse 'core/|mux/|routing/(dispatch|claims)\.h'
-row cluster 'core/|mux/|transport/|routing/(dispatch|claims)\.h|proxy/(request|accept|vmess[a-z_]*)\.h|reverse/(elsewhere|reverse|portal|tunnels)\.h'
+row cluster 'core/|mux/|transport/|routing/(dispatch|claims|lookups)\.h|proxy/(request|accept|vmess[a-z_]*)\.h|reverse/(elsewhere|reverse|portal|tunnels)\.h'
 row conf '(core|transport|routing|mux|proxy|reverse|cluster)/'
 exit $bad
