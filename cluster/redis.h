@@ -2,7 +2,7 @@
  * pipeline, reads replies within bounds, gives up in time, and dials again with growing pauses. hiredis writes the
  * commands and reads the replies; the bytes go by our own streams, so that names, TLS and deadlines are ours.
  * Thread: its loop. Units: seconds. Ownership: redis_free(). Nothing here waits.
- * Bounds: REDIS_QUEUE commands under way, replies of REDIS_REPLY bytes and REDIS_ELEMENTS elements, 4 levels deep. */
+ * Bounds: REDIS_QUEUE commands of REDIS_QUEUE_BYTES under way; replies as cluster/redis_reader.h says. */
 #ifndef V2C_CLUSTER_REDIS_H
 #define V2C_CLUSTER_REDIS_H
 
@@ -10,7 +10,13 @@
 
 #include "cluster/cluster.h"
 
-enum { REDIS_QUEUE = 4096, REDIS_REPLY = 1 << 20, REDIS_ELEMENTS = 10000 };
+enum {
+    REDIS_QUEUE = 4096,
+    REDIS_QUEUE_BYTES = 4 << 20,
+    REDIS_REPLY = 1 << 20,
+    REDIS_ELEMENTS = 10000,
+    REDIS_DEPTH = 4,
+};
 
 struct redis;
 
