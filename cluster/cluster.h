@@ -11,7 +11,6 @@
 
 struct carriage;
 struct elsewhere;
-struct resolve_way;
 
 enum { CLUSTER_NAME_MAX = 63, CLUSTER_KEY = 32, CLUSTER_REDIS_MAX = 16 };
 
@@ -69,7 +68,7 @@ void cluster_shared_free(struct cluster_shared *s); /* s may be NULL */
 
 /* Begins at once: dials peers, and on loop 0 writes to the registry. NULL: out of memory. */
 struct cluster *cluster_new(struct loop *l, const struct cluster_conf *conf,
-                            struct cluster_shared *shared, const struct resolve_way *way);
+                            struct cluster_shared *shared);
 void cluster_adopt(struct cluster *c, const struct cluster_conf *conf);
 /* Says to peers and registry that this node goes; what is open goes on. */
 void cluster_drain(struct cluster *c);

@@ -11,6 +11,16 @@ static struct portal *portal_of(struct outbound *out)
     return container_of(out, struct portal, out);
 }
 
+unsigned portal_carriers(const struct outbound *portal)
+{
+    return atomic_load(&container_of(portal, struct portal, out)->place->all->carriers);
+}
+
+const struct portal_conf *portal_settings(const struct outbound *portal)
+{
+    return container_of(portal, struct portal, out)->conf;
+}
+
 void portal_join_cluster(struct outbound *portal, struct elsewhere *e)
 {
     portal_of(portal)->elsewhere = e;

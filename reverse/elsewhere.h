@@ -48,6 +48,10 @@ void portal_join_cluster(struct outbound *portal, struct elsewhere *e);
 /* How many links the tunnel has in this process, on all loops; known: it has or had one in the last minute. */
 unsigned portal_links(struct outbound *portal, const struct tunnel_name *t, bool *known);
 
+/* Of bridges, to all tunnels of the portal, in this process. */
+unsigned portal_carriers(const struct outbound *portal);
+const struct portal_conf *portal_settings(const struct outbound *portal);
+
 /* More is known of where the tunnel is: visitors that wait look again. */
 void portal_found(struct outbound *portal, const struct tunnel_name *t);
 /* A visitor whom another portal sends, with meta.tunnel and meta.forwarded set: gets a carrier of this process at once, or is

@@ -1,0 +1,258 @@
+#include "cluster/cluster.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+#include "cluster/inside.h"
+#include "cluster/who_has.h"
+
+/* Seconds. */
+static const double LOOK = 1;   /* between looks at who is there */
+static const double START = 10; /* for which a node waits for its registry */
+
+/* --- what a process has --- */
+
+/* Who has another key, or is of another cluster, is another user and cannot greet. */
+static int user_make(struct cluster_shared *s)
+{
+    static const char purpose[] = "v2c cluster peer 1";
+    crypto_auth_hmacsha256_state state;
+    uint8_t id[crypto_auth_hmacsha256_BYTES];
+    struct err e;
+    crypto_auth_hmacsha256_init(&state, s->conf->key, CLUSTER_KEY);
+    crypto_auth_hmacsha256_update(&state, (const uint8_t *)purpose, sizeof purpose);
+    crypto_auth_hmacsha256_update(&state, (const uint8_t *)s->conf->name, strlen(s->conf->name));
+    crypto_auth_hmacsha256_final(&state, id);
+    s->user = (struct user){.email = "", .traffic = {-1, -1}};
+    s->vmess = (struct vmess_user){.user = &s->user, .security = VMESS_AUTO};
+    memcpy(s->vmess.id, id, sizeof s->vmess.id);
+    s->vmess_conf = (struct vmess_in_conf){.users = &s->vmess, .count = 1, .refuse_insecure = true};
+    sodium_memzero(id, sizeof id);
+    sodium_memzero(&state, sizeof state);
+    return vmess_user_init(&s->vmess, &e);
+}
+
+struct cluster_shared *cluster_shared_new(const struct cluster_conf *conf, unsigned loops)
+{
+    struct cluster_shared *s = calloc(1, sizeof *s);
+    (void)loops;
+    if (!s)
+        return NULL;
+    s->conf = conf;
+    while (!s->epoch)
+        randombytes_buf(&s->epoch, sizeof s->epoch);
+    s->began = loop_steady();
+    atomic_init(&s->state, NODE_STARTS);
+    s->nodes = nodes_new(conf->node);
+    s->tenants = tenants_new();
+    s->guard = vmess_guard_new();
+    if (s->nodes && s->tenants && s->guard && user_make(s) == 0)
+        return s;
+    cluster_shared_free(s);
+    return NULL;
+}
+
+void cluster_shared_free(struct cluster_shared *s)
+{
+    if (!s)
+        return;
+    nodes_free(s->nodes);
+    tenants_free(s->tenants);
+    vmess_guard_unref(s->guard);
+    sodium_memzero(&s->vmess, sizeof s->vmess);
+    free(s);
+}
+
+/* --- portals --- */
+
+static struct joined *joined_at(struct list_item *i)
+{
+    return container_of(i, struct joined, item);
+}
+
+struct outbound *cluster_portal(const struct cluster *c, uint64_t key)
+{
+    for (struct list_item *i = list_first(&c->portals); i; i = list_next(&c->portals, i))
+        if (joined_at(i)->key == key)
+            return joined_at(i)->portal;
+    return NULL;
+}
+
+struct outbound *cluster_portal_tagged(const struct cluster *c, const char *tag)
+{
+    for (struct list_item *i = list_first(&c->portals); i; i = list_next(&c->portals, i))
+        if (strcmp(joined_at(i)->portal->tag, tag) == 0)
+            return joined_at(i)->portal;
+    return NULL;
+}
+
+uint64_t cluster_key_of(const struct cluster *c, const struct outbound *portal)
+{
+    for (struct list_item *i = list_first(&c->portals); i; i = list_next(&c->portals, i))
+        if (joined_at(i)->portal == portal)
+            return joined_at(i)->key;
+    return 0;
+}
+
+/* The newest one comes first: it takes the place of one that is about to go. */
+void cluster_join(struct cluster *c, struct outbound *portal)
+{
+    struct joined *j = calloc(1, sizeof *j);
+    if (!j) {
+        log_error("cluster: portal %s stands alone: out of memory", portal->tag);
+        return;
+    }
+    j->portal = portal;
+    j->key = portal_key(portal_settings(portal));
+    list_push(&c->portals, &j->item);
+    portal_join_cluster(portal, &c->elsewhere);
+}
+
+void cluster_leave(struct cluster *c, struct outbound *portal)
+{
+    for (struct list_item *i = list_first(&c->portals); i; i = list_next(&c->portals, i))
+        if (joined_at(i)->portal == portal) {
+            list_remove(i);
+            free(joined_at(i));
+            return;
+        }
+}
+
+/* --- elsewhere --- */
+
+static void on_has(struct elsewhere *e, const struct portal_conf *portal,
+                   const struct tunnel_name *t, unsigned links)
+{
+    (void)e, (void)portal, (void)t, (void)links;
+}
+
+static enum elsewhere_claim on_claim(struct elsewhere *e, struct outbound *portal,
+                                     const struct hostname_pattern *host,
+                                     const struct tunnel_name *holder)
+{
+    (void)e, (void)portal, (void)host, (void)holder;
+    return ELSEWHERE_GRANTED;
+}
+
+static void on_leave(struct elsewhere *e, const struct portal_conf *portal,
+                     const struct hostname_pattern *host, const struct tunnel_name *holder)
+{
+    (void)e, (void)portal, (void)host, (void)holder;
+}
+
+static const struct elsewhere_ops elsewhere_ops = {
+    .send = forward_send, .has = on_has, .claim = on_claim, .leave = on_leave};
+
+struct elsewhere *cluster_elsewhere(struct cluster *c)
+{
+    return &c->elsewhere;
+}
+
+/* --- life --- */
+
+static bool ask_peers(void *with, struct question *q)
+{
+    return who_has_ask(with, q);
+}
+
+static void forget_peers(void *with, struct question *q)
+{
+    who_has_forget(with, q);
+}
+
+static void say_node(struct cluster *c)
+{
+    guests_say_node(c);
+    for (struct list_item *i = list_first(&c->peers); i; i = list_next(&c->peers, i))
+        peer_say_node(container_of(i, struct peer, item));
+}
+
+/* It serves once it knows what the others have, or that this cannot be known now. */
+static void cluster_rise(struct cluster *c, double now)
+{
+    uint8_t starts = NODE_STARTS;
+    if (!c->conf->registry || now - c->shared->began >= START)
+        atomic_compare_exchange_strong(&c->shared->state, &starts, NODE_UP);
+}
+
+static void cluster_look(struct cluster *c)
+{
+    double now = loop_steady();
+    cluster_rise(c, now);
+    peers_look(c, now);
+    guests_look(c, now);
+    if (node_changed(c))
+        say_node(c);
+}
+
+static void on_look(struct ev_loop *ev, ev_timer *t, int events)
+{
+    (void)ev, (void)events;
+    cluster_look(t->data);
+}
+
+static int cluster_open(struct cluster *c)
+{
+    struct directory_source sources[] = {{ask_peers, forget_peers, c}};
+    c->directory = directory_new(c->loop, sources, 1, forward_told, c);
+    return c->directory ? guests_open(c) : -1;
+}
+
+struct cluster *cluster_new(struct loop *l, const struct cluster_conf *conf,
+                            struct cluster_shared *shared)
+{
+    struct cluster *c = calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    c->elsewhere.ops = &elsewhere_ops;
+    c->loop = l;
+    c->conf = conf;
+    c->shared = shared;
+    c->dials = (struct outbound){.loop = l, .tag = "cluster"};
+    randombytes_buf(&c->token, sizeof c->token);
+    ev_timer_init(&c->look, on_look, LOOK, LOOK);
+    c->look.data = c;
+    if (cluster_open(c) < 0) {
+        cluster_free(c);
+        return NULL;
+    }
+    ev_timer_start(l->ev, &c->look);
+    cluster_rise(c, loop_steady());
+    node_changed(c);
+    peers_look(c, loop_steady());
+    return c;
+}
+
+void cluster_adopt(struct cluster *c, const struct cluster_conf *conf)
+{
+    c->conf = conf;
+}
+
+void cluster_drain(struct cluster *c)
+{
+    atomic_store(&c->shared->state, NODE_DRAINS);
+    if (node_changed(c))
+        say_node(c);
+}
+
+void cluster_listen(struct cluster *c, int fd)
+{
+    accept_listen(&c->accept, 0, fd);
+}
+
+void cluster_free(struct cluster *c)
+{
+    struct list_item *i;
+    c->stopping = true;
+    ev_timer_stop(c->loop->ev, &c->look);
+    guests_close(c);
+    peers_free(c);
+    directory_free(c->directory);
+    who_has_stop(c);
+    forward_stop(c);
+    while ((i = list_first(&c->portals))) {
+        list_remove(i);
+        free(joined_at(i));
+    }
+    free(c);
+}
