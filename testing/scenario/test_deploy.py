@@ -1,5 +1,6 @@
 """What deploy/ says is true: its manifests fit each other, their configuration is one that v2c takes, and it runs."""
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -198,3 +199,12 @@ def test_systemd_takes_the_unit_and_finds_it_confined(tmp_path):
     for words in (["verify", "--man=no", unit], ["security", "--offline=true", "--threshold=20", unit]):
         done = subprocess.run(["systemd-analyze", *words], capture_output=True, text=True, timeout=30, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+def test_v2c_takes_the_configuration(tmp_path):
+    made = secrets(tmp_path)
+    portal = tmp_path / "portal.json"
+    portal.write_text(
+        KUBERNETES["ConfigMap", "v2c-portal"]["data"]["portal.json"].replace(SECRETS, str(made)), encoding="utf-8")
+    environment = {**os.environ, "POD_NAME": "v2c-portal-6d8f-x2x4z", "POD_IP": "10.1.2.3"}
+    done = subprocess.run([rig.V2C, "test", "-c", portal, "-c", made / "users.json"], env=environment,
+                          capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stdout) == (0, "Configuration OK.\n"), done.stdout + done.stderr
