@@ -85,7 +85,8 @@ static bool is_entry_of(const struct entry *e, const struct question_of *of)
 {
     if (e->kind != of->kind || e->portal != of->portal || strcmp(e->text, text_of(of)) != 0)
         return false;
-    return of->kind == ASK_HOST || (e->by == of->tunnel.by && e->tenant == of->tunnel.tenant);
+    return of->kind == ASK_HOST ||
+           (e->by == of->tunnel.by && tenant_equal(e->tenant, of->tunnel.tenant));
 }
 
 static struct entry *entry_find(const struct directory *d, const struct question_of *of)

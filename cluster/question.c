@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "reverse/tunnels.h"
-
 bool question_same(const struct question_of *a, const struct question_of *b)
 {
     if (a->kind != b->kind || a->portal != b->portal)

@@ -35,6 +35,10 @@ struct tunnel_name {
     uint32_t bridge; /* a portal's own: of the bridge that it chose; 0: none. No part of the name */
 };
 
+/* Tenants that other portals named are kept elsewhere than those of the configuration: only texts tell. */
+bool tenant_equal(const char *a, const char *b);
+bool tunnel_name_equal(const struct tunnel_name *a, const struct tunnel_name *b);
+
 struct meta {
     enum net net;
     struct addr source; /* ADDR_NONE when nobody told, as on a bridge with an old portal */

@@ -40,8 +40,7 @@ static const char *tenant(enum step found, const struct route_to *to)
     return found == STEP_DONE && to->kind == ROUTE_TUNNEL ? to->tunnel.tenant : NULL;
 }
 
-/* Who shook hands for one name asks for another one, which leads there. The text of a tenant is kept: equal ones are
- * one pointer. MORE: where the name leads is being found out. */
+/* Who shook hands for one name asks for another one, which leads there. MORE: where the name leads is being found out. */
 static enum step may_ask(struct entry *n, const struct web_asked *asked, struct lookup_wait *w,
                          const struct route_to *there)
 {
@@ -58,7 +57,7 @@ static enum step may_ask(struct entry *n, const struct web_asked *asked, struct 
     enum step s = find_public(n, &shook, w, &to);
     if (s == STEP_MORE)
         return s;
-    return tenant(s, &to) == tenant(STEP_DONE, there) ? STEP_DONE : STEP_FAIL;
+    return tenant_equal(tenant(s, &to), tenant(STEP_DONE, there)) ? STEP_DONE : STEP_FAIL;
 }
 
 /* --- requests --- */

@@ -12,7 +12,11 @@ enum { HOSTS_MAX = 64 }; /* that one link may hold */
 
 struct held_host {
     struct hostname_pattern host;
+    bool asked; /* of the cluster: its bridge has not heard yet */
 };
+
+/* Not decided yet; what docs/link.md has begins at 1. */
+static const enum link_host_answer HOST_LATER = 0;
 
 static const struct meta *user_of(const struct carrier *c)
 {
@@ -159,28 +163,126 @@ static struct held_host *held(const struct carrier *c, const struct hostname_pat
     return NULL;
 }
 
-static enum link_host_answer host_take(struct carrier *c, const struct hostname_pattern *host)
+static struct claims *claims_of(const struct carrier *c)
 {
-    const struct tunnel_name *holder = c->in[0].pool->item.name;
-    if (held(c, host))
+    return c->portal->place->all->claims;
+}
+
+static const struct tunnel_name *holder_of(const struct carrier *c)
+{
+    return c->in[0].pool->item.name;
+}
+
+/* On another loop it may have been taken again meanwhile, and said before this: then it is said once more. */
+static void host_leave(struct carrier *c, const struct hostname_pattern *host)
+{
+    struct elsewhere *e = c->portal->elsewhere;
+    struct tunnel_name now, holder = *holder_of(c);
+    unsigned carriers;
+    bool asked;
+    if (!claims_leave(claims_of(c), host, &holder, loop_steady()) || !e)
+        return;
+    e->ops->leave(e, c->portal->conf, host, &holder);
+    if (claims_look(claims_of(c), host, loop_steady(), &now, &carriers, &asked) && carriers > 0 &&
+        tunnel_name_equal(&now, &holder))
+        e->ops->claim(e, &c->portal->out, host, &holder);
+}
+
+static void host_say(struct carrier *c, const struct hostname_pattern *host,
+                     enum link_host_answer answer)
+{
+    char name[LINK_HOST_MAX + 3];
+    snprintf(name, sizeof name, "%s%s", host->below ? "." : "", host->host.text);
+    mux_say_host_answer(&c->mux, (struct link_text){.p = name, .len = (uint8_t)strlen(name)},
+                        answer);
+}
+
+static void host_drop(struct carrier *c, struct held_host *h)
+{
+    struct hostname_pattern host = h->host;
+    *h = c->hosts[--c->host_count];
+    host_leave(c, &host);
+}
+
+/* The bridge of one carrier hears what the cluster said. */
+static void host_decided(struct carrier *c, struct held_host *h, bool granted)
+{
+    struct hostname_pattern host = h->host;
+    if (granted && !h->asked)
+        return; /* it heard before */
+    h->asked = false;
+    if (!granted)
+        host_drop(c, h);
+    host_say(c, &host, granted ? HOST_GRANTED : HOST_TAKEN);
+    if (!granted)
+        portal_audit(c->portal, user_of(c), "another tunnel of the cluster has", host.host.text);
+}
+
+void portal_host_decided(struct outbound *portal, const struct hostname_pattern *host,
+                         const struct tunnel_name *holder, bool granted)
+{
+    struct portal *p = container_of(portal, struct portal, out);
+    claims_decide(p->place->all->claims, host, holder, granted);
+    for (struct list_item *i = list_first(&p->carriers); i; i = list_next(&p->carriers, i)) {
+        struct carrier *c = container_of(i, struct carrier, item);
+        struct held_host *h =
+            c->in[0].pool && tunnel_name_equal(holder_of(c), holder) ? held(c, host) : NULL;
+        if (h)
+            host_decided(c, h, granted);
+    }
+}
+
+/* It stands among those that are held. */
+static enum link_host_answer host_ask(struct carrier *c, const struct hostname_pattern *host,
+                                      enum claim_answer here)
+{
+    struct elsewhere *e = c->portal->elsewhere;
+    enum elsewhere_claim a =
+        e ? e->ops->claim(e, &c->portal->out, host, holder_of(c)) : ELSEWHERE_GRANTED;
+    if (a == ELSEWHERE_LATER)
+        return here == CLAIM_ASKED ? HOST_LATER : HOST_GRANTED;
+    claims_decide(claims_of(c), host, holder_of(c), a == ELSEWHERE_GRANTED);
+    held(c, host)->asked = false;
+    if (a == ELSEWHERE_GRANTED)
         return HOST_GRANTED;
+    host_drop(c, held(c, host));
+    return HOST_TAKEN;
+}
+
+static bool host_room(struct carrier *c)
+{
     struct held_host *hosts =
         c->host_count < HOSTS_MAX
             ? realloc(c->hosts, (c->host_count + 1) * sizeof(struct held_host))
             : NULL;
-    if (!hosts)
+    c->hosts = hosts ? hosts : c->hosts;
+    return hosts;
+}
+
+/* own: what a portal gives is its own for certain; the others hear of it. */
+static enum claim_answer claim_take(const struct carrier *c, const struct hostname_pattern *host,
+                                    bool own)
+{
+    struct claims *claims = claims_of(c);
+    bool asks = c->portal->elsewhere && !own;
+    return (asks ? claims_ask : claims_take)(claims, host, holder_of(c), false, loop_steady());
+}
+
+static enum link_host_answer host_take(struct carrier *c, const struct hostname_pattern *host,
+                                       bool own)
+{
+    const struct held_host *h = held(c, host);
+    if (h)
+        return h->asked ? HOST_LATER : HOST_GRANTED;
+    if (!host_room(c))
         return HOST_NOT_ALLOWED;
-    c->hosts = hosts;
-    switch (claims_take(c->portal->place->all->claims, host, holder, false, loop_steady())) {
-    case CLAIM_GRANTED:
-        c->hosts[c->host_count++].host = *host;
-        return HOST_GRANTED;
-    case CLAIM_TAKEN:
+    enum claim_answer a = claim_take(c, host, own);
+    if (a == CLAIM_TAKEN)
         return HOST_TAKEN;
-    case CLAIM_FULL:
-        break;
-    }
-    return HOST_NOT_ALLOWED;
+    if (a == CLAIM_FULL)
+        return HOST_NOT_ALLOWED;
+    c->hosts[c->host_count++] = (struct held_host){.host = *host, .asked = a == CLAIM_ASKED};
+    return a == CLAIM_ASKED || own ? host_ask(c, host, a) : HOST_GRANTED;
 }
 
 /* own: it is the name that the portal itself gives. */
@@ -191,7 +293,7 @@ static enum link_host_answer host_answer(struct carrier *c, const char *name, si
     if (hostname_read_pattern(&host, name, len, &e) < 0 || host.host.port)
         return HOST_INVALID;
     bool allowed = own || claim_host(c->portal->conf, user_of(c), c->tenant, &host);
-    return allowed && c->in[0].pool->item.name->by != TUNNEL_PRIVATE ? host_take(c, &host)
+    return allowed && c->in[0].pool->item.name->by != TUNNEL_PRIVATE ? host_take(c, &host, own)
                                                                      : HOST_NOT_ALLOWED;
 }
 
@@ -211,17 +313,13 @@ void carrier_wants_host(struct carrier *c, struct link_text wish)
                      answer == HOST_TAKEN ? "another tunnel has" : "no claim of its user covers",
                      text);
     }
-    mux_say_host_answer(&c->mux, name, answer);
-}
-
-static void host_leave(struct carrier *c, const struct held_host *h)
-{
-    claims_leave(c->portal->place->all->claims, &h->host, c->in[0].pool->item.name, loop_steady());
+    if (answer != HOST_LATER)
+        mux_say_host_answer(&c->mux, name, answer);
 }
 
 void carrier_judge_again(struct carrier *c)
 {
-    char own[HOSTNAME_MAX + 1] = "", name[LINK_HOST_MAX + 3];
+    char own[HOSTNAME_MAX + 1] = "";
     unsigned kept = 0;
     if (!c->in[0].pool || !names_hold(c))
         return;
@@ -233,10 +331,8 @@ void carrier_judge_again(struct carrier *c)
             c->hosts[kept++] = h;
             continue;
         }
-        host_leave(c, &h);
-        snprintf(name, sizeof name, "%s%s", h.host.below ? "." : "", h.host.host.text);
-        mux_say_host_answer(&c->mux, (struct link_text){.p = name, .len = (uint8_t)strlen(name)},
-                            HOST_NOT_ALLOWED);
+        host_leave(c, &h.host);
+        host_say(c, &h.host, HOST_NOT_ALLOWED);
     }
     c->host_count = kept;
 }
@@ -244,7 +340,7 @@ void carrier_judge_again(struct carrier *c)
 void carrier_leave_hosts(struct carrier *c)
 {
     for (unsigned i = 0; i < c->host_count; i++)
-        host_leave(c, &c->hosts[i]);
+        host_leave(c, &c->hosts[i].host);
     free(c->hosts);
     c->hosts = NULL;
     c->host_count = 0;

@@ -5,16 +5,6 @@
 
 enum { ROWS = 16 }; /* at first; a power of two, as all counts of rows */
 
-static bool texts_equal(const char *a, const char *b)
-{
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
-bool tunnel_name_equal(const struct tunnel_name *a, const struct tunnel_name *b)
-{
-    return a->by == b->by && strcmp(a->text, b->text) == 0 && texts_equal(a->tenant, b->tenant);
-}
-
 void tunnels_init(struct tunnels *t)
 {
     *t = (struct tunnels){0};

@@ -21,8 +21,6 @@ struct tunnels {
     uint8_t key[crypto_shorthash_KEYBYTES]; /* bridges cannot know which names collide */
 };
 
-bool tunnel_name_equal(const struct tunnel_name *a, const struct tunnel_name *b);
-
 void tunnels_init(struct tunnels *t);
 void tunnels_fini(struct tunnels *t); /* it is empty */
 /* NULL: there is none. */

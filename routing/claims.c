@@ -14,6 +14,7 @@ struct claim {
     double left;       /* when the last carrier went; while carriers is 0 */
     uint32_t carriers; /* that take it */
     bool is_private, below;
+    bool granted; /* else it is asked for */
     uint8_t len;
     char host[];
 };
@@ -74,7 +75,7 @@ static struct claim **slot_of(const struct claims *c, uint64_t hash)
 
 static bool is_over(const struct claim *k, double now)
 {
-    return k->carriers == 0 && now - k->left >= CLAIM_LINGER;
+    return k->carriers == 0 && (!k->granted || now - k->left >= CLAIM_LINGER);
 }
 
 /* Where it hangs, or would. */
@@ -149,8 +150,7 @@ static struct claim *claim_add(struct claims *c, const struct hostname_pattern *
 
 static bool is_holder(const struct claim *k, const struct tunnel_name *t)
 {
-    return k->holder.tenant == t->tenant && k->holder.by == t->by &&
-           strcmp(k->holder.text, t->text) == 0;
+    return tunnel_name_equal(&k->holder, t);
 }
 
 /* What lingers is looked through when it helps: when all is full, or each linger time. */
@@ -161,22 +161,34 @@ static bool has_room(struct claims *c, double now)
     return c->count < c->max;
 }
 
-static enum claim_answer take(struct claims *c, const struct hostname_pattern *host,
-                              const struct tunnel_name *holder, bool is_private, double now)
+/* The holder's, new or as it was. NULL: *why not. */
+static struct claim *claim_for(struct claims *c, const struct hostname_pattern *host,
+                               const struct tunnel_name *holder, double now, enum claim_answer *why)
 {
     struct claim *k = *claim_find(c, host->host.text, host->host.len, host->below);
-    if (k && !is_holder(k, holder) && !is_over(k, now))
-        return CLAIM_TAKEN;
-    if (!k && !has_room(c, now))
-        return CLAIM_FULL;
-    if (!k)
+    bool over = k && is_over(k, now);
+    *why = k && !over && !is_holder(k, holder) ? CLAIM_TAKEN : CLAIM_FULL;
+    if (k && over)
+        k->granted = false;
+    if (!k && has_room(c, now))
         k = claim_add(c, host);
+    return *why == CLAIM_TAKEN ? NULL : k;
+}
+
+static enum claim_answer take(struct claims *c, const struct hostname_pattern *host,
+                              const struct tunnel_name *holder, bool is_private, bool asks,
+                              double now)
+{
+    enum claim_answer why;
+    struct claim *k = claim_for(c, host, holder, now, &why);
     if (!k)
-        return CLAIM_FULL;
+        return why;
+    bool had = k->granted && k->carriers > 0;
     k->holder = *holder;
     k->is_private = is_private;
+    k->granted |= !asks;
     k->carriers++;
-    return CLAIM_GRANTED;
+    return asks && !had ? CLAIM_ASKED : CLAIM_GRANTED;
 }
 
 /* --- for all --- */
@@ -185,26 +197,69 @@ enum claim_answer claims_take(struct claims *c, const struct hostname_pattern *h
                               const struct tunnel_name *holder, bool is_private, double now)
 {
     pthread_rwlock_wrlock(&c->lock);
-    enum claim_answer a = take(c, host, holder, is_private, now);
+    enum claim_answer a = take(c, host, holder, is_private, false, now);
     pthread_rwlock_unlock(&c->lock);
     return a;
 }
 
-void claims_leave(struct claims *c, const struct hostname_pattern *host,
+enum claim_answer claims_ask(struct claims *c, const struct hostname_pattern *host,
+                             const struct tunnel_name *holder, bool is_private, double now)
+{
+    pthread_rwlock_wrlock(&c->lock);
+    enum claim_answer a = take(c, host, holder, is_private, true, now);
+    pthread_rwlock_unlock(&c->lock);
+    return a;
+}
+
+static struct claim *claim_of(const struct claims *c, const struct hostname_pattern *host,
+                              const struct tunnel_name *holder)
+{
+    struct claim *k = *claim_find(c, host->host.text, host->host.len, host->below);
+    return k && is_holder(k, holder) ? k : NULL;
+}
+
+void claims_decide(struct claims *c, const struct hostname_pattern *host,
+                   const struct tunnel_name *holder, bool granted)
+{
+    pthread_rwlock_wrlock(&c->lock);
+    struct claim *k = claim_of(c, host, holder);
+    if (k && k->carriers > 0)
+        k->granted = granted;
+    pthread_rwlock_unlock(&c->lock);
+}
+
+bool claims_leave(struct claims *c, const struct hostname_pattern *host,
                   const struct tunnel_name *holder, double now)
 {
     pthread_rwlock_wrlock(&c->lock);
-    struct claim *k = *claim_find(c, host->host.text, host->host.len, host->below);
-    if (k && is_holder(k, holder) && k->carriers > 0 && --k->carriers == 0)
+    struct claim *k = claim_of(c, host, holder);
+    bool last = k && k->carriers > 0 && --k->carriers == 0;
+    if (last)
         k->left = now;
     pthread_rwlock_unlock(&c->lock);
+    return last;
+}
+
+bool claims_look(struct claims *c, const struct hostname_pattern *host, double now,
+                 struct tunnel_name *holder, unsigned *carriers, bool *asked)
+{
+    pthread_rwlock_rdlock(&c->lock);
+    const struct claim *k = *claim_find(c, host->host.text, host->host.len, host->below);
+    bool held = k && !is_over(k, now);
+    if (held) {
+        *holder = k->holder;
+        *carriers = k->carriers;
+        *asked = !k->granted;
+    }
+    pthread_rwlock_unlock(&c->lock);
+    return held;
 }
 
 static const struct claim *holding(const struct claims *c, const char *host, size_t len, bool below,
                                    double now)
 {
     const struct claim *k = *claim_find(c, host, len, below);
-    return k && !is_over(k, now) ? k : NULL;
+    return k && k->granted && !is_over(k, now) ? k : NULL;
 }
 
 static const struct claim *holding_any(const struct claims *c, const char *host, double now)

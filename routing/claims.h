@@ -11,7 +11,7 @@
 
 enum { CLAIM_LINGER = 60 };
 
-enum claim_answer { CLAIM_GRANTED, CLAIM_TAKEN, CLAIM_FULL };
+enum claim_answer { CLAIM_GRANTED, CLAIM_ASKED, CLAIM_TAKEN, CLAIM_FULL };
 
 struct claims;
 
@@ -21,12 +21,22 @@ void claims_free(struct claims *c);    /* c may be NULL */
  * says whether it is private. */
 enum claim_answer claims_take(struct claims *c, const struct hostname_pattern *host,
                               const struct tunnel_name *holder, bool is_private, double now);
-/* For each claims_take() that was granted, once. */
-void claims_leave(struct claims *c, const struct hostname_pattern *host,
+/* The same where others have a say. CLAIM_ASKED: until claims_decide() nobody finds it, unless it lingers, but no other
+ * tunnel can have it either. */
+enum claim_answer claims_ask(struct claims *c, const struct hostname_pattern *host,
+                             const struct tunnel_name *holder, bool is_private, double now);
+/* What the others said, for all carriers of the holder. What it has not it shall leave. */
+void claims_decide(struct claims *c, const struct hostname_pattern *host,
+                   const struct tunnel_name *holder, bool granted);
+/* For each claims_take() that was granted and each claims_ask() that was not refused, once. True: that was the last. */
+bool claims_leave(struct claims *c, const struct hostname_pattern *host,
                   const struct tunnel_name *holder, double now);
 /* Who holds the host (text of a struct hostname), or else the longest wildcard it is within. False: nobody. */
 bool claims_find(struct claims *c, const char *host, double now, struct tunnel_name *holder,
                  bool *is_private);
+/* Exactly this name: whose it is, and how many carriers hold it; asked: it was not granted yet. False: nobody's. */
+bool claims_look(struct claims *c, const struct hostname_pattern *host, double now,
+                 struct tunnel_name *holder, unsigned *carriers, bool *asked);
 size_t claims_count(struct claims *c); /* with those that linger */
 
 #endif

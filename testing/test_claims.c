@@ -147,6 +147,93 @@ static void there_are_no_more_names_than_allowed(void **state)
     claims_free(c);
 }
 
+/* --- where others have a say --- */
+
+static enum claim_answer ask(struct claims *c, const char *host, struct tunnel_name t, double now)
+{
+    struct hostname_pattern p = pattern(host);
+    return claims_ask(c, &p, &t, false, now);
+}
+
+static void decide(struct claims *c, const char *host, struct tunnel_name t, bool granted)
+{
+    struct hostname_pattern p = pattern(host);
+    claims_decide(c, &p, &t, granted);
+}
+
+/* "one 2": two carriers hold it; "one 2?": ... ask for it. */
+static const char *look(struct claims *c, const char *host, double now)
+{
+    static char text[64];
+    struct hostname_pattern p = pattern(host);
+    struct tunnel_name t;
+    unsigned carriers;
+    bool asked;
+    if (!claims_look(c, &p, now, &t, &carriers, &asked))
+        return "";
+    snprintf(text, sizeof text, "%.30s %u%s", t.text, carriers, asked ? "?" : "");
+    return text;
+}
+
+static void what_is_asked_for_nobody_finds_and_nobody_else_gets(void **state)
+{
+    (void)state;
+    struct claims *c = claims_new(10);
+    struct tunnel_name one = tunnel(NULL, "one"), two = tunnel(NULL, "two");
+    assert_int_equal(ask(c, "a.example", one, 0), CLAIM_ASKED);
+    assert_int_equal(ask(c, "a.example", one, 0), CLAIM_ASKED);
+    assert_string_equal(holder(c, "a.example", 0), "");
+    assert_string_equal(look(c, "a.example", 0), "one 2?");
+    assert_int_equal(ask(c, "a.example", two, 0), CLAIM_TAKEN);
+    decide(c, "a.example", two, true); /* not its own */
+    assert_string_equal(look(c, "a.example", 0), "one 2?");
+    decide(c, "a.example", one, true);
+    assert_string_equal(holder(c, "a.example", 0), "one");
+    assert_string_equal(look(c, "a.example", 0), "one 2");
+    assert_int_equal(ask(c, "a.example", one, 0), CLAIM_GRANTED);
+    assert_string_equal(look(c, ".a.example", 0), "");
+    claims_free(c);
+}
+
+static void what_was_refused_lingers_not(void **state)
+{
+    (void)state;
+    struct claims *c = claims_new(10);
+    struct tunnel_name one = tunnel(NULL, "one"), two = tunnel(NULL, "two");
+    ask(c, "a.example", one, 0);
+    leave(c, "a.example", one, 0); /* gave up before it was decided */
+    assert_string_equal(look(c, "a.example", 0), "");
+    decide(c, "a.example", one, true); /* too late */
+    assert_string_equal(holder(c, "a.example", 0), "");
+    assert_int_equal(ask(c, "a.example", two, 0), CLAIM_ASKED);
+    decide(c, "a.example", two, true);
+    decide(c, "a.example", two, false); /* it was lost */
+    assert_string_equal(holder(c, "a.example", 0), "");
+    assert_int_equal(ask(c, "a.example", one, 0), CLAIM_TAKEN); /* its carriers hear it next */
+    leave(c, "a.example", two, 0);
+    assert_int_equal(ask(c, "a.example", one, 0), CLAIM_ASKED);
+    claims_free(c);
+}
+
+static void who_comes_back_in_time_is_found_while_it_asks(void **state)
+{
+    (void)state;
+    struct claims *c = claims_new(10);
+    struct tunnel_name one = tunnel(NULL, "one");
+    struct hostname_pattern p = pattern("a.example");
+    ask(c, "a.example", one, 0);
+    decide(c, "a.example", one, true);
+    assert_true(claims_leave(c, &p, &one, 10));
+    assert_int_equal(ask(c, "a.example", one, 20), CLAIM_ASKED);
+    assert_string_equal(holder(c, "a.example", 20), "one");
+    assert_int_equal(ask(c, "a.example", one, 20), CLAIM_GRANTED);
+    assert_false(claims_leave(c, &p, &one, 30));
+    assert_true(claims_leave(c, &p, &one, 30));
+    assert_int_equal(ask(c, "a.example", one, 30 + CLAIM_LINGER), CLAIM_ASKED);
+    assert_string_equal(holder(c, "a.example", 30 + CLAIM_LINGER), "");
+    claims_free(c);
+}
+
 /* --- threads --- */
 
 enum { THREADS = 4, ROUNDS = 500, HOSTS = 16 };
@@ -205,6 +292,9 @@ int main(void)
         cmocka_unit_test(who_comes_back_in_time_has_it_still),
         cmocka_unit_test(the_longest_wildcard_holds_what_nobody_holds_itself),
         cmocka_unit_test(the_last_carrier_says_whether_it_is_private),
+        cmocka_unit_test(what_is_asked_for_nobody_finds_and_nobody_else_gets),
+        cmocka_unit_test(what_was_refused_lingers_not),
+        cmocka_unit_test(who_comes_back_in_time_is_found_while_it_asks),
         cmocka_unit_test(there_are_no_more_names_than_allowed),
         cmocka_unit_test(carriers_on_all_loops_take_and_leave),
     };
