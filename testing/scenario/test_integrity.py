@@ -70,7 +70,7 @@ class Tamper:
         self.what, self.others, self.seen, self.done = what, others, 0, False
 
     def __call__(self, direction, data):
-        self.seen += len(data)
+        self.seen += len(data) if direction == "down" else 0
         if direction == "up" or self.done or self.seen < 200_000 or len(data) < 200:
             self.others.setdefault(id(self), bytes(data[:100]))
             return data
