@@ -23,6 +23,7 @@ for name in portal bridge www.example.com; do
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$name" \
         -keyout "$work/$name.key" -out "$work/$name.pem" 2>"$work/out" || { cat "$work/out"; exit 1; }
 done
+openssl rand -hex 32 >"$work/cluster.key"
 n=0
 for file in deploy/examples/*.json "$work"/*.json; do
     [ -e "$file" ] || continue

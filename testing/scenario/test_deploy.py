@@ -180,6 +180,19 @@ def test_compose_runs_the_same_portals():
             assert place.startswith("./secrets") or (DEPLOY / place).is_file(), place
 
 
+@pytest.mark.skipif(not os.path.exists(rig.NGINX), reason="no nginx here")
+def test_nginx_takes_its_configuration(tmp_path):
+    text = (DEPLOY / "cluster/nginx.conf").read_text(encoding="utf-8")
+    text = re.sub(r"server portal-\d:", "server 127.0.0.1:", text)  # names of a network that is not here
+    text = re.sub(r"listen \d+;", f"listen unix:{tmp_path}/socket;", text)
+    temp = " ".join(f"{kind}_temp_path {tmp_path}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    (tmp_path / "nginx.conf").write_text(
+        f"pid {tmp_path}/pid; error_log stderr; events {{}} http {{ access_log off; {temp} {text} }}", encoding="utf-8")
+    done = subprocess.run([rig.NGINX, "-t", "-p", tmp_path, "-c", tmp_path / "nginx.conf"], capture_output=True, text=True,
+                          timeout=20, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_image_is_made_by_its_script_alone():
     """`make image-check` runs these steps; here only that there are no others."""
     text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
