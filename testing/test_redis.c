@@ -16,7 +16,7 @@ struct kept {
     struct registry_conf conf;
     struct redis_owner owner;
     struct redis *redis;
-    unsigned wells, aways;
+    unsigned wells, losses;
     char run_id[REDIS_RUN_ID + 1];
     struct redis_got got[4];
 };
@@ -25,7 +25,7 @@ static void on_well(void *owner, bool well, const char *run_id)
 {
     struct kept *k = owner;
     k->wells += well;
-    k->aways += !well;
+    k->losses += !well;
     if (!well)
         redis_forget(k->redis, &k->got[3]);
     assert_int_equal(redis_is_well(k->redis), well);
@@ -87,10 +87,10 @@ static bool ask(struct kept *k, const char *verb, const char *key, struct redis_
 
 static void lose(struct kept *k)
 {
-    unsigned aways = k->aways;
+    unsigned losses = k->losses;
     rig_abort(k->fd);
     k->fd = 0;
-    RIG_UNTIL(&k->rig, k->aways > aways);
+    RIG_UNTIL(&k->rig, k->losses > losses);
 }
 
 static void it_is_well_once_it_has_greeted(void **state)
@@ -181,7 +181,7 @@ static void the_next_server_is_tried_at_once(void **state)
     k.fd = rig_accept(&k.rig, k.listening[1]);
     rig_say(&k.rig, k.fd, "-LOADING Redis is loading the dataset in memory\r\n");
     greeted(&k, 2, 'c');
-    assert_int_equal(k.aways, 0); /* it never was well */
+    assert_int_equal(k.losses, 0); /* it never was well */
     kept_close(&k);
 }
 
@@ -369,7 +369,7 @@ static void a_lost_node_is_asked_for_again(void **state)
     rig_abort(node);
     RIG_UNTIL(&k.rig, k.got[0].calls);
     assert_int_equal(k.got[0].nones, 1);
-    assert_int_equal(k.aways, 0);
+    assert_int_equal(k.losses, 0);
     assert_true(ask(&k, "GET", "foo", &k.got[1]));
     redis_hear(&k.rig, k.fd, "GET foo");
     kept_close(&k);
