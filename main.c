@@ -42,6 +42,8 @@ static const char HELP[] =
     "                  these six find its api in [-c FILE]... [-confdir DIR], or by\n"
     "                  -server ADDRESS [-token-file FILE]; -json prints the answer as it came\n"
     "       v2c portal --listen :8443 --entry :8000 --key FILE [--route HOST=TUNNEL]...\n"
+    "                  [--cluster-key FILE] [--peers HOST:PORT,...] [--redis URL]\n"
+    "                  [--peer-listen :7400] [--advertise HOST]   with other portals as one\n"
     "       v2c portal --new-key FILE [--user NAME] [--tunnel ID]... [--host NAME]...\n"
     "       v2c bridge --to HOST:8443 --tunnel ID --key FILE [--host NAME]... [NAME=]HOST:PORT...\n"
     "                                              a portal of many tunnels, and one of its "

@@ -235,6 +235,17 @@ static void control_log_set(struct process *p, struct errand *e)
     control_log(p, e);
 }
 
+/* --- the end --- */
+
+/* As SIGTERM does; once it has begun, nothing more. */
+static void control_drain(struct process *p, struct errand *e)
+{
+    if (!p->shared.ends)
+        log_warn("api: v2c is to end");
+    p->shared.ends = true;
+    control_say(e, "state", "ends");
+}
+
 /* --- what there is --- */
 
 static const struct resource {
@@ -256,6 +267,7 @@ static const struct resource {
     {{"v1", "balancers", "*", "override"}, ERRAND_POST, control_override},
     {{"v1", "balancers", "*", "override"}, ERRAND_DELETE, control_override_end},
     {{"v1", "observatory"}, ERRAND_GET, control_observatory},
+    {{"v1", "drain"}, ERRAND_POST, control_drain},
     {{"v1", "log"}, ERRAND_GET, control_log},
     {{"v1", "log"}, ERRAND_POST, control_log_set},
 };

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "conf/clients.h"
+#include "conf/cluster_settings.h"
 
 bool plan_keeps(const ptrdiff_t *kept, size_t count, size_t old)
 {
@@ -138,6 +139,18 @@ static bool plan_health(struct plan *p)
     return true;
 }
 
+/* Other nodes know this one, and links to them are up: a process has one cluster, or none, for its life. */
+static void plan_cluster(struct plan *p)
+{
+    struct config *to = p->to->config;
+    if (!p->from)
+        return;
+    struct cluster_settings *now = p->from->config->cluster;
+    p->cluster_waits = !cluster_settings_same(now, to->cluster);
+    cluster_settings_unref(to->cluster);
+    to->cluster = cluster_settings_ref(now);
+}
+
 static int plan_open(struct plan *p, size_t i, struct err *e)
 {
     const struct config *from = p->from ? p->from->config : NULL, *to = p->to->config;
@@ -175,6 +188,7 @@ int plan_init(struct plan *p, struct generation *from, struct generation *to, un
         plan_fini(p);
         return err_set(e, ENOMEM, "out of memory");
     }
+    plan_cluster(p);
     for (size_t i = 0; i < to->config->inbound_count; i++)
         if (plan_open(p, i, e) < 0) {
             plan_fini(p);

@@ -16,6 +16,7 @@ struct plan {
     ptrdiff_t *inbounds, *outbounds, *bridges;
     struct doors *doors; /* one for each inbound; empty for a kept one */
     unsigned kept, begun, ended;
+    bool cluster_waits; /* "cluster" says something else, which counts at the next start */
 };
 
 /* Opens the sockets. -1 and e: nothing is open. It refers to the generations; they must outlive it. What

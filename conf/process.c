@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "conf/clustered.h"
 #include "conf/guides.h"
 #include "conf/reload.h"
 #include "core/log.h"
@@ -33,6 +34,7 @@ static void process_free(struct process *p)
     }
     for (unsigned i = 0; i < p->made; i++)
         worker_fini(&p->workers[i]);
+    clustered_free(p);
     portals_fini(&p->portals);
     free(p->workers);
     free(p->shared.counters);
@@ -101,7 +103,7 @@ int process_start(struct process *p, struct config *c, const struct config_sourc
     p->shared = (struct worker_shared){.count = c->workers, .started = (double)time(NULL)};
     p->shared.budget.limit = c->memory;
     randombytes_buf(&p->shared.instance, sizeof p->shared.instance);
-    if (process_make_workers(p, e) == 0 && process_install(p, e) == 0)
+    if (process_make_workers(p, e) == 0 && clustered_start(p, e) == 0 && process_install(p, e) == 0)
         return 0;
     process_free(p);
     return -1;
@@ -175,6 +177,8 @@ static bool process_wait(struct process *p)
             control_serve(p);
         else
             return caught == SIGTERM;
+        if (p->shared.ends)
+            return true;
     }
 }
 
@@ -221,9 +225,24 @@ static bool process_settles(struct process *p, double end)
     return true;
 }
 
+/* In a cluster others take over first, while all that comes is still served. False: as above. */
+static bool process_leaves(struct process *p)
+{
+    double spread = clustered_leave(p), end = loop_steady() + spread;
+    if (spread > 0)
+        log_warn("v2c leaves its cluster, over %g s", spread);
+    while (loop_steady() < end)
+        if (ends_at_once(p))
+            return false;
+    return true;
+}
+
 /* Visitors first; then their last bytes may still lie on the links. */
 static void process_drain(struct process *p)
 {
+    p->shared.ends = true;
+    if (!process_leaves(p))
+        return;
     double limit = p->generation->config->drain, end = loop_steady() + limit;
     process_ask(p, drain, NULL);
     log_warn("v2c ends: %zu visitors are open and have %g s", process_visitors(p), limit);

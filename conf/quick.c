@@ -36,6 +36,12 @@ static const struct quick_flag {
     FLAG("user", user, FOR_BOTH, NULL, false),
     FLAG("pin", pin, FOR_BRIDGE, NULL, true),
     FLAG("api", api, FOR_BOTH, NULL, false),
+    FLAG("cluster-key", cluster_key, FOR_PORTAL, NULL, false),
+    FLAG("peers", peers, FOR_PORTAL, NULL, true),
+    FLAG("redis", redis, FOR_PORTAL, NULL, true),
+    FLAG("peer-listen", peer_listen, FOR_PORTAL, NULL, false),
+    FLAG("advertise", advertise, FOR_PORTAL, NULL, false),
+    FLAG("node", node, FOR_PORTAL, NULL, false),
 #undef FLAG
 };
 
@@ -187,6 +193,21 @@ static bool has_tls(const struct quick_list *list)
     return false;
 }
 
+/* What the places are is checked where the configuration is read. */
+static int cluster_check(const struct quick *q, struct err *e)
+{
+    bool known = q->peers.count || q->redis.count || q->peer_listen.count;
+    if (q->cluster_key.count && !known)
+        return err_set(e, EINVAL,
+                       "write --peers HOST:7400,HOST:7400 or --redis URL, where the other portals "
+                       "are, and --peer-listen :7400, where they find this one");
+    if (!q->cluster_key.count && (known || q->advertise.count || q->node.count))
+        return err_set(e, EINVAL,
+                       "write --cluster-key FILE, which all portals have (\"openssl rand -hex 32\" "
+                       "prints one)");
+    return 0;
+}
+
 static int portal_check(const struct quick *q, struct err *e)
 {
     if (places_check(&q->listen, false, false, "--listen", e) < 0 ||
@@ -195,6 +216,8 @@ static int portal_check(const struct quick *q, struct err *e)
     for (size_t i = 0; i < q->route.count; i++)
         if (route_check(q->route.items[i], e) < 0)
             return -1;
+    if (cluster_check(q, e) < 0)
+        return -1;
     bool tls = has_tls(&q->listen), cert = q->cert.count && q->cert_key.count;
     if (tls && !cert)
         return err_set(e, EINVAL,

@@ -21,6 +21,7 @@ struct quick {
     bool show; /* print the JSON and do not run it */
     struct quick_list listen, entry, key, domain, route, cert, cert_key, api; /* of a portal */
     struct quick_list new_key;
+    struct quick_list cluster_key, peers, redis, peer_listen, advertise, node;
     struct quick_list to, tunnel, host, user, pin, target; /* of a bridge */
 };
 

@@ -165,6 +165,38 @@ static json_t *portal_reverse(const struct quick *q, const struct keyfile *k)
                      "roundRobin", "claims", claims);
 }
 
+/* --- the other portals --- */
+
+/* The items of lists with commas. */
+static json_t *all_words(const struct quick_list *lists)
+{
+    json_t *all = json_array();
+    for (size_t i = 0; i < lists->count; i++) {
+        json_t *words = words_of(lists->items[i]);
+        json_array_extend(all, words);
+        json_decref(words);
+    }
+    return all;
+}
+
+static json_t *cluster_of(const struct quick *q)
+{
+    const struct {
+        const char *key;
+        const struct quick_list *list;
+    } texts[] = {{"node", &q->node}, {"listen", &q->peer_listen}, {"advertise", &q->advertise}};
+    json_t *cluster = json_object();
+    json_object_set_new(cluster, "key", json_sprintf("file:%s", q->cluster_key.items[0]));
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (texts[i].list->count)
+            json_object_set_new(cluster, texts[i].key, json_string(texts[i].list->items[0]));
+    if (q->peers.count)
+        json_object_set_new(cluster, "peers", all_words(&q->peers));
+    if (q->redis.count)
+        json_object_set_new(cluster, "registry", json_pack("{s:o}", "redis", all_words(&q->redis)));
+    return cluster;
+}
+
 /* "links", then "links-2". */
 static const char *tag_of(const char *name, size_t i, char *out, size_t room)
 {
@@ -184,11 +216,12 @@ char *quick_portal_json(const struct quick *q, const struct keyfile *k, struct e
     for (size_t i = 0; i < q->entry.count; i++)
         json_array_append_new(
             inbounds, entry_of(q, q->entry.items[i], tag_of("visitors", i, tag, sizeof tag)));
-    return finish(q,
-                  json_pack("{s:{s:s}, s:o, s:o, s:[o], s:{s:o}}", "log", "loglevel", "info",
-                            "reverse", portal_reverse(q, k), "inbounds", inbounds, "outbounds",
-                            blackhole_of(), "routing", "rules", rules),
-                  e);
+    json_t *root = json_pack("{s:{s:s}, s:o, s:o, s:[o], s:{s:o}}", "log", "loglevel", "info",
+                             "reverse", portal_reverse(q, k), "inbounds", inbounds, "outbounds",
+                             blackhole_of(), "routing", "rules", rules);
+    if (root && q->cluster_key.count)
+        json_object_set_new(root, "cluster", cluster_of(q));
+    return finish(q, root, e);
 }
 
 /* --- bridge --- */

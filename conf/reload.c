@@ -64,12 +64,15 @@ static int reload_change(struct process *p, const struct plan *plan, struct err 
     return result;
 }
 
-static void say_what_waits(const struct config *from, const struct config *to)
+static void say_what_waits(const struct plan *p)
 {
+    const struct config *from = p->from->config, *to = p->to->config;
     if (from->workers != to->workers)
         log_warn("reload: \"workers\" changes at the next start");
     if (from->memory != to->memory)
         log_warn("reload: \"memory\" changes at the next start");
+    if (p->cluster_waits)
+        log_warn("reload: \"cluster\" changes at the next start");
 }
 
 static int reload_to(struct process *p, struct generation *to, struct err *e)
@@ -80,7 +83,7 @@ static int reload_to(struct process *p, struct generation *to, struct err *e)
     int result = reload_change(p, &plan, e);
     if (result == 0) {
         log_warn("reload: done, %u kept, %u begun, %u ended", plan.kept, plan.begun, plan.ended);
-        say_what_waits(p->generation->config, to->config);
+        say_what_waits(&plan);
     }
     plan_fini(&plan);
     return result;

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "conf/clustered.h"
 #include "conf/instance.h"
 #include "core/log.h"
 #include "reverse/mux_outbound.h"
@@ -125,7 +126,7 @@ static int installation_init(struct installation *i, struct generation *g)
     return 0;
 }
 
-static void installation_watch(struct installation *i)
+static void installation_watch(struct installation *i, bool elsewhere)
 {
     const struct config *c = i->generation->config;
     for (size_t n = 0; n < c->bridge_count; n++)
@@ -141,7 +142,8 @@ static void installation_watch(struct installation *i)
                 (struct api_watch){.kind = "portal",
                                    .tag = portal->tag,
                                    .carriers_slot = portal->carriers_slot,
-                                   .visitors_slot = portal->visitors_slot};
+                                   .visitors_slot = portal->visitors_slot,
+                                   .elsewhere = elsewhere};
     }
 }
 
@@ -186,7 +188,7 @@ int worker_prepare(struct worker *w, const struct plan *p, struct err *e)
         installation_free_lists(&w->next);
         return err_set(e, ENOMEM, "out of memory");
     }
-    installation_watch(&w->next);
+    installation_watch(&w->next, w->cluster);
     if (prepare_outbounds(w, p, e) == 0 && prepare_inbounds(w, p, e) == 0 &&
         prepare_prober(w, p, e) == 0)
         return 0;
@@ -218,6 +220,8 @@ static void change_outbounds(struct worker *w, const struct plan *p)
         struct outbound *out = w->next.outbounds[i];
         if (p->outbounds[i] != PLAN_NEW)
             outbound_adopt(out, c, &c->outbounds[i]);
+        else if (c->outbounds[i].kind == OUT_PORTAL)
+            worker_join(w, out);
         outbound_settle(w, out, c, i);
     }
     w->dispatcher.rules = &c->rules;
@@ -308,8 +312,11 @@ static void end_old(struct worker *w, const struct plan *p)
         if (w->now.bridges[i] && !plan_keeps(p->bridges, to->bridge_count, i))
             end_inbound(w, p, w->now.bridges[i]);
     for (size_t i = 0; i < from->outbound_count; i++)
-        if (!plan_keeps(p->outbounds, to->outbound_count, i))
+        if (!plan_keeps(p->outbounds, to->outbound_count, i)) {
+            if (from->outbounds[i].kind == OUT_PORTAL)
+                worker_unjoin(w, w->now.outbounds[i]);
             end_outbound(w, p, w->now.outbounds[i]);
+        }
 }
 
 static void change_view(struct worker *w)
@@ -322,7 +329,9 @@ static void change_view(struct worker *w)
                                 .watch_count = w->now.watch_count,
                                 .started = w->shared->started,
                                 .conf = w->now.generation->config->api,
-                                .taker = w->shared->taker};
+                                .taker = w->shared->taker,
+                                .unready = clustered_unready,
+                                .with = w->shared};
 }
 
 static void change_prober(struct worker *w)
@@ -395,6 +404,22 @@ static void on_count(struct ev_loop *ev, ev_timer *t, int events)
                           memory_order_relaxed);
 }
 
+static void drain_outbounds(struct worker *w, bool portals_only)
+{
+    const struct config *c = w->now.generation->config;
+    for (size_t i = 0; i < c->outbound_count; i++) {
+        struct outbound *out = w->now.outbounds[i];
+        if (out->ops->drain && (!portals_only || c->outbounds[i].kind == OUT_PORTAL))
+            out->ops->drain(out);
+    }
+}
+
+void worker_leave(struct worker *w)
+{
+    cluster_drain(w->cluster);
+    drain_outbounds(w, true);
+}
+
 void worker_drain(struct worker *w)
 {
     const struct config *c = w->now.generation->config;
@@ -405,18 +430,19 @@ void worker_drain(struct worker *w)
         drain_inbound(w->now.inbounds[i]);
     for (size_t i = 0; i < c->bridge_count; i++)
         drain_inbound(w->now.bridges[i]);
-    for (size_t i = 0; i < c->outbound_count; i++)
-        if (w->now.outbounds[i]->ops->drain)
-            w->now.outbounds[i]->ops->drain(w->now.outbounds[i]);
+    drain_outbounds(w, false);
     on_count(w->loop.ev, &w->count, 0);
     ev_timer_again(w->loop.ev, &w->count);
 }
 
 /* Everything goes, in the order in which it depends on each other. */
-static void installation_clear(struct installation *i)
+static void installation_clear(struct worker *w, struct installation *i)
 {
     const struct config *c = i->generation->config;
     prober_free(i->prober);
+    for (size_t n = 0; n < c->outbound_count; n++)
+        if (c->outbounds[n].kind == OUT_PORTAL)
+            worker_unjoin(w, i->outbounds[n]);
     for (size_t n = 0; n < c->inbound_count; n++)
         i->inbounds[n]->ops->free(i->inbounds[n]);
     for (size_t n = 0; n < c->bridge_count; n++)
@@ -434,7 +460,10 @@ static void worker_clear_instances(struct worker *w)
     w->dispatcher = w->api_way = w->closed;
     retirement_fini(&w->retirement);
     if (w->now.generation)
-        installation_clear(&w->now);
+        installation_clear(w, &w->now);
+    if (w->cluster)
+        cluster_free(w->cluster);
+    w->cluster = NULL;
     if (mux)
         mux->ops->free(mux);
 }

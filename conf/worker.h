@@ -6,6 +6,7 @@
 
 #include <semaphore.h>
 
+#include "cluster/cluster.h"
 #include "conf/dns_way.h"
 #include "conf/plan.h"
 #include "conf/retired.h"
@@ -32,7 +33,9 @@ struct worker_shared { /* between the workers of a process */
     struct counter *bases;     /* by slot: what it was when somebody set it to 0 */
     double started;            /* wall clock */
     struct errand_taker *taker;
-    uint64_t instance; /* random: by which portals know what belongs to this process */
+    uint64_t instance;              /* random: by which portals know what belongs to this process */
+    struct cluster_shared *cluster; /* NULL: stands alone */
+    _Atomic bool ends;              /* the process drains, or was asked to by the api */
 };
 
 struct worker {
@@ -46,6 +49,7 @@ struct worker {
     struct installation now, next;
     struct retirement retirement;
     struct dns_way dns;
+    struct cluster *cluster; /* NULL: stands alone */
 
     struct task call; /* of worker_ask() */
     int (*asked)(struct worker *w, void *with);
@@ -67,6 +71,10 @@ int worker_init(struct worker *w, unsigned index, struct worker_shared *shared, 
 int worker_prepare(struct worker *w, const struct plan *p, struct err *e);
 void worker_change(struct worker *w, const struct plan *p);
 void worker_abandon(struct worker *w, const struct plan *p);
+
+/* Of a cluster: tells the other portals, and spread over a while the bridges, to do without this one. What comes is
+ * still served. */
+void worker_leave(struct worker *w);
 
 /* Takes nothing new and tells peers so; from here on `visitors` says how many are open. */
 void worker_drain(struct worker *w);

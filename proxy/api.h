@@ -1,6 +1,7 @@
 /* proxy/api.h -- the outbound that answers HTTP itself. Pages are made here, of counters:
  *   GET /         a plain status page           GET /metrics  Prometheus text
- *   GET /stats    "name: value" lines           GET /ready    200 when every bridge and portal has a carrier
+ *   GET /stats    "name: value" lines           GET /ready    200 when every bridge and portal has a carrier, and v2c
+ *                                                             neither starts nor ends
  *   GET /live     200 while the loop turns      GET /readyz, /livez: the same
  * What is below /v1/ is JSON and concerns all loops: it is guarded (api_guard.h) and sent as an errand.
  * Thread: one instance per loop; reads counters of all loops.
@@ -25,6 +26,7 @@ struct api_watch {    /* something that /ready and the status page look at */
     const char *tag;
     int carriers_slot;
     int visitors_slot; /* -1: not counted, as for a bridge */
+    bool elsewhere;    /* other portals serve as well: /ready does not wait for it */
 };
 
 struct api_view { /* what all instances show; outlives them and their flows */
@@ -38,6 +40,9 @@ struct api_view { /* what all instances show; outlives them and their flows */
     ev_tstamp started; /* wall clock */
     const struct api_conf *conf;
     struct errand_taker *taker; /* NULL: nobody takes errands */
+    /* What it does instead of being ready ("starts"); NULL: nothing. Any thread. May be NULL. */
+    const char *(*unready)(void *with);
+    void *with;
 };
 
 /* Flows of this user come from a socket that only our own user may open; those with this tag from a socket

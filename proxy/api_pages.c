@@ -37,10 +37,13 @@ void api_page_stats(struct page *p, const struct api_view *v, const struct api_m
 
 bool api_page_ready(struct page *p, const struct api_view *v)
 {
-    bool ready = true;
+    const char *instead = v->unready ? v->unready(v->with) : NULL;
+    bool ready = !instead;
+    if (instead)
+        page_format(p, "v2c %s\n", instead);
     for (size_t i = 0; i < v->watch_count; i++) {
         const struct api_watch *w = &v->watches[i];
-        if (api_sum(v, (unsigned)w->carriers_slot) > 0)
+        if (w->elsewhere || api_sum(v, (unsigned)w->carriers_slot) > 0)
             continue;
         page_format(p, "%s ", w->kind);
         page_text(p, w->tag);

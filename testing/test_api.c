@@ -241,7 +241,10 @@ static void api_protects_its_pages(void **state)
 static void api_ready_is_503_without_a_carrier(void **state)
 {
     struct rig *r = *state;
-    r->watch = (struct api_watch){"bridge", "home", stats_slot(&r->stats, "carriers"), -1};
+    r->watch = (struct api_watch){.kind = "bridge",
+                                  .tag = "home",
+                                  .carriers_slot = stats_slot(&r->stats, "carriers"),
+                                  .visitors_slot = -1};
     r->view.watches = &r->watch;
     r->view.watch_count = 1;
     struct answer a = rig_ask(r, GET("/ready"));

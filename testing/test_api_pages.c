@@ -57,7 +57,8 @@ static int rig_slot(struct rig *r, const char *name, int64_t value)
 
 static void rig_watch(struct rig *r, const char *kind, const char *tag, int carriers, int visitors)
 {
-    r->watches[r->view.watch_count++] = (struct api_watch){kind, tag, carriers, visitors};
+    r->watches[r->view.watch_count++] = (struct api_watch){
+        .kind = kind, .tag = tag, .carriers_slot = carriers, .visitors_slot = visitors};
 }
 
 typedef void page_maker(struct page *p, const struct api_view *v, const struct api_moment *m);
@@ -280,6 +281,34 @@ static void ready_is_ready_when_every_watch_has_a_carrier(void **state)
     assert_page(&r->page, "ready\n");
 }
 
+static const char *starts(void *with)
+{
+    return with;
+}
+
+static void ready_is_not_who_does_something_else(void **state)
+{
+    struct rig *r = *state;
+    r->view.unready = starts;
+    r->view.with = (void *)"drains";
+    assert_false(api_page_ready(&r->page, &r->view));
+    assert_page(&r->page, "v2c drains\n");
+    r->view.with = NULL;
+    assert_true(api_page_ready(&r->page, &r->view));
+    assert_page(&r->page, "ready\n");
+}
+
+static void ready_waits_for_no_carrier_that_may_be_elsewhere(void **state)
+{
+    struct rig *r = *state;
+    rig_watch(r, "portal", "web", rig_slot(r, "w", 0), -1);
+    assert_false(api_page_ready(&r->page, &r->view));
+    page_free(&r->page);
+    r->watches[0].elsewhere = true;
+    assert_true(api_page_ready(&r->page, &r->view));
+    assert_page(&r->page, "ready\n");
+}
+
 /* --- / --- */
 
 static void status_shows_tunnels_traffic_and_uptime(void **state)
@@ -371,6 +400,8 @@ int main(void)
         PAGE_TEST(metrics_have_carriers_of_all_and_visitors_of_portals),
         PAGE_TEST(metrics_are_well_formed),
         PAGE_TEST(ready_is_ready_when_every_watch_has_a_carrier),
+        PAGE_TEST(ready_is_not_who_does_something_else),
+        PAGE_TEST(ready_waits_for_no_carrier_that_may_be_elsewhere),
         PAGE_TEST(status_shows_tunnels_traffic_and_uptime),
         PAGE_TEST(status_needs_nothing_from_elsewhere_and_runs_nothing),
         PAGE_TEST(status_escapes_tags),

@@ -308,6 +308,26 @@ static void what_is_made_is_a_configuration(void **state)
     }
 }
 
+static void a_portal_joins_others(void **state)
+{
+    (void)state;
+    json_t *root =
+        json_of("portal --listen :8443 --entry :8000 --key KEY --cluster-key KEY --peers "
+                "a,b:7401 --peers c --redis redis://r --peer-listen :7400 --advertise "
+                "192.0.2.1 --node n");
+    assert_int_equal(strncmp(text_at(root, "cluster/key"), "file:/", 6), 0);
+    assert_string_equal(text_at(root, "cluster/node"), "n");
+    assert_string_equal(text_at(root, "cluster/listen"), ":7400");
+    assert_string_equal(text_at(root, "cluster/advertise"), "192.0.2.1");
+    assert_int_equal(json_array_size(at(root, "cluster/peers")), 3);
+    assert_string_equal(text_at(root, "cluster/peers/1"), "b:7401");
+    assert_string_equal(text_at(root, "cluster/registry/redis/0"), "redis://r");
+    json_decref(root);
+    root = json_of("portal --listen :8443 --entry :8000 --key KEY");
+    assert_null(at(root, "cluster"));
+    json_decref(root);
+}
+
 static void a_user_who_was_added_is_there_when_it_is_made_again(void **state)
 {
     (void)state;
@@ -349,6 +369,11 @@ static void a_wrong_line_says_what_to_write(void **state)
         {"portal --listen :1 --entry :2 --key KEY --route a=b/c", "want a tunnel's id"},
         {"portal --listen :1 --entry :2 --key KEY --domain a..b", "--domain: want a name"},
         {"portal --listen :1 --entry :2 --key KEY :80", "the bridge says"},
+        {"portal --listen :1 --entry :2 --key KEY --peers a", "write --cluster-key FILE"},
+        {"portal --listen :1 --entry :2 --key KEY --cluster-key KEY",
+         "write --peers HOST:7400,HOST:7400 or --redis URL"},
+        {"bridge --to a:1 --tunnel web --key KEY --peers a :80",
+         "--peers is of \"v2c portal\" only"},
         {"portal --new-key KEY", "\"home\" is in it already"},
         {"bridge", "write --to HOST:8443, the portal's --listen; and --key FILE"},
         {"bridge --to a:1 --tunnel web :80", "write --key FILE"},
@@ -422,6 +447,7 @@ int main(void)
         cmocka_unit_test(wss_verifies_the_portals_certificate),
         cmocka_unit_test(several_targets_are_routes),
         cmocka_unit_test(what_is_made_is_a_configuration),
+        cmocka_unit_test(a_portal_joins_others),
         cmocka_unit_test(a_user_who_was_added_is_there_when_it_is_made_again),
         cmocka_unit_test(a_wrong_line_says_what_to_write),
         cmocka_unit_test(init_writes_a_pair_that_fits_once),
