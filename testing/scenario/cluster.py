@@ -6,7 +6,6 @@ import collections
 import json
 import pathlib
 import random
-import re
 import signal
 import socket
 import subprocess
@@ -63,7 +62,7 @@ class Redis:
         return f"redis://{self.address}:{self.port}/{database}"
 
     def ask(self, *words):
-        """The answer to one command: text, a number, a list, or None; an error is raised."""
+        """The answer to one command: text, in which a byte is a letter, a number, a list, or None; an error is raised."""
         with self.connection() as s, s.makefile("rb") as answers:
             password = self.options.get("requirepass")
             if password:
@@ -74,6 +73,10 @@ class Redis:
 
     def keys(self, pattern="*"):
         return sorted(self.ask("KEYS", pattern))
+
+    def hash(self, key):
+        found = self.ask("HGETALL", key)
+        return dict(zip(found[::2], found[1::2]))
 
     def freeze(self):
         self.process.send_signal(signal.SIGSTOP)
@@ -92,7 +95,7 @@ class Redis:
 
 
 def _command(words):
-    data = [w if isinstance(w, bytes) else str(w).encode() for w in words]
+    data = [w if isinstance(w, bytes) else str(w).encode("latin-1") for w in words]
     return b"*%d\r\n" % len(data) + b"".join(b"$%d\r\n%s\r\n" % (len(d), d) for d in data)
 
 
@@ -117,10 +120,11 @@ class Node(Program):
 
     def __init__(self, config, directory, name, space=None):
         super().__init__("v2c", config, directory, name)
-        self.space = space
+        self.space, self.environment = space, {}
 
     def command(self):
-        return spaces.prefix(self.space) + super().command()
+        settings = [f"{name}={value}" for name, value in self.environment.items()]
+        return spaces.prefix(self.space) + ["/usr/bin/env", *settings, *super().command()]
 
     def start(self, ports=None):
         if not self.space:
@@ -150,8 +154,9 @@ class Cluster:
     `by_peers`: they know each other's addresses; `redis`: a Redis that they share. `more`: keys of "cluster"."""
 
     def __init__(self, directory, count=3, redis=None, by_peers=None, doors=None, net=None, drain=5, links=None,
-                 claims=None, registry=None, prepare=None, **more):
+                 claims=None, registry=None, routes=(), prepare=None, **more):
         self.directory, self.redis, self.net = pathlib.Path(directory), redis, net
+        self.domain = DOMAIN
         self.users = {"home": str(uuid.uuid4()), "other": str(uuid.uuid4())}
         self.key = self.directory / "cluster.key"
         self.key.write_text(KEY + "\n")
@@ -164,7 +169,7 @@ class Cluster:
         self.doors, self.registry, self.more = doors or {}, registry or {}, more
         self.by_peers = by_peers if by_peers is not None else redis is None
         self.node_drain, self.links = drain, links
-        self.nodes, self.bridges, self.prepare = [], [], prepare
+        self.nodes, self.bridges, self.routes, self.prepare = [], [], list(routes), prepare
         for i in range(count):
             self.nodes.append(Node(self.config(i), directory, f"portal-{'abcdefgh'[i]}", self.space(i)))
 
@@ -193,7 +198,7 @@ class Cluster:
             cluster["registry"] = {"redis": self.redis.url(), **self.registry}
         entry = {
             "tag": "entry", "listen": listen, "port": ports["entry"], "protocol": "ingress",
-            "settings": {"portal": "portal", "routes": []},
+            "settings": {"portal": "portal", "routes": self.routes},
         }  # fmt: skip
         links = vmess_in("links", ports["links"], [(i, name) for name, i in self.users.items()])
         links["listen"] = listen
@@ -419,12 +424,3 @@ class Visits:
     def percentile(self, share, since=0, until=float("inf")):
         took = sorted(v.took for v in list(self.done) if since <= v.began < until)
         return took[min(len(took) - 1, int(len(took) * share))]
-
-
-def first_word(cluster, name):
-    """The first number of a counter in /stats of each portal that lives."""
-    found = []
-    for i, node in enumerate(cluster.nodes):
-        got = re.search(rf"(?m)^{re.escape(name)}: (\d+)$", cluster.page(i, "/stats")[1]) if node.alive() else None
-        found.append(int(got.group(1)) if got else None)
-    return found
