@@ -382,6 +382,10 @@ static size_t worker_visitors(const struct worker *w)
         const struct inbound *in = w->now.inbounds[i];
         count += in->ops->busy && in->ops->busy(in);
     }
+    for (size_t i = 0; i < c->outbound_count; i++) {
+        const struct outbound *out = w->now.outbounds[i];
+        count += out->ops->tells && out->ops->tells(out);
+    }
     return count;
 }
 

@@ -16,6 +16,8 @@ struct outbound_ops {
     /* Tells peers to go elsewhere; what is open goes on, new flows are still taken where nobody else can.
      * NULL: nothing to tell. */
     void (*drain)(struct outbound *out);
+    /* Once drained: some peers have not been told yet. NULL: all hear it at once. */
+    bool (*tells)(const struct outbound *out);
     /* Once drained: free would cut what is worth waiting for. NULL: nothing is. */
     bool (*busy)(const struct outbound *out);
     /* False: what is sent here now goes nowhere, as to a portal without a bridge; counts what there is on all

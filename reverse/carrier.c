@@ -123,9 +123,17 @@ void carrier_drain(struct carrier *c, enum link_going reason)
         carrier_drain_old(c);
 }
 
+void carrier_drain_within(struct carrier *c, double seconds)
+{
+    struct ev_loop *ev = c->portal->out.loop->ev;
+    ev_timer_stop(ev, &c->beat);
+    ev_timer_set(&c->beat, seconds * randombytes_uniform(1000) / 1000, BEAT);
+    ev_timer_start(ev, &c->beat);
+}
+
 void carrier_reject(struct carrier *c, const char *what, const char *name)
 {
-    refusal_say(&c->mux, what, name);
+    refusal_say(&c->mux, what, name, REFUSED_WAIT);
     c->draining = true;
     carrier_leave_hosts(c);
     for (int i = 0; i < PLACES; i++)
@@ -180,11 +188,16 @@ static void on_beat(struct ev_loop *ev, ev_timer *w, int events)
     struct carrier *c = w->data;
     if (carrier_worn(c))
         carrier_drain(c, GOING_WORN);
+    if (c->portal->going && !c->draining) {
+        carrier_drain(c, GOING_STOPS); /* its bridge finds another portal meanwhile */
+        return;
+    }
     if (c->draining && !c->mux.sessions) {
         mux_close(&c->mux, NULL);
         return;
     }
     carrier_beat(c);
+    carrier_in_crowd(c, BEAT);
     carrier_weigh_soon(c); /* its class changes with time, too */
     carrier_look(c);       /* a stream may have ended where all places were taken */
 }
@@ -372,6 +385,7 @@ static void carrier_start(struct carrier *c)
         c->mux.shards = (uint8_t)shards;
     }
     mux_start(&c->mux);
+    carrier_in_crowd(c, 0);
     carrier_open_control(c);
     if (p->going)
         carrier_drain(c, GOING_STOPS);

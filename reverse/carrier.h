@@ -29,6 +29,8 @@ struct portal {
     unsigned refusal_count;
     unsigned waiting_count; /* visitors in all pools */
     double began;           /* loop_steady() */
+    double leaves_until;    /* the same: until then bridges are told to go */
+    struct crowd_door door; /* for new links, in a cluster */
     bool going;             /* this side stops: bridges are told to go */
     bool stopping;          /* it is being freed: nobody finds a place any more */
     struct log_limit carrier_complaints, name_complaints, empty_complaints, stray_complaints,
@@ -52,6 +54,8 @@ struct carrier {
     unsigned host_count;
     uint8_t weight; /* LINK_WEIGHT_... */
     bool draining;
+    unsigned crowd_told;  /* what of its cluster was told last */
+    double moves_again;   /* steady seconds: before that it is not asked to move */
     unsigned failures;    /* streams in a row that could not be opened */
     unsigned ejections;   /* in a row */
     double ejected_until; /* steady seconds */
@@ -73,6 +77,8 @@ enum {
 bool carrier_new(struct pool *pool, struct flow *f);
 /* Whoever opens streams shall do it elsewhere, for this reason; what is open goes on. */
 void carrier_drain(struct carrier *c, enum link_going reason);
+/* The same, at any time within these seconds. */
+void carrier_drain_within(struct carrier *c, double seconds);
 /* The same, and at once: the bridge is told why, and no visitor finds it any more. */
 void carrier_reject(struct carrier *c, const char *what, const char *name);
 /* Its ids or nonces run out. */
@@ -111,15 +117,14 @@ void portal_audit(struct portal *p, const struct meta *who, const char *what, co
 
 /* refusal.c: a link that is not wanted, whose bridge shall hear why. */
 
-enum {
-    REFUSALS_MAX = 256,
-    REFUSED_WAIT = 10
-}; /* at once, on a loop; seconds until it may come again */
+enum { REFUSALS_MAX = 256 }; /* at once, on a loop */
 
-/* False: too many are told just now, or there is no memory; nothing happened. */
-bool refusal_new(struct portal *p, struct flow *f, const char *what, const char *name);
+static const double REFUSED_WAIT = 10; /* seconds until who has no claim may come again */
+
+/* False: too many are told just now, or there is no memory; nothing happened. wait: seconds until it may come again. */
+bool refusal_new(struct portal *p, struct flow *f, const char *what, const char *name, double wait);
 /* What the bridge hears. The name may be anybody's text. */
-void refusal_say(struct mux *m, const char *what, const char *name);
+void refusal_say(struct mux *m, const char *what, const char *name, double wait);
 void refusals_end(struct portal *p);
 
 /* It began so lately that bridges may still be on their way: any tunnel may be one of theirs. */

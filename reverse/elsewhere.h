@@ -6,6 +6,7 @@
 
 #include "core/hostname.h"
 #include "core/outbound.h"
+#include "reverse/crowd.h"
 #include "reverse/reverse.h"
 
 enum elsewhere_answer {
@@ -22,6 +23,7 @@ enum elsewhere_claim {
 
 struct elsewhere {
     const struct elsewhere_ops *ops;
+    struct crowd crowd; /* kept up by crowd_set() */
 };
 
 struct elsewhere_ops {

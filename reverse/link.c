@@ -87,9 +87,12 @@ static void on_control(struct mux *m, const uint8_t *data, size_t len)
 
 static void on_going(struct mux *m, int reason, uint32_t wait)
 {
-    (void)reason;
     static const uint32_t WAIT_MAX = 60 * 1000; /* milliseconds: nobody is sent away for long */
     struct link *k = link_of(m);
+    if (reason == GOING_MOVES) {
+        link_moves(k);
+        return;
+    }
     k->way->not_before = loop_steady() + (wait < WAIT_MAX ? wait : WAIT_MAX) / 1000.0;
     link_drains(k);
 }
@@ -190,6 +193,8 @@ static void on_closed(struct mux *m, const struct err *why)
     if (!k->draining && !y->bridge->stopping)
         link_complain(k, why);
     link_lived(k);
+    if (k->up && !k->draining)
+        way_lost_one(y);
     free(k);
     way_check(y);
 }
@@ -211,6 +216,7 @@ static const struct mux_ops link_ops = {.opened = on_opened,
                                         .met = link_met,
                                         .host_answered = link_host_answered,
                                         .told_why = link_told_why,
+                                        .node_told = link_node_told,
                                         .silence = on_silence,
                                         .closed = on_closed};
 

@@ -35,9 +35,23 @@ static const char *carrier_objection(const struct portal *p, const struct flow *
     return NULL;
 }
 
+/* Its bridge hears why, and after how many seconds it may come again. */
+static void bridge_refused(struct portal *p, struct flow *f, const char *objection,
+                           const char *name, double wait)
+{
+    portal_audit(p, &f->meta, objection, name);
+    if (!refusal_new(p, f, objection, name, wait))
+        portal_refuse(p, f, STAT_carriers_refused, &p->carrier_complaints, objection);
+}
+
+/* The bridges of a portal that broke come all at once. */
 static void carrier_begin(struct portal *p, struct pool *pool, struct flow *f)
 {
-    if (!carrier_new(pool, f))
+    const struct elsewhere *e = p->elsewhere;
+    if (e && !crowd_admits(&p->door, loop_steady()))
+        bridge_refused(p, f, "too many bridges come at once to", p->conf->tag,
+                       crowd_wait(&e->crowd));
+    else if (!carrier_new(pool, f))
         portal_refuse(p, f, STAT_carriers_refused, &p->carrier_complaints, "out of memory");
 }
 
@@ -113,9 +127,7 @@ static void tunnel_carrier(struct portal *p, struct flow *f, const char *id)
         carrier_begin(p, pool, f);
         return;
     }
-    portal_audit(p, &f->meta, objection, id);
-    if (!refusal_new(p, f, objection, id))
-        portal_refuse(p, f, STAT_carriers_refused, &p->carrier_complaints, objection);
+    bridge_refused(p, f, objection, id, REFUSED_WAIT);
 }
 
 static const char *visit_objection(const struct portal *p, const struct flow *f,
@@ -215,8 +227,7 @@ static void portal_drain(struct outbound *out)
 {
     struct portal *p = container_of(out, struct portal, out);
     p->going = true;
-    for (struct list_item *i = list_first(&p->carriers); i; i = list_next(&p->carriers, i))
-        carrier_drain(container_of(i, struct carrier, item), GOING_STOPS);
+    portal_leave_crowd(p);
 }
 
 static bool portal_busy(const struct outbound *out)
@@ -225,7 +236,7 @@ static bool portal_busy(const struct outbound *out)
     for (struct list_item *i = list_first(&p->carriers); i; i = list_next(&p->carriers, i))
         if (container_of(i, struct carrier, item)->mux.sessions > 0)
             return true;
-    return p->waiting_count > 0;
+    return p->waiting_count > 0 || portal_is_leaving(p);
 }
 
 /* Some loop has a carrier that takes streams and is not silent. */
@@ -278,8 +289,14 @@ static void portal_free(struct outbound *out)
     free(p);
 }
 
+static bool portal_tells(const struct outbound *out)
+{
+    return portal_is_leaving(container_of(out, struct portal, out));
+}
+
 static const struct outbound_ops portal_ops = {.open = portal_open,
                                                .drain = portal_drain,
+                                               .tells = portal_tells,
                                                .busy = portal_busy,
                                                .alive = portal_alive,
                                                .free = portal_free};

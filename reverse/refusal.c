@@ -14,15 +14,16 @@ struct refusal {
     struct list_item item; /* in the portal's refusals */
     ev_timer end;
     const char *what; /* a constant */
+    double wait;
     char name[TUNNEL_NAME_MAX + 1];
 };
 
-void refusal_say(struct mux *m, const char *what, const char *name)
+void refusal_say(struct mux *m, const char *what, const char *name, double wait)
 {
     char why[LINK_WHY_MAX + 1];
     snprintf(why, sizeof why, "%.53s \"%.63s\"", what, name);
     mux_say_why(m, (struct link_text){.p = why, .len = (uint8_t)strlen(why)});
-    mux_say_going(m, GOING_REFUSED, REFUSED_WAIT * 1000);
+    mux_say_going(m, GOING_REFUSED, (uint32_t)(wait * 1000));
 }
 
 static struct refusal *refusal_of(struct mux *m)
@@ -42,7 +43,7 @@ static void on_met(struct mux *m)
 {
     struct refusal *r = refusal_of(m);
     struct ev_loop *ev = r->portal->out.loop->ev;
-    refusal_say(m, r->what, r->name);
+    refusal_say(m, r->what, r->name, r->wait);
     ev_timer_stop(ev, &r->end);
     ev_timer_set(&r->end, 0.01, 0);
     ev_timer_start(ev, &r->end);
@@ -67,7 +68,7 @@ static void on_closed(struct mux *m, const struct err *why)
 static const struct mux_ops refusal_ops = {
     .unopened = on_unopened, .met = on_met, .closed = on_closed};
 
-bool refusal_new(struct portal *p, struct flow *f, const char *what, const char *name)
+bool refusal_new(struct portal *p, struct flow *f, const char *what, const char *name, double wait)
 {
     static const struct traffic none = {-1, -1};
     struct refusal *r = p->refusal_count < REFUSALS_MAX ? calloc(1, sizeof *r) : NULL;
@@ -75,6 +76,7 @@ bool refusal_new(struct portal *p, struct flow *f, const char *what, const char 
         return false;
     r->portal = p;
     r->what = what;
+    r->wait = wait;
     strncpy(r->name, name, TUNNEL_NAME_MAX);
     mux_init(&r->mux, &refusal_ops, true, &none, -1);
     f->carrier = true;

@@ -25,11 +25,6 @@ struct census {
     bool may_scatter;  /* the portal has more of them */
 };
 
-static bool link_usable(const struct link *k)
-{
-    return !k->draining && !k->mux.silent;
-}
-
 static struct census way_census(const struct way *y)
 {
     struct census c = {0};
@@ -57,13 +52,13 @@ static bool way_lacks(const struct way *y, const struct census *c)
 static bool way_huddles(const struct way *y, const struct census *c)
 {
     return c->may_scatter && c->shards == 1 && !c->dialling && y->bridge->share > 1 &&
-           y->scattering < SCATTER_MAX;
+           y->scattering < SCATTER_MAX && bridge_nodes(y->bridge) < 2;
 }
 
 static bool way_wants(const struct way *y, const struct census *c)
 {
     bool crowded = c->usable >= y->bridge->share && y->link_count >= LINKS_MAX;
-    return (way_lacks(y, c) && !crowded) || way_huddles(y, c);
+    return (way_lacks(y, c) && !crowded) || way_huddles(y, c) || (!c->dialling && way_roams(y));
 }
 
 /* --- dialling --- */
@@ -90,14 +85,19 @@ static void on_redial(struct ev_loop *ev, ev_timer *w, int events)
     struct census c = way_census(y);
     if (c.shards > 1)
         y->scattering = 0;
-    if (!way_wants(y, &c))
+    if (!way_wants(y, &c)) {
+        way_roam_later(y);
         return;
+    }
     double wish = y->not_before - loop_steady();
     if (wish > 0) { /* the portal has asked for it since the timer was set */
         way_schedule(y, wish);
         return;
     }
-    y->scattering += !way_lacks(y, &c);
+    if (c.usable && way_roams(y))
+        y->roamed++;
+    else
+        y->scattering += !way_lacks(y, &c);
     way_dial(y);
     way_check(y);
 }
@@ -107,7 +107,8 @@ static void on_redial(struct ev_loop *ev, ev_timer *w, int events)
 static double way_delay(const struct way *y, double now)
 {
     double delay = y->dialled + (y->link_count < LINKS_MAX ? GAP : GAP_MANY) - now;
-    double wish = y->not_before - now, outage = 0;
+    double wish = (y->not_before > y->returns_at ? y->not_before : y->returns_at) - now;
+    double outage = 0;
     if (y->down_since > 0)
         outage = backoff_delay(now - y->down_since, randombytes_uniform(1000) / 1000.0);
     if (outage > delay)
@@ -122,6 +123,8 @@ void way_check(struct way *y)
     struct census c = way_census(y);
     if (way_wants(y, &c))
         way_schedule(y, way_delay(y, loop_steady()));
+    else
+        way_roam_later(y);
 }
 
 void way_came(struct way *y)
@@ -138,7 +141,7 @@ static bool link_has_twin(const struct link *k)
     for (struct list_item *i = list_first(links); i; i = list_next(links, i)) {
         const struct link *other = link_at(i);
         if (other != k && other->up && link_usable(other) &&
-            other->mux.hello.shard == k->mux.hello.shard)
+            other->mux.hello.shard == k->mux.hello.shard && other->node == k->node)
             return true;
     }
     return false;
@@ -146,6 +149,9 @@ static bool link_has_twin(const struct link *k)
 
 static bool link_needed_less(const struct link *k, const struct link *than)
 {
+    bool is_double = link_is_double(k);
+    if (is_double != link_is_double(than))
+        return is_double;
     bool twin = link_has_twin(k), its_twin = link_has_twin(than);
     return twin == its_twin ? k->mux.sessions < than->mux.sessions : twin;
 }
@@ -161,18 +167,35 @@ static struct link *way_least_needed(const struct way *y)
     return best;
 }
 
-/* One is dropped when the others could carry its streams twice over, and only for good. */
+/* One that may be dropped because the others could carry its streams twice over; NULL: none. */
+static struct link *way_surplus(const struct way *y, const struct census *c)
+{
+    bool surplus = c->usable > y->bridge->share && c->streams < (c->usable - 1) * SPREAD / 2;
+    struct link *k = surplus ? way_least_needed(y) : NULL;
+    return k && (!k->node || link_is_spare(k)) ? k : NULL;
+}
+
+void way_thin(struct way *y)
+{
+    struct census c = way_census(y);
+    struct link *k = way_surplus(y, &c);
+    if (k && link_is_double(k))
+        link_drain(k);
+}
+
+/* Only for good. */
 static void on_trim(struct ev_loop *ev, ev_timer *w, int events)
 {
     (void)ev, (void)events;
     struct way *y = w->data;
     struct census c = way_census(y);
-    bool surplus = c.usable > y->bridge->share && c.streams < (c.usable - 1) * SPREAD / 2;
-    struct link *k = surplus && ++y->surplus >= PATIENCE ? way_least_needed(y) : NULL;
-    if (!surplus)
+    struct link *k = way_surplus(y, &c);
+    if (!k)
         y->surplus = 0;
-    if (k)
+    else if (++y->surplus >= PATIENCE)
         link_drain(k);
+    if (!c.dialling)
+        way_stay(y);
 }
 
 /* --- life --- */
@@ -188,6 +211,7 @@ void way_init(struct way *y, struct bridge *b, long outbound)
     ev_timer_init(&y->trim, on_trim, TRIM, TRIM);
     y->trim.data = y;
     ev_timer_start(b->in.loop->ev, &y->trim);
+    way_roam_init(y);
     way_schedule(y, 0);
 }
 
@@ -196,6 +220,7 @@ static void way_rest(struct way *y)
     struct ev_loop *ev = y->bridge->in.loop->ev;
     ev_timer_stop(ev, &y->redial);
     ev_timer_stop(ev, &y->trim);
+    ev_timer_stop(ev, &y->roam);
 }
 
 void way_drain(struct way *y)

@@ -26,6 +26,13 @@ struct way {
     ev_tstamp complained;
     unsigned surplus;    /* looks in a row at which there were more links than are needed */
     unsigned scattering; /* links dialled in vain to find another worker of the portal */
+    /* What portals of a cluster said (roam.c): */
+    unsigned wanted;      /* portals on which links should lie; 0: nothing was said */
+    double spread;        /* within which a link that broke is replaced */
+    ev_tstamp returns_at; /* when one will be */
+    unsigned roamed;      /* links dialled in vain to find one more portal */
+    ev_timer roam;        /* until the next try */
+    double pause;         /* ... which takes so long */
     uint8_t *hosts; /* what the portal said of each of the bridge's: link_host_answer; 0: nothing */
     ev_tstamp refused;           /* when its refusal was logged last */
     char any[LINK_HOST_MAX + 1]; /* the name that the portal has chosen; "": none yet */
@@ -53,9 +60,11 @@ struct link {
     struct list_item item; /* in the way's links */
     ev_timer answer;
     double up_since;
+    uint64_t node; /* a number for the portal's name in its cluster; 0: not told */
     double waits;  /* seconds for the answer; 0: it shows later how far away the portal is */
     bool up;       /* the portal has spoken */
     bool draining; /* no new streams are wanted here; another link takes its place */
+    bool moves;    /* the same, if that comes to another portal */
     bool refused;  /* the portal does not want it, and said why */
     bool had_control;
 };
@@ -71,6 +80,8 @@ void way_drain(struct way *y);
 void way_stop(struct way *y);
 /* Tells the portal that no stream should be opened on this link any more. */
 void link_drain(struct link *k);
+/* Drops a link that is one too many because its portal has another. */
+void way_thin(struct way *y);
 /* link.c: a new link, which dials. False: no memory. */
 bool link_new(struct way *y);
 
@@ -86,6 +97,27 @@ void link_told_why(struct mux *m, struct link_text why);
 /* ... how many visitors the bridge wants now, which changes with its server. */
 uint8_t bridge_weight(const struct bridge *b);
 void bridge_say_weight(struct origin *o);
+
+/* roam.c: the portals of a cluster. */
+void link_node_told(struct mux *m, const struct link_node *n); /* of struct mux_ops */
+void link_moves(struct link *k);                               /* its portal asks for it */
+void way_stay(struct way *y);                                  /* what should move stays */
+void way_roam_init(struct way *y);
+/* One portal more is wanted, and it is worth a link more. */
+bool way_roams(const struct way *y);
+/* If it is not worth it now: later. */
+void way_roam_later(struct way *y);
+/* A link broke: many bridges may have lost one. */
+void way_lost_one(struct way *y);
+unsigned bridge_nodes(const struct bridge *b); /* portals on which links lie, as far as they said */
+bool link_is_double(const struct link *k);     /* another one of the way lies on the same portal */
+bool link_is_spare(const struct link *k);      /* without it there are portals enough */
+
+/* It counts for what the way can take. */
+static inline bool link_usable(const struct link *k)
+{
+    return !k->draining && !k->moves && !k->mux.silent;
+}
 
 static inline struct link *link_of(struct mux *m)
 {
