@@ -183,6 +183,7 @@ static void cluster_look(struct cluster *c)
     guests_look(c, now);
     if (node_changed(c))
         say_node(c);
+    node_tell_bridges(c);
 }
 
 static void on_look(struct ev_loop *ev, ev_timer *t, int events)
@@ -219,6 +220,7 @@ struct cluster *cluster_new(struct loop *l, const struct cluster_conf *conf,
     ev_timer_start(l->ev, &c->look);
     cluster_rise(c, loop_steady());
     node_changed(c);
+    node_tell_bridges(c);
     peers_look(c, loop_steady());
     return c;
 }

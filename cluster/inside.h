@@ -86,6 +86,8 @@ uint64_t cluster_key_of(const struct cluster *c, const struct outbound *portal);
 void node_say(struct cluster *c, struct mux *m);
 /* What is said has changed since it was said last. */
 bool node_changed(struct cluster *c);
+/* That, and how much the others have, is for this node's bridges, too. */
+void node_tell_bridges(struct cluster *c);
 /* NULL: this peer fits. Else why not. `view` is filled in any case. */
 const char *node_objection(const struct cluster *c, const struct link_node *n,
                            struct node_view *view);

@@ -42,6 +42,13 @@ bool node_changed(struct cluster *c)
     return !same;
 }
 
+void node_tell_bridges(struct cluster *c)
+{
+    double now = loop_steady(), all = c->said.links;
+    all += (double)nodes_links(c->shared->nodes, now);
+    crowd_set(&c->elsewhere.crowd, &c->said, all / nodes_count(c->shared->nodes, now));
+}
+
 bool node_is_self(const struct cluster *c, const struct link_node *n)
 {
     return n->epoch == c->shared->epoch && n->name.len == strlen(c->conf->node) &&

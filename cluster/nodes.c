@@ -215,3 +215,13 @@ unsigned nodes_count(struct nodes *n, double now)
     pthread_mutex_unlock(&n->lock);
     return count;
 }
+
+uint64_t nodes_links(struct nodes *n, double now)
+{
+    uint64_t links = 0;
+    pthread_mutex_lock(&n->lock);
+    for (unsigned i = 0; i < n->count; i++)
+        links += is_counted(n, &n->lives[i], now) ? n->lives[i].v.links : 0;
+    pthread_mutex_unlock(&n->lock);
+    return links;
+}

@@ -37,10 +37,9 @@ static bool same_news(const struct link_node *a, const struct link_node *b)
 /* What was told last is kept, so that many small changes become a large one. */
 void crowd_set(struct crowd *c, const struct link_node *node, double mean)
 {
-    struct link_node last = c->news;
     c->mean = mean;
     c->node = *node;
-    if (c->told && same_news(&last, node))
+    if (c->told && same_news(&c->news, node))
         return;
     c->news = *node;
     c->told = c->told + 1 ? c->told + 1 : 1;
