@@ -222,12 +222,12 @@ static void a_portal_that_drains_tells_many_bridges_one_after_the_other(void **s
     assert_int_equal(told_to_go(t), 0);
     assert_false(t->rig.portal->ops->tells(t->rig.portal));
     t->rig.portal->ops->drain(t->rig.portal);
-    portal_wait(&t->rig, 0.15); /* of 0.3 s */
-    unsigned half = told_to_go(t);
-    assert_in_range(half, 3, ALL - 3);
+    rig_turn(&t->rig.rig);
+    unsigned some = told_to_go(t);
+    assert_in_range(some, 0, ALL / 2);
     assert_true(t->rig.portal->ops->tells(t->rig.portal));
-    portal_wait(&t->rig, 0.2);
-    assert_int_equal(half + told_to_go(t), ALL);
+    portal_wait(&t->rig, 0.35);
+    assert_int_equal(some + told_to_go(t), ALL);
     assert_true(t->rig.portal->ops->tells(t->rig.portal)); /* they look for another one */
     portal_wait(&t->rig, 1);
     assert_false(t->rig.portal->ops->tells(t->rig.portal));
@@ -237,8 +237,7 @@ static void who_comes_when_too_many_do_comes_again_later(void **state)
 {
     struct test *t = *state;
     struct portal *p = container_of(t->rig.portal, struct portal, out);
-    while (crowd_admits(&p->door, loop_steady()))
-        ;
+    p->door = (struct crowd_door){.tokens = -0.75 * CROWD_RATE, .at = loop_steady()};
     struct far *late = bridge_v2c(&t->rig);
     const struct link_item *i = told(t, late, LINK_GOAWAY);
     assert_non_null(i);
