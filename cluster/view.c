@@ -29,7 +29,7 @@ static struct peer_view view_of(const struct peer *p)
                               .is_static = p->is_static,
                               .up = l,
                               .node = l ? l->node.name : "",
-                              .failures = p->failures,
+                              .failures = p->rest > 0 ? 0 : p->failures,
                               .streams = l ? l->mux.sessions : 0};
 }
 

@@ -18,9 +18,10 @@ unsigned cluster_nodes(const struct cluster_shared *s, struct node_view *to, uns
 struct peer_view {
     const struct addr *at;
     bool is_static, up;
-    const char *node;  /* "" as long as none has answered */
-    unsigned failures; /* in a row */
-    unsigned streams;  /* visitors that were sent there and are open */
+    const char *node; /* "" as long as none has answered */
+    unsigned
+        failures; /* in a row; 0 where it is not worth dialling: it is this node, or linked already */
+    unsigned streams; /* visitors that were sent there and are open */
 };
 
 void cluster_look_at_peers(const struct cluster *c,

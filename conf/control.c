@@ -267,6 +267,7 @@ static const struct resource {
     {{"v1", "balancers", "*", "override"}, ERRAND_POST, control_override},
     {{"v1", "balancers", "*", "override"}, ERRAND_DELETE, control_override_end},
     {{"v1", "observatory"}, ERRAND_GET, control_observatory},
+    {{"v1", "cluster"}, ERRAND_GET, control_cluster},
     {{"v1", "drain"}, ERRAND_POST, control_drain},
     {{"v1", "log"}, ERRAND_GET, control_log},
     {{"v1", "log"}, ERRAND_POST, control_log_set},

@@ -76,6 +76,10 @@ bool control_number(const char *text, uint32_t usual, uint32_t most, uint32_t *n
 void control_say_tunnels(struct process *p, struct page *to);
 void control_tunnels(struct process *p, struct errand *e);
 
+/* control_cluster.c: member "cluster", unless this process stands alone. */
+void control_say_cluster(struct process *p, struct page *to);
+void control_cluster(struct process *p, struct errand *e);
+
 /* control_status.c, control_flows.c, control_users.c, control_balancers.c */
 void control_status(struct process *p, struct errand *e);
 void control_stats(struct process *p, struct errand *e);

@@ -248,6 +248,7 @@ void control_status(struct process *p, struct errand *e)
     page_member_number(to, "flows", api_sum(&view, STAT_flows_live));
     say_bridges(to, p->generation->config, &view);
     say_portals(to, p->generation->config, &view);
+    control_say_cluster(p, to);
     page_member(to, "carriers");
     size_t count = control_gather(p, &links, to);
     page_member_number(to, "carrierCount", (int64_t)count);

@@ -35,6 +35,11 @@ static void add_size(struct table *t, const json_t *o, const char *name)
         table_add(t, "-");
 }
 
+static void add_truth(struct table *t, const json_t *o, const char *name)
+{
+    table_add(t, json_is_true(json_object_get(o, name)) ? "yes" : "no");
+}
+
 static void finish(struct table *t, FILE *out)
 {
     if (t->count) {
@@ -161,6 +166,64 @@ static void show_tunnels(const json_t *answer, FILE *out)
         fprintf(out, "... and %.0f more\n", more);
 }
 
+static void show_self(const json_t *cluster, FILE *out)
+{
+    static const char *const heads[] = {"CLUSTER", "NODE", "ZONE", "STATE", NULL};
+    struct table t;
+    table_init(&t, heads);
+    add_text(&t, cluster, "name");
+    add_text(&t, cluster, "node");
+    add_text(&t, cluster, "zone");
+    add_text(&t, cluster, "state");
+    finish(&t, out);
+}
+
+static void show_nodes(const json_t *cluster, FILE *out)
+{
+    static const char *const heads[] = {"PORTAL NODE", "STATE",  "ZONE", "ADDRESS", "LINKED",
+                                        "LEASED",      "-LINKS", "-RTT", NULL};
+    struct table t;
+    table_init(&t, heads);
+    const json_t *items = json_object_get(cluster, "nodes"), *o;
+    for (size_t i = 0; (o = json_array_get(items, i)); i++) {
+        add_text(&t, o, "node");
+        add_text(&t, o, "state");
+        add_text(&t, o, "zone");
+        add_text(&t, o, "address");
+        add_truth(&t, o, "linked");
+        add_truth(&t, o, "leased");
+        add_number(&t, o, "links");
+        add_rtt(&t, o);
+    }
+    finish(&t, out);
+}
+
+/* Only where nobody answers: else its node stands above. */
+static void show_unreached(const json_t *cluster, FILE *out)
+{
+    static const char *const heads[] = {"NO LINK TO", "-FAILURES", NULL};
+    struct table t;
+    table_init(&t, heads);
+    const json_t *items = json_object_get(cluster, "peers"), *o;
+    for (size_t i = 0; (o = json_array_get(items, i)); i++) {
+        if (json_is_true(json_object_get(o, "up")) || number_of(o, "failures") == 0)
+            continue;
+        add_text(&t, o, "address");
+        add_number(&t, o, "failures");
+    }
+    finish(&t, out);
+}
+
+static void show_cluster(const json_t *answer, FILE *out)
+{
+    const json_t *cluster = json_object_get(answer, "cluster");
+    if (!cluster)
+        return;
+    show_self(cluster, out);
+    show_nodes(cluster, out);
+    show_unreached(cluster, out);
+}
+
 /* Bridges and portals have theirs above. */
 static void show_traffic(const json_t *answer, FILE *out)
 {
@@ -198,6 +261,7 @@ void show_status(const json_t *answer, FILE *out)
     show_first(answer, out);
     show_ends(answer, "bridges", "bridge", out);
     show_ends(answer, "portals", "portal", out);
+    show_cluster(answer, out);
     show_hosts(answer, out);
     show_tunnels(answer, out);
     show_carriers(answer, out);

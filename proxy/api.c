@@ -152,7 +152,8 @@ static bool is_read(const struct api_end *a)
 static bool is_open(const uint8_t *data, struct http1_span path)
 {
     return http1_is(data, path, "/v1/status") || http1_is(data, path, "/v1/stats") ||
-           http1_is(data, path, "/v1/tunnels") || http1_is(data, path, "/v1/log");
+           http1_is(data, path, "/v1/tunnels") || http1_is(data, path, "/v1/log") ||
+           http1_is(data, path, "/v1/cluster");
 }
 
 static void on_errand_back(struct task *t)
