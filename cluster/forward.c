@@ -2,7 +2,6 @@
 #include <stdlib.h>
 
 #include "cluster/inside.h"
-#include "reverse/tunnels.h"
 
 enum { HOPES_MAX = 1024 };
 
