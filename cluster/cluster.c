@@ -196,7 +196,9 @@ static int cluster_open(struct cluster *c)
 {
     struct directory_source sources[] = {{ask_peers, forget_peers, c}};
     c->directory = directory_new(c->loop, sources, 1, forward_told, c);
-    return c->directory ? guests_open(c) : -1;
+    if (!c->directory || places_open(c) < 0)
+        return -1;
+    return guests_open(c);
 }
 
 struct cluster *cluster_new(struct loop *l, const struct cluster_conf *conf,
@@ -248,6 +250,7 @@ void cluster_free(struct cluster *c)
     c->stopping = true;
     ev_timer_stop(c->loop->ev, &c->look);
     guests_close(c);
+    places_close(c);
     peers_free(c);
     directory_free(c->directory);
     who_has_stop(c);

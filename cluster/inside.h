@@ -52,7 +52,9 @@ struct cluster {
     struct cluster_shared *shared;
     struct list portals;   /* struct joined */
     struct outbound dials; /* by which links to peers are dialled */
-    struct list peers;     /* struct peer */
+    struct place *places;  /* of configured peers */
+    size_t place_count;
+    struct list peers; /* struct peer */
     unsigned peer_count;
     struct accept_inbound accept; /* for peers */
     struct vmess_server *server;
@@ -136,6 +138,15 @@ void peer_look(struct peer *p, double now);
 /* Its link takes streams. */
 bool peer_serves(const struct peer *p, double now);
 void peer_say_node(struct peer *p);
+
+/* --- places.c: where configured peers may be --- */
+
+struct place;
+int places_open(struct cluster *c); /* -1: out of memory */
+void places_look(struct cluster *c, double now);
+/* NULL: this place has no more addresses. */
+const struct addr *places_at(const struct cluster *c, size_t place, size_t which);
+void places_close(struct cluster *c);
 
 /* --- peers.c: all of them --- */
 

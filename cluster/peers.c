@@ -36,13 +36,21 @@ static bool is_linked(const struct cluster *c, const struct node_view *v)
     return peers_find(c, v->name, v->epoch) != NULL;
 }
 
+static void know_places(struct cluster *c)
+{
+    for (size_t i = 0; i < c->place_count; i++) {
+        const struct addr *at;
+        for (size_t n = 0; (at = places_at(c, i, n)); n++)
+            know(c, at, true);
+    }
+}
+
 static void know_all(struct cluster *c, double now)
 {
     static const unsigned most = NODES_MAX;
     struct node_view *list = calloc(most, sizeof *list);
     unsigned count = list ? nodes_list(c->shared->nodes, list, most, now) : 0;
-    for (size_t i = 0; i < c->conf->peer_count; i++)
-        know(c, &c->conf->peers[i], true);
+    know_places(c);
     for (unsigned i = 0; i < count; i++)
         if (list[i].alive && list[i].at.type != ADDR_NONE && !is_linked(c, &list[i]))
             know(c, &list[i].at, false);
@@ -54,6 +62,7 @@ void peers_look(struct cluster *c, double now)
     struct list_item *i, *next;
     for (i = list_first(&c->peers); i; i = list_next(&c->peers, i))
         peer_at(i)->is_known = peer_at(i)->link || list_first(&peer_at(i)->former);
+    places_look(c, now);
     know_all(c, now);
     for (i = list_first(&c->peers); i; i = next) {
         struct peer *p = peer_at(i);
