@@ -124,6 +124,10 @@ def test_the_configuration_listens_where_the_manifests_say(tmp_path):
     listens["peer"] = int(portal["cluster"]["listen"].rpartition(":")[2])
     assert listens == ports(PORTAL)
     assert f"redis:{ports(selected({'matchLabels': {'app': 'redis'}})[0])['redis']}/" in portal["cluster"]["registry"]["redis"]
+    assert portal["cluster"]["peers"] == [f"v2c-peers:{listens['peer']}"]
+    peers = KUBERNETES["Service", "v2c-peers"]["spec"]
+    assert selected({"matchLabels": peers["selector"]}) == [PORTAL] and peers["clusterIP"] == "None"
+    assert peers["publishNotReadyAddresses"] and [p["port"] for p in peers["ports"]] == [listens["peer"]]
     named = {e["name"] for e in PORTAL["containers"][0]["env"]}
     assert {w.removeprefix("env:") for w in portal["cluster"].values() if str(w).startswith("env:")} == named
     # SIGTERM comes at once in Compose, and after preStop in Kubernetes.
@@ -167,6 +171,7 @@ def test_compose_runs_the_same_portals():
     assert len(portals) == 3
     for name, one in portals.items():
         assert one["command"] == PORTAL["containers"][0]["args"]
+        assert one["networks"] == {"tunnel": {"aliases": ["v2c-peers"]}}
         assert one["environment"] == {"POD_NAME": name, "POD_IP": name}
         places = dict(v.split(":")[:2] for v in one["volumes"])
         assert places == {"./cluster/portal.json": "/etc/v2c/portal.json", "./secrets": SECRETS}
