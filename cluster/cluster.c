@@ -126,22 +126,8 @@ static void on_has(struct elsewhere *e, const struct portal_conf *portal,
     (void)e, (void)portal, (void)t, (void)links;
 }
 
-static enum elsewhere_claim on_claim(struct elsewhere *e, struct outbound *portal,
-                                     const struct hostname_pattern *host,
-                                     const struct tunnel_name *holder)
-{
-    (void)e, (void)portal, (void)host, (void)holder;
-    return ELSEWHERE_GRANTED;
-}
-
-static void on_leave(struct elsewhere *e, const struct portal_conf *portal,
-                     const struct hostname_pattern *host, const struct tunnel_name *holder)
-{
-    (void)e, (void)portal, (void)host, (void)holder;
-}
-
 static const struct elsewhere_ops elsewhere_ops = {
-    .send = forward_send, .has = on_has, .claim = on_claim, .leave = on_leave};
+    .send = forward_send, .has = on_has, .claim = wishes_claim, .leave = wishes_leave};
 
 struct elsewhere *cluster_elsewhere(struct cluster *c)
 {
@@ -196,7 +182,9 @@ static int cluster_open(struct cluster *c)
 {
     struct directory_source sources[] = {{ask_peers, forget_peers, c}};
     c->directory = directory_new(c->loop, sources, 1, forward_told, c);
-    if (!c->directory || places_open(c) < 0)
+    c->hosts = hosts_new(c);
+    c->wishes = wishes_new(c);
+    if (!c->directory || !c->hosts || !c->wishes || places_open(c) < 0)
         return -1;
     return guests_open(c);
 }
@@ -253,6 +241,8 @@ void cluster_free(struct cluster *c)
     places_close(c);
     peers_free(c);
     directory_free(c->directory);
+    wishes_free(c->wishes);
+    hosts_free(c->hosts);
     who_has_stop(c);
     forward_stop(c);
     while ((i = list_first(&c->portals))) {

@@ -11,6 +11,7 @@
 
 struct carriage;
 struct elsewhere;
+struct host_finder;
 
 enum { CLUSTER_NAME_MAX = 63, CLUSTER_KEY = 32, CLUSTER_REDIS_MAX = 16 };
 
@@ -78,6 +79,9 @@ void cluster_free(struct cluster *c); /* ends its links; after the portals and b
 struct elsewhere *cluster_elsewhere(struct cluster *c);
 void cluster_join(struct cluster *c, struct outbound *portal);
 void cluster_leave(struct cluster *c, struct outbound *portal);
+
+/* By which ingresses of this loop find hostnames that other portals' bridges hold. */
+struct host_finder *cluster_hosts(struct cluster *c);
 
 /* Takes fd, a socket that listens on conf->listen, for this loop. */
 void cluster_listen(struct cluster *c, int fd);

@@ -325,6 +325,12 @@ static enum step ask_new(struct directory *d, const struct question_of *of)
 
 /* --- for others --- */
 
+bool directory_knows(const struct directory *d, const struct question_of *of, double now)
+{
+    const struct entry *e = entry_find(d, of);
+    return e && (e->asked || e->known || (e->answered && is_fresh(e, now - e->since)));
+}
+
 enum step directory_ask(struct directory *d, const struct question_of *of, double now,
                         struct answer *a)
 {

@@ -7,11 +7,6 @@ enum { HOPES_MAX = 1024 };
 
 static const double AGAIN = 0.25; /* seconds until those who wait look again */
 
-static struct cluster *cluster_of(struct elsewhere *e)
-{
-    return container_of(e, struct cluster, elsewhere);
-}
-
 /* --- hopes --- */
 
 static bool is_hoped(const struct cluster *c, const struct question_of *of)
@@ -86,13 +81,10 @@ static struct question_of question_of(const struct cluster *c, const struct outb
 static struct link_route route_to(const struct peer *p, const struct question_of *of,
                                   const struct flow *f)
 {
-    return (struct link_route){
-        .portal = of->portal,
-        .epoch = p->link->node.epoch,
-        .by_claim = f->meta.by_claim,
-        .tunnel = {.by = of->tunnel.by,
-                   .tenant = text_of(of->tunnel.tenant ? of->tunnel.tenant : ""),
-                   .name = text_of(of->tunnel.text)}};
+    return (struct link_route){.portal = of->portal,
+                               .epoch = p->link->node.epoch,
+                               .by_claim = f->meta.by_claim,
+                               .tunnel = link_tunnel_of(&of->tunnel)};
 }
 
 static bool send_to(struct peer *p, const struct question_of *of, struct flow *f, struct end *seat)
@@ -173,8 +165,10 @@ void forward_returned(struct cluster *c, const struct peer *p, struct end *seat,
 
 void forward_told(void *with, const struct question_of *of)
 {
-    const struct cluster *c = with;
+    struct cluster *c = with;
     struct outbound *portal = of->kind == ASK_TUNNEL ? cluster_portal(c, of->portal) : NULL;
+    if (of->kind == ASK_HOST)
+        hosts_told(c, of);
     if (portal)
         portal_found(portal, &of->tunnel);
 }

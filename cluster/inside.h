@@ -61,6 +61,8 @@ struct cluster {
     struct list guests; /* links that came, struct guest */
     unsigned guest_count;
     struct directory *directory;
+    struct hosts *hosts;
+    struct wishes *wishes;
     struct list asking; /* questions to peers, the first that was asked first */
     unsigned asking_count;
     uint64_t token;        /* of the last question */
@@ -181,6 +183,38 @@ void forward_stop(struct cluster *c);
 void who_has_told(struct cluster *c, const struct peer *p, const struct link_answer *a);
 void who_has_stop(struct cluster *c);
 
+/* --- hosts.c: who holds which hostname --- */
+
+struct hosts;
+
+/* NULL: out of memory. */
+struct hosts *hosts_new(struct cluster *c);
+void hosts_free(struct hosts *h); /* h may be NULL; nobody is told */
+/* The directory knows more. */
+void hosts_told(struct cluster *c, const struct question_of *of);
+/* What a peer asks of this node. Texts of the answer may lie in *holder. */
+void hosts_answer(const struct cluster *c, const struct link_question *q,
+                  struct tunnel_name *holder, struct link_answer *a);
+
+/* --- wishes.c: hostnames that bridges here want --- */
+
+struct wishes;
+
+/* NULL: out of memory. */
+struct wishes *wishes_new(struct cluster *c);
+void wishes_free(struct wishes *w); /* w may be NULL; nobody is told */
+/* As struct elsewhere_ops. */
+enum elsewhere_claim wishes_claim(struct elsewhere *e, struct outbound *portal,
+                                  const struct hostname_pattern *host,
+                                  const struct tunnel_name *holder);
+void wishes_leave(struct elsewhere *e, const struct portal_conf *portal,
+                  const struct hostname_pattern *host, const struct tunnel_name *holder);
+
+static inline struct cluster *cluster_of(struct elsewhere *e)
+{
+    return container_of(e, struct cluster, elsewhere);
+}
+
 /* A link's text as a string of at most LINK_NAME_MAX bytes. */
 static inline void text_copy(char to[NODE_NAME_MAX + 1], struct link_text t)
 {
@@ -193,6 +227,12 @@ static inline void text_copy(char to[NODE_NAME_MAX + 1], struct link_text t)
 static inline struct link_text text_of(const char *s)
 {
     return (struct link_text){.p = s, .len = (uint8_t)strlen(s)};
+}
+
+static inline struct link_tunnel link_tunnel_of(const struct tunnel_name *t)
+{
+    return (struct link_tunnel){
+        .by = t->by, .tenant = text_of(t->tenant ? t->tenant : ""), .name = text_of(t->text)};
 }
 
 #endif

@@ -110,7 +110,10 @@ static void answer_tunnel(const struct cluster *c, const struct link_question *q
 void node_answer(struct cluster *c, struct mux *m, const struct link_question *q)
 {
     struct link_answer a = {.token = q->token};
+    struct tunnel_name holder;
     if (q->kind == LINK_ASK_TUNNEL)
         answer_tunnel(c, q, &a);
+    else if (q->kind == LINK_ASK_HOST || q->kind == LINK_ASK_CLAIM)
+        hosts_answer(c, q, &holder, &a);
     mux_say_answer(m, &a);
 }

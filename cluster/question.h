@@ -11,13 +11,15 @@
 
 enum { PLACES_MAX = 8, NODE_NAME_MAX = 63 };
 
-enum question_kind { ASK_TUNNEL, ASK_HOST };
+/* ASK_CLAIM: may this tunnel have this very name, of other tunnels? Of peers only, whose answers are not kept. */
+enum question_kind { ASK_TUNNEL, ASK_HOST, ASK_CLAIM };
 
 struct question_of {
-    uint8_t kind;                /* enum question_kind */
-    uint64_t portal;             /* portal_key() */
-    struct tunnel_name tunnel;   /* ASK_TUNNEL */
-    char host[HOSTNAME_MAX + 1]; /* ASK_HOST: a host, in normal form; wildcards above it count */
+    uint8_t kind;              /* enum question_kind */
+    uint64_t portal;           /* portal_key() */
+    struct tunnel_name tunnel; /* ASK_TUNNEL, ASK_CLAIM */
+    /* ASK_HOST: a host, in normal form; wildcards above it count. ASK_CLAIM: this name, or ".name" */
+    char host[HOSTNAME_MAX + 2];
 };
 
 /* A node that said it has links of the tunnel. */

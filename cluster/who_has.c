@@ -46,17 +46,14 @@ static void on_end(struct ev_loop *ev, ev_timer *t, int events)
 
 static struct link_question question_to(const struct asking *a)
 {
+    static const uint8_t words[] = {
+        [ASK_TUNNEL] = LINK_ASK_TUNNEL, [ASK_HOST] = LINK_ASK_HOST, [ASK_CLAIM] = LINK_ASK_CLAIM};
     const struct question_of *of = &a->q->of;
-    struct link_question q = {.token = a->token, .portal = of->portal};
-    if (of->kind == ASK_HOST) {
-        q.kind = LINK_ASK_HOST;
+    struct link_question q = {.token = a->token, .kind = words[of->kind], .portal = of->portal};
+    if (of->kind != ASK_TUNNEL)
         q.host = text_of(of->host);
-        return q;
-    }
-    q.kind = LINK_ASK_TUNNEL;
-    q.tunnel = (struct link_tunnel){.by = of->tunnel.by,
-                                    .tenant = text_of(of->tunnel.tenant ? of->tunnel.tenant : ""),
-                                    .name = text_of(of->tunnel.text)};
+    if (of->kind != ASK_HOST)
+        q.tunnel = link_tunnel_of(&of->tunnel);
     return q;
 }
 
@@ -162,10 +159,11 @@ void who_has_told(struct cluster *c, const struct peer *p, const struct link_ans
     if (!a)
         return;
     a->heard++;
-    if (a->q->of.kind == ASK_HOST)
-        join_host(a, said);
-    else
+    bool of_tunnel = a->q->of.kind == ASK_TUNNEL;
+    if (of_tunnel)
         join_tunnel(&a->joined, p, said);
-    if (a->heard == a->asked || (a->q->of.kind == ASK_HOST && a->joined.known))
+    else
+        join_host(a, said);
+    if (a->heard == a->asked || (!of_tunnel && a->joined.known))
         asking_end(a);
 }

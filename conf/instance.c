@@ -134,13 +134,15 @@ static bool is_owners(const struct addr *listen)
     return listen->type == ADDR_UNIX && *listen->name == '/';
 }
 
-static struct guide_holders holders_of(const struct generation *g, const struct inbound_conf *i)
+static struct guide_holders holders_of(const struct worker *w, const struct generation *g,
+                                       const struct inbound_conf *i)
 {
     const struct guide_conf *c = i->ingress.guide;
     if (!c->has_portal)
         return (struct guide_holders){0};
     return (struct guide_holders){
         .claims = portal_shards_claims(g->portals[c->portal]),
+        .others = w->cluster ? cluster_hosts(w->cluster) : NULL,
         .portal = portal_key(g->config->outbounds[c->portal].portal),
     };
 }
@@ -167,7 +169,7 @@ struct inbound *inbound_make(struct worker *w, const struct generation *g, size_
         in = http_inbound_new(l, &w->dispatcher, i->tag, &i->http, ports, i->policy, i->traffic);
         break;
     case IN_INGRESS:
-        holders = holders_of(g, i);
+        holders = holders_of(w, g, i);
         in = entry_new(l, &w->dispatcher, i->tag, &i->ingress, &holders,
                        route_service_new(l, &w->dns.way), ports, i->policy, i->traffic);
         break;
@@ -209,7 +211,7 @@ void inbound_open(struct worker *w, struct inbound *in, const struct doors *d)
         entry_inherit(in, old[d->tcp->heir_of]);
 }
 
-void inbound_adopt(struct inbound *in, const struct generation *g, size_t n)
+void inbound_adopt(struct worker *w, struct inbound *in, const struct generation *g, size_t n)
 {
     const struct inbound_conf *i = &g->config->inbounds[n];
     struct guide_holders holders;
@@ -230,7 +232,7 @@ void inbound_adopt(struct inbound *in, const struct generation *g, size_t n)
         http_inbound_adopt(in, &i->http, i->policy, i->traffic);
         break;
     case IN_INGRESS:
-        holders = holders_of(g, i);
+        holders = holders_of(w, g, i);
         entry_adopt(in, &i->ingress, &holders, i->policy, i->traffic);
         break;
     }

@@ -17,7 +17,7 @@ struct inbound *inbound_make(struct worker *w, const struct generation *g, size_
 /* Takes its sockets, or inherits them from the inbounds that there are now. */
 void inbound_open(struct worker *w, struct inbound *in, const struct doors *d);
 /* The settings of another configuration that says the same. */
-void inbound_adopt(struct inbound *in, const struct generation *g, size_t n);
+void inbound_adopt(struct worker *w, struct inbound *in, const struct generation *g, size_t n);
 
 /* The i-th bridge. NULL: it has nothing to do on this worker, or memory is out, which is logged. */
 struct inbound *bridge_make(struct worker *w, const struct config *c, size_t i);

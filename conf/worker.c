@@ -243,7 +243,7 @@ static void change_inbounds(struct worker *w, const struct plan *p)
     const struct config *c = p->to->config;
     for (size_t i = 0; i < c->inbound_count; i++)
         if (p->inbounds[i] != PLAN_NEW)
-            inbound_adopt(w->next.inbounds[i], p->to, i);
+            inbound_adopt(w, w->next.inbounds[i], p->to, i);
         else
             inbound_open(w, w->next.inbounds[i], &p->doors[i]);
 }

@@ -111,11 +111,11 @@ struct link_question {
     uint64_t token; /* the answer has the same */
     uint8_t kind;   /* enum link_question_kind, or one we do not know */
     uint64_t portal;
-    struct link_tunnel tunnel; /* LINK_ASK_TUNNEL */
-    struct link_text host;     /* LINK_ASK_HOST */
+    struct link_tunnel tunnel; /* LINK_ASK_TUNNEL, LINK_ASK_CLAIM */
+    struct link_text host;     /* LINK_ASK_HOST, LINK_ASK_CLAIM */
 };
 
-enum link_question_kind { LINK_ASK_TUNNEL = 1, LINK_ASK_HOST = 2 };
+enum link_question_kind { LINK_ASK_TUNNEL = 1, LINK_ASK_HOST = 2, LINK_ASK_CLAIM = 3 };
 
 /* A life of a node, and how many links of the tunnel it has. */
 struct link_place {

@@ -44,6 +44,11 @@ unsigned portal_links(struct outbound *portal, const struct tunnel_name *t, bool
     return shards_count(portal_of(portal)->place->all, t, TUNNEL_KNOWN, known);
 }
 
+struct claims *portal_claims(const struct outbound *portal)
+{
+    return container_of(portal, const struct portal, out)->place->all->claims;
+}
+
 /* The one that this loop has, without making any. */
 static struct pool *pool_found(struct portal *p, const struct tunnel_name *t)
 {

@@ -9,6 +9,8 @@
 #include "reverse/crowd.h"
 #include "reverse/reverse.h"
 
+struct claims;
+
 enum elsewhere_answer {
     ELSEWHERE_TOOK, /* the flow has its second end */
     ELSEWHERE_ASKS, /* it is being found out; portal_found() follows, and until then visitors may wait */
@@ -53,6 +55,9 @@ unsigned portal_links(struct outbound *portal, const struct tunnel_name *t, bool
 /* Of bridges, to all tunnels of the portal, in this process. */
 unsigned portal_carriers(const struct outbound *portal);
 const struct portal_conf *portal_settings(const struct outbound *portal);
+
+/* The hostnames that its bridges hold, on all loops. */
+struct claims *portal_claims(const struct outbound *portal);
 
 /* More is known of where the tunnel is: visitors that wait look again. */
 void portal_found(struct outbound *portal, const struct tunnel_name *t);

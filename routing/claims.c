@@ -14,7 +14,8 @@ struct claim {
     double left;       /* when the last carrier went; while carriers is 0 */
     uint32_t carriers; /* that take it */
     bool is_private, below;
-    bool granted; /* else it is asked for */
+    bool granted;   /* else it is asked for, */
+    bool contested; /* and has to be asked for again */
     uint8_t len;
     char host[];
 };
@@ -187,6 +188,7 @@ static enum claim_answer take(struct claims *c, const struct hostname_pattern *h
     k->holder = *holder;
     k->is_private = is_private;
     k->granted |= !asks;
+    k->contested &= k->carriers > 0;
     k->carriers++;
     return asks && !had ? CLAIM_ASKED : CLAIM_GRANTED;
 }
@@ -238,6 +240,42 @@ bool claims_leave(struct claims *c, const struct hostname_pattern *host,
         k->left = now;
     pthread_rwlock_unlock(&c->lock);
     return last;
+}
+
+static bool goes_before(const struct tunnel_name *a, const struct tunnel_name *b)
+{
+    const char *of_a = a->tenant ? a->tenant : "", *of_b = b->tenant ? b->tenant : "";
+    int names = strcmp(a->text, b->text), tenants = strcmp(of_a, of_b);
+    return names ? names < 0 : tenants ? tenants < 0 : a->by < b->by;
+}
+
+bool claims_contest(struct claims *c, const struct hostname_pattern *host,
+                    const struct tunnel_name *asks, double now, struct tunnel_name *holder)
+{
+    pthread_rwlock_wrlock(&c->lock);
+    struct claim *k = *claim_find(c, host->host.text, host->host.len, host->below);
+    bool held = k && !is_over(k, now) && !is_holder(k, asks);
+    bool stays = held && (k->granted || goes_before(&k->holder, asks));
+    if (stays)
+        *holder = k->holder;
+    else if (held)
+        k->contested = true;
+    pthread_rwlock_unlock(&c->lock);
+    return stays;
+}
+
+bool claims_confirm(struct claims *c, const struct hostname_pattern *host,
+                    const struct tunnel_name *holder)
+{
+    pthread_rwlock_wrlock(&c->lock);
+    struct claim *k = claim_of(c, host, holder);
+    bool sure = !k || !k->contested;
+    if (k)
+        k->contested = false;
+    if (k && sure && k->carriers > 0)
+        k->granted = true;
+    pthread_rwlock_unlock(&c->lock);
+    return sure;
 }
 
 bool claims_look(struct claims *c, const struct hostname_pattern *host, double now,

@@ -34,6 +34,13 @@ bool claims_leave(struct claims *c, const struct hostname_pattern *host,
 /* Who holds the host (text of a struct hostname), or else the longest wildcard it is within. False: nobody. */
 bool claims_find(struct claims *c, const char *host, double now, struct tunnel_name *holder,
                  bool *is_private);
+/* Another tunnel asks for it elsewhere, where the same is done: true, it has to leave it to *holder. Of two that both ask,
+ * all say the same, and the one that has to yield must ask once more, since who was asked before may have said yes. */
+bool claims_contest(struct claims *c, const struct hostname_pattern *host,
+                    const struct tunnel_name *asks, double now, struct tunnel_name *holder);
+/* All others said yes. False: meanwhile it was contested, and they have to be asked again. */
+bool claims_confirm(struct claims *c, const struct hostname_pattern *host,
+                    const struct tunnel_name *holder);
 /* Exactly this name: whose it is, and how many carriers hold it; asked: it was not granted yet. False: nobody's. */
 bool claims_look(struct claims *c, const struct hostname_pattern *host, double now,
                  struct tunnel_name *holder, unsigned *carriers, bool *asked);

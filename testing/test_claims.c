@@ -234,6 +234,57 @@ static void who_comes_back_in_time_is_found_while_it_asks(void **state)
     claims_free(c);
 }
 
+static bool contest(struct claims *c, const char *host, struct tunnel_name asks, double now)
+{
+    struct hostname_pattern p = pattern(host);
+    struct tunnel_name holder;
+    return claims_contest(c, &p, &asks, now, &holder);
+}
+
+static bool confirm(struct claims *c, const char *host, struct tunnel_name t)
+{
+    struct hostname_pattern p = pattern(host);
+    return claims_confirm(c, &p, &t);
+}
+
+static void of_two_who_ask_in_two_places_one_gets_it(void **state)
+{
+    (void)state;
+    struct tunnel_name first = tunnel(NULL, "a"), second = tunnel(NULL, "b");
+    /* Whoever hears of the other when. */
+    for (int i = 0; i < 2; i++) {
+        struct claims *here = claims_new(10), *there = claims_new(10);
+        struct tunnel_name mine = i ? second : first, other = i ? first : second;
+        ask(here, "a.example", mine, 0);
+        assert_false(contest(there, "a.example", mine, 0)); /* it was asked too early */
+        ask(there, "a.example", other, 0);
+        bool yields = contest(here, "a.example", other, 0);
+        assert_int_equal(yields, i == 0);
+        assert_int_equal(confirm(here, "a.example", mine), yields);
+        if (!yields) {
+            assert_true(confirm(there, "a.example", other));
+            assert_true(contest(there, "a.example", mine, 0)); /* asked again, it hears no */
+        }
+        assert_int_equal(*holder(here, "a.example", 0) == 'a', yields);
+        claims_free(here), claims_free(there);
+    }
+}
+
+static void what_is_granted_no_other_can_have_and_its_own_tunnel_contests_nothing(void **state)
+{
+    (void)state;
+    struct claims *c = claims_new(10);
+    struct tunnel_name a = tunnel(NULL, "a"), b = tunnel(NULL, "b");
+    assert_false(contest(c, "a.example", a, 0));
+    take(c, "a.example", b, 0);
+    assert_true(contest(c, "a.example", a, 0));
+    assert_false(contest(c, "a.example", b, 0));
+    leave(c, "a.example", b, 0);
+    assert_true(contest(c, "a.example", a, CLAIM_LINGER - 1));
+    assert_false(contest(c, "a.example", a, CLAIM_LINGER));
+    claims_free(c);
+}
+
 /* --- threads --- */
 
 enum { THREADS = 4, ROUNDS = 500, HOSTS = 16 };
@@ -295,6 +346,8 @@ int main(void)
         cmocka_unit_test(what_is_asked_for_nobody_finds_and_nobody_else_gets),
         cmocka_unit_test(what_was_refused_lingers_not),
         cmocka_unit_test(who_comes_back_in_time_is_found_while_it_asks),
+        cmocka_unit_test(of_two_who_ask_in_two_places_one_gets_it),
+        cmocka_unit_test(what_is_granted_no_other_can_have_and_its_own_tunnel_contests_nothing),
         cmocka_unit_test(there_are_no_more_names_than_allowed),
         cmocka_unit_test(carriers_on_all_loops_take_and_leave),
     };

@@ -1,0 +1,206 @@
+/* cluster/hosts.c -- who holds which hostname: finds it out for ingresses of this loop, and tells peers what bridges here hold. */
+#include <sodium.h>
+#include <stdlib.h>
+
+#include "cluster/inside.h"
+#include "cluster/misses.h"
+#include "routing/claims.h"
+#include "routing/lookups.h"
+
+enum { ROWS = 256, FREE_OF_CHARGE = UINT32_MAX };
+
+/* A hostname that visitors wait for: the directory asks. */
+struct sought {
+    struct list_item item; /* in its row */
+    struct list waiting;   /* struct lookup_wait */
+    uint64_t portal;
+    unsigned charged; /* a place among the misses */
+    char host[];
+};
+
+struct hosts {
+    struct host_finder finder;
+    struct cluster *cluster;
+    struct misses *misses;
+    uint8_t key[crypto_shorthash_KEYBYTES]; /* visitors choose names */
+    struct list rows[ROWS];
+};
+
+/* --- those that are sought --- */
+
+static struct list *row_of(struct hosts *h, const char *host)
+{
+    uint64_t hash;
+    crypto_shorthash((uint8_t *)&hash, (const uint8_t *)host, strlen(host), h->key);
+    return &h->rows[hash % ROWS];
+}
+
+static struct sought *sought_find(struct hosts *h, const struct question_of *of)
+{
+    struct list *row = row_of(h, of->host);
+    for (struct list_item *i = list_first(row); i; i = list_next(row, i)) {
+        struct sought *s = container_of(i, struct sought, item);
+        if (s->portal == of->portal && strcmp(s->host, of->host) == 0)
+            return s;
+    }
+    return NULL;
+}
+
+static struct sought *sought_new(struct hosts *h, const struct question_of *of, unsigned charged)
+{
+    size_t len = strlen(of->host) + 1;
+    struct sought *s = calloc(1, sizeof *s + len);
+    if (!s)
+        return NULL;
+    s->portal = of->portal;
+    s->charged = charged;
+    memcpy(s->host, of->host, len);
+    list_push(row_of(h, of->host), &s->item);
+    return s;
+}
+
+static void sought_free(struct sought *s)
+{
+    struct list_item *i;
+    list_remove(&s->item);
+    while ((i = list_first(&s->waiting)))
+        list_remove(i);
+    free(s);
+}
+
+/* --- for ingresses --- */
+
+static enum lookup_state wait_for(struct hosts *h, const struct question_of *of, unsigned charged,
+                                  struct lookup_wait *w)
+{
+    struct sought *s = sought_find(h, of);
+    if (!s)
+        s = sought_new(h, of, charged);
+    if (!s)
+        return LOOKUP_AWAY;
+    list_remove(&w->item);
+    list_append(&s->waiting, &w->item);
+    return LOOKUP_WAITS;
+}
+
+static enum lookup_state answer_read(const struct answer *a, uint64_t portal,
+                                     struct lookup_answer *to)
+{
+    *to = (struct lookup_answer){
+        .found = a->known && a->portal == portal, .is_private = a->is_private, .tunnel = a->holder};
+    return to->found ? LOOKUP_FOUND : LOOKUP_NOTHING;
+}
+
+/* Nobody has to be asked, or this one may have it asked. */
+static bool may_ask(struct hosts *h, const struct question_of *of, const struct addr *source,
+                    double now, unsigned *charged)
+{
+    *charged = FREE_OF_CHARGE;
+    return !source || directory_knows(h->cluster->directory, of, now) ||
+           misses_take(h->misses, source, now, charged);
+}
+
+static enum lookup_state on_find(struct host_finder *f, uint64_t portal, const char *host,
+                                 const struct addr *source, double now,
+                                 struct lookup_answer *answer, struct lookup_wait *w)
+{
+    struct hosts *h = container_of(f, struct hosts, finder);
+    struct question_of of = {.kind = ASK_HOST, .portal = portal};
+    struct answer a;
+    unsigned charged;
+    memcpy(of.host, host, strlen(host) + 1); /* text of a struct hostname */
+    if (!may_ask(h, &of, source, now, &charged))
+        return LOOKUP_AWAY;
+    switch (directory_ask(h->cluster->directory, &of, now, &a)) {
+    case STEP_DONE:
+        return answer_read(&a, portal, answer);
+    case STEP_MORE:
+        return wait_for(h, &of, charged, w);
+    case STEP_FAIL:
+        break;
+    }
+    return LOOKUP_AWAY;
+}
+
+void hosts_told(struct cluster *c, const struct question_of *of)
+{
+    struct sought *s = sought_find(c->hosts, of);
+    struct list_item *i;
+    struct answer a;
+    if (!s)
+        return;
+    list_remove(&s->item); /* who asks again from here on is another one */
+    bool known = directory_ask(c->directory, of, loop_steady(), &a) == STEP_DONE && a.known;
+    if (known && s->charged != FREE_OF_CHARGE)
+        misses_back(c->hosts->misses, s->charged);
+    while ((i = list_first(&s->waiting))) {
+        list_remove(i);
+        struct lookup_wait *w = container_of(i, struct lookup_wait, item);
+        w->told(w);
+    }
+    sought_free(s);
+}
+
+struct host_finder *cluster_hosts(struct cluster *c)
+{
+    return &c->hosts->finder;
+}
+
+/* --- for peers --- */
+
+static bool holds(struct claims *claims, const char *host, struct tunnel_name *holder,
+                  struct link_answer *a)
+{
+    return claims_find(claims, host, loop_steady(), holder, &a->is_private);
+}
+
+static bool objects(struct claims *claims, const struct hostname_pattern *host,
+                    const struct link_question *q, struct tunnel_name *holder)
+{
+    char tenant[NODE_NAME_MAX + 1];
+    struct tunnel_name asks;
+    return tunnel_read(&q->tunnel, &asks, tenant) &&
+           claims_contest(claims, host, &asks, loop_steady(), holder);
+}
+
+void hosts_answer(const struct cluster *c, const struct link_question *q,
+                  struct tunnel_name *holder, struct link_answer *a)
+{
+    struct outbound *portal = cluster_portal(c, q->portal);
+    struct hostname_pattern host;
+    struct err e;
+    if (!portal || hostname_read_pattern(&host, q->host.p, q->host.len, &e) < 0 || host.host.port)
+        return;
+    a->known = q->kind == LINK_ASK_HOST ? holds(portal_claims(portal), host.host.text, holder, a)
+                                        : objects(portal_claims(portal), &host, q, holder);
+    a->portal = q->portal;
+    if (a->known)
+        a->holder = link_tunnel_of(holder);
+}
+
+/* --- life --- */
+
+struct hosts *hosts_new(struct cluster *c)
+{
+    struct hosts *h = calloc(1, sizeof *h);
+    struct misses *m = h ? misses_new() : NULL;
+    if (!m) {
+        free(h);
+        return NULL;
+    }
+    *h = (struct hosts){.finder = {.find = on_find}, .cluster = c, .misses = m};
+    crypto_shorthash_keygen(h->key);
+    return h;
+}
+
+void hosts_free(struct hosts *h)
+{
+    struct list_item *i;
+    if (!h)
+        return;
+    for (unsigned n = 0; n < ROWS; n++)
+        while ((i = list_first(&h->rows[n])))
+            sought_free(container_of(i, struct sought, item));
+    misses_free(h->misses);
+    free(h);
+}
