@@ -100,7 +100,7 @@ static bool is_linked(const struct cluster *c)
 /* There is nobody who could object. */
 static bool is_alone(const struct cluster *c)
 {
-    return !is_linked(c) && (!c->peer_count || loop_steady() - c->shared->began >= ALONE);
+    return !is_linked(c) && (!c->conf->peer_count || loop_steady() - c->shared->began >= ALONE);
 }
 
 /* One that goes and the one that follows it may have the same key. */
