@@ -39,8 +39,7 @@ struct cluster_shared *cluster_shared_new(const struct cluster_conf *conf, unsig
     if (!s)
         return NULL;
     s->conf = conf;
-    while (!s->epoch)
-        randombytes_buf(&s->epoch, sizeof s->epoch);
+    s->epoch = (uint64_t)(ev_time() * 1e6); /* a later life of this node has a greater one */
     s->began = loop_steady();
     atomic_init(&s->state, NODE_STARTS);
     s->nodes = nodes_new(conf->node);
