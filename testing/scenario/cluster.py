@@ -6,6 +6,7 @@ import collections
 import json
 import pathlib
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -424,3 +425,12 @@ class Visits:
     def percentile(self, share, since=0, until=float("inf")):
         took = sorted(v.took for v in list(self.done) if since <= v.began < until)
         return took[min(len(took) - 1, int(len(took) * share))]
+
+
+def first_word(cluster, name):
+    """The first number of a counter in /stats of each portal that lives."""
+    found = []
+    for i, node in enumerate(cluster.nodes):
+        got = re.search(rf"(?m)^{re.escape(name)}: (\d+)$", cluster.page(i, "/stats")[1]) if node.alive() else None
+        found.append(int(got.group(1)) if got else None)
+    return found
