@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "conf/cluster_settings.h"
 #include "conf/guides.h"
 #include "conf/shadow.h"
 
@@ -257,6 +258,57 @@ static void lint_clear(struct build *b, const struct root *root)
         lint_passwords(b, root->inbounds.items[i], &b->config->inbounds[i]);
 }
 
+/* --- clusters --- */
+
+static bool is_here(const struct addr *a)
+{
+    return a->type == ADDR_UNIX || (a->type != ADDR_NONE && is_local(a));
+}
+
+/* The first Redis that is on another machine and asked in the clear. */
+static const struct redis_server *clear_redis(const struct registry_conf *r)
+{
+    for (size_t i = 0; r && i < r->server_count; i++)
+        if (!r->servers[i].carriage && !is_here(&r->servers[i].at))
+            return &r->servers[i];
+    return NULL;
+}
+
+static void lint_registry(struct build *b, const struct node *at, const struct cluster_conf *c)
+{
+    const struct redis_server *clear = clear_redis(c->registry);
+    char text[ADDR_TEXT_MAX];
+    if (clear)
+        report_warn(b->report, at,
+                    "%s is asked in the clear%s: where others can listen use rediss://",
+                    addr_text(&clear->at, text), c->registry->password ? ", with a password" : "");
+    if (c->registry && c->listen.port && is_here(&c->advertise) &&
+        !is_here(&c->registry->servers[0].at))
+        report_warn(b->report, at,
+                    "other nodes are told to find this one at %s, which is their own machine: set "
+                    "\"advertise\"",
+                    addr_text(&c->advertise, text));
+}
+
+static void lint_cluster(struct build *b, const struct root *root, size_t portals)
+{
+    const struct node *at = root->cluster;
+    if (!b->config->cluster)
+        return;
+    const struct cluster_conf *c = &b->config->cluster->conf;
+    if (!portals)
+        report_warn(b->report, at, "a cluster is of portals, and \"reverse\" has none");
+    if (!c->listen.port)
+        report_warn(b->report, at,
+                    "without \"listen\" visitors of other nodes do not get to the bridges of this "
+                    "one");
+    else if (!c->peer_count && !c->registry)
+        report_warn(b->report, at,
+                    "without \"peers\" or \"registry\" visitors of this node do not get to the "
+                    "bridges of others");
+    lint_registry(b, node_member(at, "registry"), c);
+}
+
 void lint(struct build *b, const struct root *root)
 {
     struct node_list bridges = {0}, portals = {0};
@@ -268,4 +320,5 @@ void lint(struct build *b, const struct root *root)
     lint_portals(b, &portals, root);
     lint_tags(b, &root->outbounds);
     lint_clear(b, root);
+    lint_cluster(b, root, portals.count);
 }

@@ -240,6 +240,50 @@ static void what_travels_in_the_clear_is_named(void **state)
                                                                                  "none") "]}");
 }
 
+#define IN_CLUSTER(more)                                                                           \
+    "{\"cluster\":{\"key\":\"" ID_KEY "\"" more "},\"inbounds\":[" VMESS_IN(                       \
+        "in", "1",                                                                                 \
+        ONE) "],\"outbounds\":[" FREEDOM                                                           \
+             "],\"reverse\":{\"portals\":[{\"tag\":\"p\",\"domain\":\"a.b\"}]},\"routing\":{"      \
+             "\"rules\":[" JOIN "]}}"
+#define ID_KEY "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define LISTEN ",\"listen\":\":7400\""
+
+static void what_a_cluster_lacks_is_said(void **state)
+{
+    (void)state;
+    assert_silent(IN_CLUSTER(LISTEN ",\"peers\":\"b.test\""));
+    assert_said(IN_CLUSTER(",\"peers\":\"b.test\""),
+                "/cluster: warning: without \"listen\" visitors of other nodes do not get");
+    assert_said(IN_CLUSTER(LISTEN), "without \"peers\" or \"registry\" visitors of this node");
+    assert_said("{\"cluster\":{\"key\":\"" ID_KEY "\"" LISTEN ",\"peers\":\"b\"}}",
+                "\"reverse\" has none");
+}
+
+static void redis_on_another_machine_wants_tls(void **state)
+{
+    (void)state;
+#define REDIS(url) IN_CLUSTER(LISTEN ",\"advertise\":\"a.test\",\"registry\":{\"redis\":" url "}")
+    assert_said(REDIS("\"redis://r.test\""),
+                "/cluster/registry: warning: r.test:6379 is asked in the clear: where others can");
+    assert_said(REDIS("[\"redis://localhost\", \"redis://192.0.2.1:7\"]"),
+                "192.0.2.1:7 is asked in the clear");
+    assert_said(REDIS("\"redis://:hush@r.test\""), "in the clear, with a password:");
+    assert_silent(REDIS("\"rediss://r.test\""));
+    assert_silent(REDIS("\"redis://127.0.0.1\""));
+    assert_silent(REDIS("\"unix:///run/redis.sock\""));
+}
+
+static void a_node_that_others_look_for_on_themselves_is_named(void **state)
+{
+    (void)state;
+    assert_said(IN_CLUSTER(",\"listen\":\"127.0.0.1:7400\",\"registry\":{\"redis\":"
+                           "\"rediss://r.test\"}"),
+                "find this one at 127.0.0.1:7400, which is their own machine");
+    assert_silent(IN_CLUSTER(",\"listen\":\"127.0.0.1:7400\",\"registry\":{\"redis\":"
+                             "\"localhost\"}"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +294,9 @@ int main(void)
         cmocka_unit_test(who_may_be_a_bridge_is_said),
         cmocka_unit_test(who_may_be_a_bridge_of_many_tunnels_is_said),
         cmocka_unit_test(a_portal_that_v2ray_makes_the_default_is_named),
+        cmocka_unit_test(what_a_cluster_lacks_is_said),
+        cmocka_unit_test(redis_on_another_machine_wants_tls),
+        cmocka_unit_test(a_node_that_others_look_for_on_themselves_is_named),
         cmocka_unit_test(a_tag_that_nothing_leads_to_is_named),
         cmocka_unit_test(what_travels_in_the_clear_is_named),
     };
