@@ -1,5 +1,6 @@
 #include "conf/explain_entry.h"
 
+#include "conf/cluster_settings.h"
 #include "transport/tls.h"
 
 static const char *by_name(uint8_t by)
@@ -35,6 +36,11 @@ static void print_others(const struct config *c, const struct guide_conf *g, FIL
     if (g->has_portal)
         fprintf(out, "to: the tunnel that holds this hostname at portal \"%s\", if there is one\n",
                 c->outbounds[g->portal].tag);
+    if (g->has_portal && c->cluster)
+        fprintf(out, "to: the tunnel that holds it at another node of cluster \"%s\": %s\n",
+                c->cluster->conf.name,
+                c->cluster->conf.registry ? "the registry is asked, and peers while it is away"
+                                          : "peers are asked");
     if (*g->lookups.url)
         fprintf(out, "to: the tunnel that %s answers, if it does\n", g->lookups.url);
 }

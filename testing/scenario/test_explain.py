@@ -180,3 +180,14 @@ def test_what_happens_is_what_was_said(run, origins, tmp_path):
     with pytest.raises(EOFError):
         http_get(bad, "/small.txt")
     program.wait_log(r"in=bad .* out=no")
+
+
+def test_an_ingress_of_a_cluster_asks_the_others(explain, tmp_path):
+    cluster = {"name": "c1", "node": "n1", "key": "ab" * 32, "peers": ["192.0.2.1:7400"]}
+    (tmp_path / "config.json").write_text(json.dumps({**CONFIG, "cluster": cluster}))
+    done = explain("-inbound", "entry", "-domain", "four.test")
+    assert (
+        'to: the tunnel that holds this hostname at portal "many", if there is one\n'
+        'to: the tunnel that holds it at another node of cluster "c1": peers are asked\n'
+        "else to: nobody"
+    ) in done.stdout, done.stdout + done.stderr
