@@ -11,12 +11,14 @@ enum {
     DRAIN_PIECES = 48 * 1024, /* sealed chunks in one direction: before nonces repeat at 65536 */
     FAILURES_MAX = 5,         /* streams in a row that could not be opened, before it is ejected */
     EJECTIONS_MAX = 5,        /* that lengthen the next one */
+    LATE_WAIT = 700,          /* milliseconds until one that came late may dial again */
 };
 
 static const double BEAT = 2; /* seconds between control messages, V2Ray's */
 static const double EJECT =
     5; /* seconds of a first ejection; each that follows lasts twice as long */
-static const double FULL = 1; /* seconds for which one that had no room is passed over */
+static const double LATE = 0.2; /* seconds for HELLO of one that comes when its portal goes */
+static const double FULL = 1;   /* seconds for which one that had no room is passed over */
 
 static struct carrier *carrier_of(struct mux *m)
 {
@@ -116,19 +118,25 @@ void carrier_drain(struct carrier *c, enum link_going reason)
     mux_drain_streams(&c->mux);
     log_debug(c->mux.end.flow->id, "portal %s: carrier drains after %u streams",
               c->portal->conf->tag, c->mux.opened);
-    if (mux_say_going(&c->mux, reason, 0))
+    if (mux_say_going(&c->mux, reason, c->is_late ? LATE_WAIT : 0))
         return;
     carrier_end_control(c);
     if (!c->mux.is_v2c)
         carrier_drain_old(c);
 }
 
-void carrier_drain_within(struct carrier *c, double seconds)
+/* Its next beat, at which it drains if its portal goes. */
+static void carrier_beats_in(struct carrier *c, double seconds)
 {
     struct ev_loop *ev = c->portal->out.loop->ev;
     ev_timer_stop(ev, &c->beat);
-    ev_timer_set(&c->beat, seconds * randombytes_uniform(1000) / 1000, BEAT);
+    ev_timer_set(&c->beat, seconds, BEAT);
     ev_timer_start(ev, &c->beat);
+}
+
+void carrier_drain_within(struct carrier *c, double seconds)
+{
+    carrier_beats_in(c, seconds * randombytes_uniform(1000) / 1000);
 }
 
 void carrier_reject(struct carrier *c, const char *what, const char *name)
@@ -387,8 +395,9 @@ static void carrier_start(struct carrier *c)
     mux_start(&c->mux);
     carrier_in_crowd(c, 0);
     carrier_open_control(c);
+    c->is_late = p->going;
     if (p->going)
-        carrier_drain(c, GOING_STOPS);
+        carrier_beats_in(c, LATE); /* when it has said what it understands */
 }
 
 bool carrier_new(struct pool *pool, struct flow *f)

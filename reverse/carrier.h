@@ -54,6 +54,7 @@ struct carrier {
     unsigned host_count;
     uint8_t weight; /* LINK_WEIGHT_... */
     bool draining;
+    bool is_late;         /* it came when its portal was going already */
     unsigned crowd_told;  /* what of its cluster was told last */
     double moves_again;   /* steady seconds: before that it is not asked to move */
     unsigned failures;    /* streams in a row that could not be opened */
@@ -77,7 +78,7 @@ enum {
 bool carrier_new(struct pool *pool, struct flow *f);
 /* Whoever opens streams shall do it elsewhere, for this reason; what is open goes on. */
 void carrier_drain(struct carrier *c, enum link_going reason);
-/* The same, at any time within these seconds. */
+/* Its portal goes: the same, at any time within these seconds. */
 void carrier_drain_within(struct carrier *c, double seconds);
 /* The same, and at once: the bridge is told why, and no visitor finds it any more. */
 void carrier_reject(struct carrier *c, const char *what, const char *name);

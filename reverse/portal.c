@@ -226,6 +226,8 @@ static void portal_open(struct outbound *out, struct flow *f)
 static void portal_drain(struct outbound *out)
 {
     struct portal *p = container_of(out, struct portal, out);
+    if (p->going)
+        return;
     p->going = true;
     portal_leave_crowd(p);
 }
