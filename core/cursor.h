@@ -50,6 +50,16 @@ static inline bool cur_be32(struct cursor *c, uint32_t *v)
     return true;
 }
 
+static inline bool cur_be64(struct cursor *c, uint64_t *v)
+{
+    uint32_t high = 0, low = 0;
+    if (cur_left(c) < 8)
+        return false;
+    cur_be32(c, &high), cur_be32(c, &low);
+    *v = (uint64_t)high << 32 | low;
+    return true;
+}
+
 static inline bool cur_bytes(struct cursor *c, void *to, size_t len)
 {
     if (cur_left(c) < len)
@@ -119,6 +129,12 @@ static inline void wr_be32(struct writer *w, uint32_t v)
 {
     uint8_t b[4] = {(uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v};
     wr_bytes(w, b, sizeof b);
+}
+
+static inline void wr_be64(struct writer *w, uint64_t v)
+{
+    wr_be32(w, (uint32_t)(v >> 32));
+    wr_be32(w, (uint32_t)v);
 }
 
 #endif
