@@ -248,6 +248,19 @@ static void who_comes_when_too_many_do_comes_again_later(void **state)
     assert_false(bridge_v2c(&t->rig)->left);
 }
 
+static void who_comes_when_the_portal_goes_is_sent_on(void **state)
+{
+    struct test *t = *state;
+    t->rig.portal->ops->drain(t->rig.portal);
+    struct far *late = bridge_v2c(&t->rig);
+    portal_wait(&t->rig, 0.25);
+    const struct link_item *i = told(t, late, LINK_GOAWAY);
+    assert_non_null(i);
+    assert_int_equal(i->going.reason, GOING_STOPS);
+    assert_in_range(i->going.wait, 500, 1000); /* else it comes again and again */
+    assert_false(late->left);
+}
+
 static void a_portal_that_stands_alone_says_nothing_of_it(void **state)
 {
     struct test *t = *state;
@@ -276,6 +289,7 @@ int main(void)
         LAW(links_beyond_its_share_are_asked_to_move_and_serve_on),
         LAW(a_portal_that_drains_tells_many_bridges_one_after_the_other),
         LAW(who_comes_when_too_many_do_comes_again_later),
+        LAW(who_comes_when_the_portal_goes_is_sent_on),
         LAW(a_portal_that_stands_alone_says_nothing_of_it),
     };
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
