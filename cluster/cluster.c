@@ -125,8 +125,11 @@ static void on_has(struct elsewhere *e, const struct portal_conf *portal,
     (void)e, (void)portal, (void)t, (void)links;
 }
 
-static const struct elsewhere_ops elsewhere_ops = {
-    .send = forward_send, .has = on_has, .claim = wishes_claim, .leave = wishes_leave};
+static const struct elsewhere_ops elsewhere_ops = {.send = forward_send,
+                                                   .serves = forward_serves,
+                                                   .has = on_has,
+                                                   .claim = wishes_claim,
+                                                   .leave = wishes_leave};
 
 struct elsewhere *cluster_elsewhere(struct cluster *c)
 {

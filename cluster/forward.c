@@ -105,6 +105,15 @@ static void drop_dead(struct cluster *c, const struct question_of *of, const str
             directory_wrong(c->directory, of, a->at[i].node, a->at[i].epoch);
 }
 
+/* This process itself, of which the registry knows, too: it would not ask if it could serve. */
+static bool is_here_only(const struct cluster *c, const struct answer *a)
+{
+    for (unsigned i = 0; i < a->count; i++)
+        if (strcmp(a->at[i].node, c->conf->node) != 0)
+            return false;
+    return a->count > 0;
+}
+
 /* Somebody has the tunnel, or had it a moment ago. */
 static enum elsewhere_answer send_by(struct cluster *c, const struct question_of *of,
                                      const struct answer *a, struct flow *f, struct end *seat)
@@ -113,6 +122,8 @@ static enum elsewhere_answer send_by(struct cluster *c, const struct question_of
     struct peer *p = peers_choose(c, a, now);
     if (p && send_to(p, of, f, seat))
         return ELSEWHERE_TOOK;
+    if (is_here_only(c, a))
+        return ELSEWHERE_NOWHERE;
     drop_dead(c, of, a, now);
     hope_for(c, of);
     return ELSEWHERE_ASKS;
@@ -144,6 +155,16 @@ enum elsewhere_answer forward_send(struct elsewhere *e, struct outbound *portal,
         break;
     }
     return a.known ? send_by(c, &of, &a, f, seat) : ELSEWHERE_NOWHERE;
+}
+
+bool forward_serves(struct elsewhere *e, struct outbound *portal, const struct flow *f)
+{
+    struct cluster *c = cluster_of(e);
+    struct question_of of = question_of(c, portal, f);
+    double now = loop_steady();
+    struct answer a;
+    return of.portal && !c->stopping && directory_ask(c->directory, &of, now, &a) == STEP_DONE &&
+           peers_choose(c, &a, now);
 }
 
 void forward_returned(struct cluster *c, const struct peer *p, struct end *seat, int refusal)

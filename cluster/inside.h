@@ -172,6 +172,7 @@ void guests_close(struct cluster *c);
 
 enum elsewhere_answer forward_send(struct elsewhere *e, struct outbound *portal, struct flow *f,
                                    struct end *seat);
+bool forward_serves(struct elsewhere *e, struct outbound *portal, const struct flow *f);
 /* A stream was not opened on this peer; refusal as mux_ops says. */
 void forward_returned(struct cluster *c, const struct peer *p, struct end *seat, int refusal);
 /* The directory knows more. */

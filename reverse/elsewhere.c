@@ -58,8 +58,8 @@ static struct pool *pool_found(struct portal *p, const struct tunnel_name *t)
 void portal_found(struct outbound *portal, const struct tunnel_name *t)
 {
     struct pool *pool = pool_found(portal_of(portal), t);
-    if (pool && pool->waiting_count)
-        pool_look_soon(pool);
+    if (pool)
+        pool_look_soon(pool); /* also for who waits for an answer of a silent bridge */
 }
 
 /* The hostname for which he came is still the tunnel's. */

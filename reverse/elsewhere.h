@@ -33,6 +33,8 @@ struct elsewhere_ops {
      * none yet. If the stream cannot be opened there, portal_returned() gives him back. */
     enum elsewhere_answer (*send)(struct elsewhere *e, struct outbound *portal, struct flow *f,
                                   struct end *seat);
+    /* Some other portal would take such a visitor now; if it is not known, it is being found out. */
+    bool (*serves)(struct elsewhere *e, struct outbound *portal, const struct flow *f);
     /* The tunnel has so many links in this process, on all loops: said when the first one came and when the last one went. */
     void (*has)(struct elsewhere *e, const struct portal_conf *portal, const struct tunnel_name *t,
                 unsigned links);

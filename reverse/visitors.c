@@ -302,6 +302,13 @@ void pool_look(struct pool *pool)
     pool_weigh(pool, &w);
 }
 
+/* Another portal is better than a bridge that does not answer. */
+static bool is_better_elsewhere(struct portal *p, unsigned class, const struct flow *f)
+{
+    struct elsewhere *e = f->meta.forwarded ? NULL : p->elsewhere;
+    return e && class >= CLASS_SILENT * LOAD_CLASS && e->ops->serves(e, &p->out, f);
+}
+
 static bool has_better(void *with, const struct flow *f)
 {
     struct carrier *from = with;
@@ -311,7 +318,8 @@ static bool has_better(void *with, const struct flow *f)
     if (!pool)
         return false;
     pool_weigh(pool, &w);
-    return w.load < class || shard_better(pool->shard, class);
+    return w.load < class || shard_better(pool->shard, class) ||
+           is_better_elsewhere(from->portal, class, f);
 }
 
 void carrier_rescue(struct carrier *from)
