@@ -24,7 +24,7 @@ REDIS = "/usr/bin/redis-server"
 DOMAIN = "tunnel.test"
 HOSTS = ".hosts.test"  # in which bridges of the user "home" may have names
 KEY = "6b" * 32
-PASSWORD = "redis-password"
+WS = {"network": "ws", "wsSettings": {"path": "/tunnel"}}
 
 
 class Redis:
@@ -116,6 +116,17 @@ def _reply(f):
     return rest.decode()
 
 
+def _taken(port):
+    """Somebody listens there, at whatever address."""
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("", port))
+        except OSError:
+            return True
+    return False
+
+
 class Node(Program):
     """A portal of a cluster, perhaps in a space of its own. Ports: entry (an ingress), links, peers, admin, and doors."""
 
@@ -132,7 +143,7 @@ class Node(Program):
             return super().start(ports)
         super().start([])
         wait_for(
-            lambda: spaces.inside(self.space, lambda: all(rig.listening(p) for p, _ in self.ports)),
+            lambda: spaces.inside(self.space, lambda: all(_taken(p) for p, _ in self.ports)),
             15 * SLOWER, f"{self.name} to listen",
         )
         return self
@@ -166,7 +177,7 @@ class Cluster:
             {"user": "home", "tunnels": ["*"], "hosts": [HOSTS], "nodes": ["*"], "clusters": ["*"]},
             {"user": "other", "tenant": "other", "tunnels": ["*"], "hosts": [HOSTS]},
         ]
-        self.ports = [dict(zip(("entry", "links", "peers", "admin"), free_ports(4))) for _ in range(count)]
+        self.ports = [dict(zip(("entry", "links", "ws", "peers", "admin"), free_ports(5))) for _ in range(count)]
         self.doors, self.registry, self.more = doors or {}, registry or {}, more
         self.by_peers = by_peers if by_peers is not None else redis is None
         self.node_drain, self.links = drain, links
@@ -203,6 +214,7 @@ class Cluster:
         }  # fmt: skip
         links = vmess_in("links", ports["links"], [(i, name) for name, i in self.users.items()])
         links["listen"] = listen
+        ws = {**links, "tag": "ws", "port": ports["ws"], "streamSettings": dict(WS)}
         doors = []
         for tag, (tunnel, target) in self.doors.items():
             port = ports.setdefault(tag, free_port())
@@ -217,8 +229,8 @@ class Cluster:
             "reverse": {
                 "portals": [{"tag": "portal", "domain": f"*.{DOMAIN}", "claims": self.claims}]
             },
-            "inbounds": [entry, links, *doors],
-            "routing": {"rules": [rule(["links", *self.doors], "portal")]},
+            "inbounds": [entry, links, ws, *doors],
+            "routing": {"rules": [rule(["links", "ws", *self.doors], "portal")]},
         }
         if self.prepare:
             self.prepare(i, config)
@@ -274,7 +286,7 @@ class Cluster:
             server["address"] = HOST if front else self.address(to[number])
             server["port"] = front or self.ports[to[number]]["links"]
             if front:
-                out["streamSettings"] = {"network": "ws", "wsSettings": {"path": "/tunnel"}}
+                out["streamSettings"] = dict(WS)
         made = {
             "tag": "bridge", "domain": f"{tunnel}.{DOMAIN}", "connections": connections,
             "portals": [o["tag"] for o in outs], **more,
@@ -336,12 +348,12 @@ class Front:
             f"""daemon off; master_process off; worker_processes 1; pid {self.directory}/pid;
             error_log {self.directory}/error.log; events {{ worker_connections 4096; }}
             http {{ access_log off; {temp}
-                {upstream("links")} {upstream("entry", "keepalive 16;")}
+                {upstream("ws")} {upstream("entry", "keepalive 16;")}
                 server {{ listen {HOST}:{self.port} backlog=1024 default_server;
                     location / {{ proxy_pass http://entry; proxy_http_version 1.1; proxy_set_header Connection "";
                         proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr; }} }}
                 server {{ listen {HOST}:{self.port}; server_name {DOMAIN} {HOST};
-                    location / {{ proxy_pass http://links; proxy_http_version 1.1; proxy_read_timeout 120s;
+                    location / {{ proxy_pass http://ws; proxy_http_version 1.1; proxy_read_timeout 120s;
                         proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }} }} }}"""
         )
         self.process = subprocess.Popen(
