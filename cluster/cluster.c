@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "cluster/inside.h"
+#include "cluster/view.h"
 #include "cluster/who_has.h"
 
 /* Seconds. */
@@ -32,6 +33,14 @@ static int user_make(struct cluster_shared *s)
     return vmess_user_init(&s->vmess, &e);
 }
 
+static int registry_make(struct cluster_shared *s)
+{
+    if (!s->conf->registry)
+        return 0;
+    s->registry = registry_shared_new(s->conf, s->epoch, s->nodes, s->tenants);
+    return s->registry ? 0 : -1;
+}
+
 struct cluster_shared *cluster_shared_new(const struct cluster_conf *conf, unsigned loops)
 {
     struct cluster_shared *s = calloc(1, sizeof *s);
@@ -45,7 +54,7 @@ struct cluster_shared *cluster_shared_new(const struct cluster_conf *conf, unsig
     s->nodes = nodes_new(conf->node);
     s->tenants = tenants_new();
     s->guard = vmess_guard_new();
-    if (s->nodes && s->tenants && s->guard && user_make(s) == 0)
+    if (s->nodes && s->tenants && s->guard && registry_make(s) == 0 && user_make(s) == 0)
         return s;
     cluster_shared_free(s);
     return NULL;
@@ -55,6 +64,7 @@ void cluster_shared_free(struct cluster_shared *s)
 {
     if (!s)
         return;
+    registry_shared_free(s->registry);
     nodes_free(s->nodes);
     tenants_free(s->tenants);
     vmess_guard_unref(s->guard);
@@ -122,7 +132,21 @@ void cluster_leave(struct cluster *c, struct outbound *portal)
 static void on_has(struct elsewhere *e, const struct portal_conf *portal,
                    const struct tunnel_name *t, unsigned links)
 {
-    (void)e, (void)portal, (void)t, (void)links;
+    struct cluster *c = cluster_of(e);
+    if (c->registry)
+        registry_has(c->registry, portal_key(portal), t, links);
+}
+
+static void on_lost(void *owner, uint64_t key, const struct hostname_pattern *host,
+                    const struct tunnel_name *holder)
+{
+    struct cluster *c = owner;
+    struct list_item *next;
+    for (struct list_item *i = list_first(&c->portals); i; i = next) {
+        next = list_next(&c->portals, i);
+        if (joined_at(i)->key == key)
+            portal_host_decided(joined_at(i)->portal, host, holder, false);
+    }
 }
 
 static const struct elsewhere_ops elsewhere_ops = {.send = forward_send,
@@ -137,6 +161,18 @@ struct elsewhere *cluster_elsewhere(struct cluster *c)
 }
 
 /* --- life --- */
+
+static bool ask_registry(void *with, struct question *q)
+{
+    struct cluster *c = with;
+    return registry_ask(c->registry, q);
+}
+
+static void forget_registry(void *with, struct question *q)
+{
+    (void)with;
+    registry_forget(q);
+}
 
 static bool ask_peers(void *with, struct question *q)
 {
@@ -153,13 +189,15 @@ static void say_node(struct cluster *c)
     guests_say_node(c);
     for (struct list_item *i = list_first(&c->peers); i; i = list_next(&c->peers, i))
         peer_say_node(container_of(i, struct peer, item));
+    if (c->registry)
+        registry_state(c->registry, cluster_state(c->shared), c->said.links);
 }
 
 /* It serves once it knows what the others have, or that this cannot be known now. */
 static void cluster_rise(struct cluster *c, double now)
 {
     uint8_t starts = NODE_STARTS;
-    if (!c->conf->registry || now - c->shared->began >= START)
+    if (!c->registry || registry_is_well(c->registry) || now - c->shared->began >= START)
         atomic_compare_exchange_strong(&c->shared->state, &starts, NODE_UP);
 }
 
@@ -180,13 +218,31 @@ static void on_look(struct ev_loop *ev, ev_timer *t, int events)
     cluster_look(t->data);
 }
 
+/* The registry is asked before the peers. */
+static int directory_open(struct cluster *c)
+{
+    const struct directory_source sources[] = {{ask_registry, forget_registry, c},
+                                               {ask_peers, forget_peers, c}};
+    unsigned first = c->registry ? 0 : 1;
+    c->directory = directory_new(c->loop, sources + first, 2 - first, forward_told, c);
+    return c->directory ? 0 : -1;
+}
+
+static int registry_open(struct cluster *c)
+{
+    const struct registry_owner owner = {on_lost, c};
+    if (!c->shared->registry)
+        return 0;
+    c->registry = registry_new(c->loop, c->conf, c->shared->registry, &owner);
+    return c->registry ? 0 : -1;
+}
+
 static int cluster_open(struct cluster *c)
 {
-    struct directory_source sources[] = {{ask_peers, forget_peers, c}};
-    c->directory = directory_new(c->loop, sources, 1, forward_told, c);
     c->hosts = hosts_new(c);
     c->wishes = wishes_new(c);
-    if (!c->directory || !c->hosts || !c->wishes || places_open(c) < 0)
+    if (!c->hosts || !c->wishes || registry_open(c) < 0 || directory_open(c) < 0 ||
+        places_open(c) < 0)
         return -1;
     return guests_open(c);
 }
@@ -220,6 +276,8 @@ struct cluster *cluster_new(struct loop *l, const struct cluster_conf *conf,
 void cluster_adopt(struct cluster *c, const struct cluster_conf *conf)
 {
     c->conf = conf;
+    if (c->registry && conf->registry)
+        registry_adopt(c->registry, conf);
 }
 
 void cluster_drain(struct cluster *c)
@@ -245,6 +303,7 @@ void cluster_free(struct cluster *c)
     directory_free(c->directory);
     wishes_free(c->wishes);
     hosts_free(c->hosts);
+    registry_free(c->registry);
     who_has_stop(c);
     forward_stop(c);
     while ((i = list_first(&c->portals))) {

@@ -6,6 +6,7 @@
 #include "cluster/cluster.h"
 #include "cluster/directory.h"
 #include "cluster/nodes.h"
+#include "cluster/registry.h"
 #include "cluster/tenants.h"
 #include "core/log.h"
 #include "mux/mux.h"
@@ -24,6 +25,7 @@ struct cluster_shared {
     double began;   /* loop_steady() */
     struct nodes *nodes;
     struct tenants *tenants;
+    struct registry_shared *registry; /* NULL: peers only */
     struct vmess_guard *guard;
     struct user user; /* whom all peers are */
     struct vmess_user vmess;
@@ -60,6 +62,7 @@ struct cluster {
     struct vmess_server *server;
     struct list guests; /* links that came, struct guest */
     unsigned guest_count;
+    struct registry *registry; /* NULL: peers only */
     struct directory *directory;
     struct hosts *hosts;
     struct wishes *wishes;
