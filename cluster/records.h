@@ -19,6 +19,7 @@ struct record_kind {
     /* All answers have come. May free it. */
     void (*written)(struct registry *r, struct record *rec);
     void (*free)(struct record *rec);
+    uint8_t sweeps; /* it is written again in each one of so many */
 };
 
 struct record {

@@ -383,7 +383,7 @@ static void host_written(struct registry *r, struct record *rec)
 }
 
 static const struct record_kind host_kind = {
-    .write = host_write, .written = host_written, .free = host_free};
+    .write = host_write, .written = host_written, .free = host_free, .sweeps = SWEEPS};
 
 /* --- claims --- */
 

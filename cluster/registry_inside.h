@@ -16,7 +16,8 @@
 
 enum {
     BOOT_MAX = 32, /* bytes of a name that the registry's data has */
-    SWEEPS = 3,    /* after so many an entry whose node does not write it any more is gone */
+    SWEEPS =
+        3, /* after so many all was looked at, and a tunnel that nobody writes any more is gone */
 };
 
 static const double LINGER = 60; /* seconds for which a tunnel is known whose last link went */

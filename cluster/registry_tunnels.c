@@ -107,7 +107,7 @@ static void tunnel_written(struct registry *r, struct record *rec)
 }
 
 static const struct record_kind tunnel_kind = {
-    .write = tunnel_write, .written = tunnel_written, .free = tunnel_free};
+    .write = tunnel_write, .written = tunnel_written, .free = tunnel_free, .sweeps = 1};
 
 /* --- fields of others --- */
 

@@ -127,7 +127,8 @@ static void sweep_one(struct registry_shared *s)
     list_remove(i);
     list_append(&s->rounds, i);
     rec->rounds = (uint8_t)((rec->rounds + 1) % SWEEPS);
-    record_changed(rec);
+    if (rec->rounds % rec->kind->sweeps == 0)
+        record_changed(rec);
 }
 
 static void on_sweep(struct ev_loop *ev, ev_timer *w, int events)

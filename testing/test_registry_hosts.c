@@ -210,7 +210,7 @@ static void an_entry_that_was_written_back_gives_nothing_back(void **state)
     claim(&w, &w.b, "a.example", tunnel("other", "two"), &x);
     fake_redis_put(key_of("h"), NULL, old, len);
     assert_string_equal(ask_host(&w, &w.a, "a.example"), "acme/one");
-    pass(&w, 21);
+    pass(&w, 61);
     assert_string_equal(ask_host(&w, &w.a, "a.example"), "other/two");
     assert_int_equal(w.b.lost, 0);
     world_close(&w);
@@ -226,7 +226,7 @@ static void a_name_that_a_later_one_has_is_lost(void **state)
     fake_redis_del(key_of("h"));
     pass(&w, .2);
     assert_string_equal(claim(&w, &w.b, "a.example", tunnel("other", "two"), &x), "granted");
-    pass(&w, 21);
+    pass(&w, 61);
     assert_int_equal(w.a.lost, 1);
     assert_int_equal(w.b.lost, 0);
     assert_string_equal(claim(&w, &w.a, "a.example", tunnel("acme", "one"), &x), "taken");
@@ -244,12 +244,12 @@ static void what_is_forged_is_nothing_and_is_replaced(void **state)
     snprintf(key, sizeof key, "%s", key_of("h"));
     fake_redis_put(key, NULL, "acme|two|forged and long enough to be one", 40);
     assert_string_equal(ask_host(&w, &w.b, "a.example"), "nobody");
-    pass(&w, 21);
+    pass(&w, 61);
     assert_string_equal(ask_host(&w, &w.b, "a.example"), "acme/one");
     fake_redis_del(key);
     fake_redis_put(key, "field", "x", 1);
     assert_string_equal(ask_host(&w, &w.b, "a.example"), "nobody");
-    pass(&w, 21);
+    pass(&w, 61);
     assert_string_equal(ask_host(&w, &w.b, "a.example"), "acme/one");
     world_close(&w);
 }
