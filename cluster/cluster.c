@@ -193,6 +193,13 @@ static void say_node(struct cluster *c)
         registry_state(c->registry, cluster_state(c->shared), c->said.links);
 }
 
+void cluster_linked(struct cluster *c)
+{
+    directory_doubt(c->directory, loop_steady());
+    for (struct list_item *i = list_first(&c->portals); i; i = list_next(&c->portals, i))
+        portal_found(joined_at(i)->portal, NULL);
+}
+
 /* It serves once it knows what the others have, or that this cannot be known now. */
 static void cluster_rise(struct cluster *c, double now)
 {

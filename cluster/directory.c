@@ -63,6 +63,7 @@ struct directory {
     size_t count, asked;
     uint8_t key[crypto_shorthash_KEYBYTES]; /* visitors choose names */
     struct list somebody, nobody;           /* the least recently used first */
+    double doubted;                         /* when there was last somebody new */
     bool away;                              /* the last question was answered by nobody */
 };
 
@@ -215,17 +216,23 @@ static bool has_no_link(const struct entry *e)
     return e->kind == ASK_TUNNEL && e->known->count == 0;
 }
 
-static bool is_fresh(const struct entry *e, double age)
+/* Nobody had it, and somebody came since. */
+static bool is_doubtful(const struct directory *d, const struct entry *e)
+{
+    return !e->known && e->since < d->doubted;
+}
+
+static bool is_fresh(const struct directory *d, const struct entry *e, double age)
 {
     double most = !e->known ? NOBODY : has_no_link(e) ? UNLINKED : ages[e->kind].fresh;
-    return age < most;
+    return age < most && !is_doubtful(d, e);
 }
 
 /* wait: a better answer will come. */
 static bool is_usable(const struct directory *d, const struct entry *e, double age, bool wait)
 {
     double stale = e->known ? ages[e->kind].stale : NOBODY;
-    if (e->known && has_no_link(e))
+    if (is_doubtful(d, e) || (e->known && has_no_link(e)))
         return !wait && age < stale;
     return age < stale || (age < OUTAGE && (!wait || d->away));
 }
@@ -328,7 +335,7 @@ static enum step ask_new(struct directory *d, const struct question_of *of)
 bool directory_knows(const struct directory *d, const struct question_of *of, double now)
 {
     const struct entry *e = entry_find(d, of);
-    return e && (e->asked || e->known || (e->answered && is_fresh(e, now - e->since)));
+    return e && (e->asked || e->known || (e->answered && is_fresh(d, e, now - e->since)));
 }
 
 enum step directory_ask(struct directory *d, const struct question_of *of, double now,
@@ -338,7 +345,7 @@ enum step directory_ask(struct directory *d, const struct question_of *of, doubl
     if (!e)
         return ask_new(d, of);
     double age = e->answered ? now - e->since : INFINITY;
-    if (e->answered && is_fresh(e, age))
+    if (e->answered && is_fresh(d, e, age))
         return entry_read(d, e, a);
     bool wait = entry_asks(d, e, of, now);
     if (e->answered && is_usable(d, e, age, wait))
@@ -377,6 +384,11 @@ void directory_wrong(struct directory *d, const struct question_of *of, const ch
         entry_forget(d, e);
     else
         e->since -= ages[e->kind].fresh; /* the others may be old as well */
+}
+
+void directory_doubt(struct directory *d, double now)
+{
+    d->doubted = now;
 }
 
 void directory_learn(struct directory *d, const struct question_of *of, const struct answer *a,

@@ -33,6 +33,8 @@ bool directory_knows(const struct directory *d, const struct question_of *of, do
 /* The node says that the tunnel is not there in this life. */
 void directory_wrong(struct directory *d, const struct question_of *of, const char *node,
                      uint64_t epoch);
+/* There is somebody new: what nobody had until now he may have. */
+void directory_doubt(struct directory *d, double now);
 /* Said by a peer without being asked, or by whoever knows better. */
 void directory_learn(struct directory *d, const struct question_of *of, const struct answer *a,
                      double now);

@@ -88,6 +88,9 @@ struct outbound *cluster_portal_tagged(const struct cluster *c, const char *tag)
 /* Of a portal that joined. */
 uint64_t cluster_key_of(const struct cluster *c, const struct outbound *portal);
 
+/* A link to a peer came up: it may have what nobody had so far. */
+void cluster_linked(struct cluster *c);
+
 /* --- node.c: what this node says of itself, and what others say of themselves --- */
 
 void node_say(struct cluster *c, struct mux *m);
@@ -140,6 +143,8 @@ struct peer *peer_new(struct cluster *c, const struct addr *at, bool is_static);
 void peer_free(struct peer *p); /* ends its links */
 /* Each second. */
 void peer_look(struct peer *p, double now);
+/* It has no link, and may have one in a moment. */
+bool peer_is_coming(const struct peer *p);
 /* Its link takes streams. */
 bool peer_serves(const struct peer *p, double now);
 void peer_say_node(struct peer *p);

@@ -7,6 +7,7 @@
 #include "proxy/request.h"
 
 enum {
+    FAILURES = 4,            /* in a row, after which nothing is expected of an address */
     WORN_STREAMS = 60000,    /* ever opened on a link: before the ids run out */
     WORN_PIECES = 48 * 1024, /* sealed in one direction: before nonces repeat at 65536 */
     ADDRESS_PORT = 7400,     /* of PEER_TARGET, which leads nowhere */
@@ -87,6 +88,7 @@ static void link_rise(struct peer_link *k)
     k->counted = true;
     nodes_linked(p->cluster->shared->nodes, &k->node, NODE_LINK_UP, loop_steady());
     log_info("cluster: linked to node %s at %s", k->node.name, addr_text(&p->at, at));
+    cluster_linked(p->cluster);
 }
 
 /* Nothing is wrong, and nothing is gained by dialling it again soon. */
@@ -284,6 +286,11 @@ static void on_redial(struct ev_loop *ev, ev_timer *t, int events)
 }
 
 /* --- for others --- */
+
+bool peer_is_coming(const struct peer *p)
+{
+    return !p->link && p->rest == 0 && p->failures < FAILURES;
+}
 
 bool peer_serves(const struct peer *p, double now)
 {

@@ -14,6 +14,7 @@ struct asking {
     struct list_item item; /* in the cluster's list */
     uint64_t token;
     unsigned asked, heard; /* peers */
+    bool missed;           /* there are others, who could not be asked */
     struct answer joined;
     ev_timer end;
 };
@@ -31,7 +32,7 @@ static void asking_end(struct asking *a)
 {
     struct question *q = a->q;
     struct answer joined = a->joined;
-    bool answered = joined.known || a->heard == a->asked;
+    bool answered = joined.known || (a->heard == a->asked && !a->missed);
     asking_free(a);
     q->told(q, answered ? &joined : NULL);
 }
@@ -65,6 +66,7 @@ static void ask_all(struct asking *a)
         struct peer *p = container_of(i, struct peer, item);
         if (p->link && !p->link->mux.silent && !mux_is_ending(&p->link->mux))
             a->asked += mux_say_question(&p->link->mux, &q);
+        a->missed |= p->link ? p->link->mux.silent : peer_is_coming(p);
     }
 }
 

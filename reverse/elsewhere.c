@@ -55,9 +55,19 @@ static struct pool *pool_found(struct portal *p, const struct tunnel_name *t)
     return t->by == TUNNEL_UNNAMED ? p->pool : pool_named(p, t, 0);
 }
 
+static void look_soon(struct pool *pool, void *with)
+{
+    (void)with;
+    if (pool->waiting_count)
+        pool_look_soon(pool);
+}
+
 void portal_found(struct outbound *portal, const struct tunnel_name *t)
 {
-    struct pool *pool = pool_found(portal_of(portal), t);
+    struct portal *p = portal_of(portal);
+    struct pool *pool = t ? pool_found(p, t) : NULL;
+    if (!t)
+        pools_each(p, look_soon, NULL);
     if (pool)
         pool_look_soon(pool); /* also for who waits for an answer of a silent bridge */
 }

@@ -61,7 +61,7 @@ const struct portal_conf *portal_settings(const struct outbound *portal);
 /* The hostnames that its bridges hold, on all loops. */
 struct claims *portal_claims(const struct outbound *portal);
 
-/* More is known of where the tunnel is: visitors that wait look again. */
+/* More is known of where the tunnel is, NULL: of any: visitors that wait look again. */
 void portal_found(struct outbound *portal, const struct tunnel_name *t);
 /* A visitor whom another portal sends, with meta.tunnel and meta.forwarded set: gets a carrier of this process at once, or is
  * refused with REFUSED_NOT_HERE's errno (ENOLINK). The tunnel's tenant need not be kept. by_claim: he came for a hostname (the target), and the tunnel must hold it here. */

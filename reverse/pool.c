@@ -139,6 +139,18 @@ bool pool_is_known(const struct pool *pool)
     return pool == p->pool || portal_is_young(p) || shard_is_known(pool->shard, TUNNEL_KNOWN);
 }
 
+void pools_each(struct portal *p, void (*f)(struct pool *pool, void *with), void *with)
+{
+    struct tunnel_item *next;
+    for (size_t row = 0; row < p->pools.row_count; row++)
+        for (struct tunnel_item *i = p->pools.rows[row]; i; i = next) {
+            next = i->next;
+            f(container_of(i, struct pool, item), with);
+        }
+    if (p->pool)
+        f(p->pool, with);
+}
+
 /* --- members --- */
 
 /* One that no other has, if there is any. */

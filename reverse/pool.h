@@ -52,6 +52,9 @@ void pool_free(struct pool *pool);
 /* All those without carriers that nobody has asked for in a minute go. */
 void pools_sweep(struct portal *p);
 
+/* Of a portal, with a name or without; f may free the pool. */
+void pools_each(struct portal *p, void (*f)(struct pool *pool, void *with), void *with);
+
 void pool_join(struct pool *pool, struct member *m, struct carrier *c);
 void pool_quit(struct member *m); /* does nothing to one that is in none */
 /* On this loop and then on the others: there may be a place for those who wait. */

@@ -249,19 +249,6 @@ static bool portal_alive(const struct outbound *out)
                    : atomic_load(&p->place->all->carriers) > 0;
 }
 
-static void portal_end_pools(struct portal *p, void (*end)(struct pool *pool, void *with),
-                             void *with)
-{
-    struct tunnel_item *next;
-    for (size_t row = 0; row < p->pools.row_count; row++)
-        for (struct tunnel_item *i = p->pools.rows[row]; i; i = next) {
-            next = i->next;
-            end(container_of(i, struct pool, item), with);
-        }
-    if (p->pool)
-        end(p->pool, with);
-}
-
 static void pool_close(struct pool *pool, void *why)
 {
     pool_empty(pool, why);
@@ -280,11 +267,11 @@ static void portal_free(struct outbound *out)
     struct list_item *i;
     err_set(&why, ECANCELED, "the portal stops");
     p->stopping = true;
-    portal_end_pools(p, pool_close, &why);
+    pools_each(p, pool_close, &why);
     while ((i = list_first(&p->carriers)))
         mux_close(&container_of(i, struct carrier, item)->mux, NULL);
     refusals_end(p);
-    portal_end_pools(p, pool_end, NULL);
+    pools_each(p, pool_end, NULL);
     ev_timer_stop(p->out.loop->ev, &p->sweep);
     tunnels_fini(&p->pools);
     place_leave(p->place);
