@@ -332,6 +332,8 @@ void peer_look(struct peer *p, double now)
         mux_ask(&p->link->mux); /* so that its silence is heard soon */
         p->link->node.rtt = p->link->mux.lag;
         link_says(p->link);
+        if (p->link->node.state == NODE_DRAINS)
+            mux_drain_streams(&p->link->mux); /* it waits for those that rest */
     }
     if (p->link && link_is_worn(p->link) && !p->coming)
         peer_redial_later(p);

@@ -46,13 +46,19 @@ def seen(cluster, by, which):
     return states[0] if states else None
 
 
+def cluster_of(cluster, i):
+    return cluster.json(i, "/v1/cluster")["cluster"]
+
+
 def ends(node, seconds=20 * SLOWER):
     assert node.process.wait(seconds) == 0
     node.check_health()
 
 
 def test_a_node_is_shown_with_the_others(pair):
-    me = pair.json(0, "/v1/cluster")["cluster"]
+    # Each dials the other one, and one of the two links comes first.
+    wait_for(lambda: cluster_of(pair, 0)["peers"][0]["up"], 10 * SLOWER, "the link of its own")
+    me = cluster_of(pair, 0)
     assert (me["name"], me["node"], me["state"]) == ("test", "node-a", "up")
     other = me["nodes"][0]
     assert (other["node"], other["linked"], other["leased"]) == ("node-b", True, False)
@@ -90,6 +96,22 @@ def test_who_leaves_is_not_ready_and_still_serves(pair, how):
 
 def wait_served(cluster, i):
     wait_for(lambda: visit(at_entry(cluster, i), NAME) is None, 10 * SLOWER, "a visitor to be served")
+
+
+def test_nothing_that_rests_holds_up_who_leaves(pair):
+    """An entry keeps its way to the origin open, through the other node: not while that one ends."""
+    wait_served(pair, 1)
+    pair.nodes[0].process.send_signal(signal.SIGTERM)
+    ends(pair.nodes[0], 4 * SLOWER)
+    pair.nodes[0].start()
+
+
+def test_bridges_do_not_run_against_who_leaves(pair):
+    """It is the only portal that this bridge knows, so it comes again and again, but slowly."""
+    pair.nodes[0].process.send_signal(signal.SIGTERM)
+    ends(pair.nodes[0])
+    assert pair.bridges[0].log().count("connected to its portal") <= 8  # not 20 a second
+    pair.nodes[0].start()
 
 
 def test_a_second_signal_ends_at_once_who_leaves(tmp_path):
