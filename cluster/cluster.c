@@ -137,18 +137,6 @@ static void on_has(struct elsewhere *e, const struct portal_conf *portal,
         registry_has(c->registry, portal_key(portal), t, links);
 }
 
-static void on_lost(void *owner, uint64_t key, const struct hostname_pattern *host,
-                    const struct tunnel_name *holder)
-{
-    struct cluster *c = owner;
-    struct list_item *next;
-    for (struct list_item *i = list_first(&c->portals); i; i = next) {
-        next = list_next(&c->portals, i);
-        if (joined_at(i)->key == key)
-            portal_host_decided(joined_at(i)->portal, host, holder, false);
-    }
-}
-
 static const struct elsewhere_ops elsewhere_ops = {.send = forward_send,
                                                    .serves = forward_serves,
                                                    .has = on_has,
@@ -237,7 +225,7 @@ static int directory_open(struct cluster *c)
 
 static int registry_open(struct cluster *c)
 {
-    const struct registry_owner owner = {on_lost, c};
+    const struct registry_owner owner = {wishes_lost, c};
     if (!c->shared->registry)
         return 0;
     c->registry = registry_new(c->loop, c->conf, c->shared->registry, &owner);

@@ -163,6 +163,15 @@ static bool objects(struct claims *claims, const struct hostname_pattern *host,
            claims_contest(claims, host, &asks, loop_steady(), holder);
 }
 
+/* Whose it is for certain. */
+static bool is_held(struct claims *claims, const struct hostname_pattern *host,
+                    struct tunnel_name *holder)
+{
+    unsigned carriers;
+    bool asked;
+    return claims_look(claims, host, loop_steady(), holder, &carriers, &asked) && !asked;
+}
+
 void hosts_answer(const struct cluster *c, const struct link_question *q,
                   struct tunnel_name *holder, struct link_answer *a)
 {
@@ -172,7 +181,8 @@ void hosts_answer(const struct cluster *c, const struct link_question *q,
     if (!portal || hostname_read_pattern(&host, q->host.p, q->host.len, &e) < 0 || host.host.port)
         return;
     a->known = q->kind == LINK_ASK_HOST ? holds(portal_claims(portal), host.host.text, holder, a)
-                                        : objects(portal_claims(portal), &host, q, holder);
+                                        : objects(portal_claims(portal), &host, q, holder) ||
+                                              is_held(portal_claims(portal), &host, holder);
     a->portal = q->portal;
     if (a->known)
         a->holder = link_tunnel_of(holder);

@@ -218,6 +218,9 @@ enum elsewhere_claim wishes_claim(struct elsewhere *e, struct outbound *portal,
                                   const struct tunnel_name *holder);
 void wishes_leave(struct elsewhere *e, const struct portal_conf *portal,
                   const struct hostname_pattern *host, const struct tunnel_name *holder);
+/* As struct registry_owner, of a struct cluster. */
+void wishes_lost(void *cluster, uint64_t portal, const struct hostname_pattern *host,
+                 const struct tunnel_name *holder);
 
 static inline struct cluster *cluster_of(struct elsewhere *e)
 {

@@ -5,7 +5,7 @@ import ssl
 import pytest
 
 from certs import Cert
-from cluster import HOSTS, Cluster, visit
+from cluster import HOSTS, Cluster, Redis, visit
 from origins import Server, labelled
 from rig import SLOWER, wait_for
 
@@ -20,17 +20,19 @@ def servers():
         s.close()
 
 
-@pytest.fixture
-def cluster(tmp_path):
-    made = []
+@pytest.fixture(params=["peers", "redis"])
+def cluster(request, tmp_path):
+    made, redis = [], Redis(tmp_path) if request.param == "redis" else None
 
     def start(**more):
-        made.append(Cluster(tmp_path, **more))
+        made.append(Cluster(tmp_path, redis=redis, **more))
         return made[-1].start()
 
     yield start
     for c in made:
         c.stop()
+    if redis:
+        redis.stop()
 
 
 def entry(cluster, i):
