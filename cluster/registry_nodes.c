@@ -95,7 +95,7 @@ static bool may_be_at(const struct cluster_conf *conf, const struct addr *a)
 static void say_once_a_minute(struct log_limit *limit, const char *text, const char *node)
 {
     if (log_allowed(limit, (int64_t)(loop_steady() / 60), 1))
-        log_warn("cluster: registry: %s %s", text, node);
+        log_warn("cluster: registry: node %s: %s", node, text);
 }
 
 static void node_lives(struct registry *r, const struct seen_node *seen,
@@ -111,7 +111,7 @@ static void node_lives(struct registry *r, const struct seen_node *seen,
     if (may_be_at(r->conf, &l->at))
         nodes_leased(r->shared->nodes, &v, now, r->conf->registry->lease);
     else
-        say_once_a_minute(&r->away, "outside of \"networks\" is the address of node", seen->name);
+        say_once_a_minute(&r->away, "its address is outside of \"networks\"", seen->name);
 }
 
 static void node_said(struct seen_node *seen, const struct ledger_lease *l, double now)
@@ -122,7 +122,10 @@ static void node_said(struct seen_node *seen, const struct ledger_lease *l, doub
     if (seen->since && !again && l->epoch <= seen->epoch && now - seen->since < FORGOTTEN)
         return;
     if (self && again && l->epoch != r->shared->epoch)
-        say_once_a_minute(&r->twin, "another node has the name of this one,", seen->name);
+        say_once_a_minute(
+            &r->twin,
+            "another process says that it is this one; \"node\" must be another name on each",
+            seen->name);
     seen->epoch = l->epoch;
     seen->serial = l->serial;
     seen->since = now;
@@ -160,7 +163,8 @@ static void on_lease(void *owner, const redisReply *reply)
     if (ledger_read_lease(&r->shared->ledger, &key, reply->str, reply->len, &lease))
         node_said(seen, &lease, loop_steady());
     else
-        say_once_a_minute(&r->forged, "not of this cluster's key, or of a later version, is node",
+        say_once_a_minute(&r->forged,
+                          "its lease is not sealed with this cluster's key, or of a later version",
                           seen->name);
 }
 

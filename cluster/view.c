@@ -41,3 +41,22 @@ void cluster_look_at_peers(const struct cluster *c,
         see(with, &v);
     }
 }
+
+bool cluster_registered(const struct cluster_shared *s, struct registry_count *to)
+{
+    if (s->registry)
+        registry_count(s->registry, to);
+    return s->registry;
+}
+
+bool cluster_look_at_registry(const struct cluster *c, struct registry_view *v)
+{
+    const struct redis *r = c->registry ? registry_redis(c->registry) : NULL;
+    if (r)
+        *v = (struct registry_view){.well = redis_is_well(r),
+                                    .server = redis_server_text(r),
+                                    .trouble = redis_trouble(r),
+                                    .pending = redis_pending(r),
+                                    .lag = redis_lag(r)};
+    return r;
+}

@@ -5,6 +5,7 @@
 #define V2C_CLUSTER_VIEW_H
 
 #include "cluster/nodes.h"
+#include "cluster/registry.h"
 
 /* What this node says that it is. */
 enum node_state cluster_state(const struct cluster_shared *s);
@@ -26,5 +27,19 @@ struct peer_view {
 
 void cluster_look_at_peers(const struct cluster *c,
                            void (*see)(void *with, const struct peer_view *v), void *with);
+
+/* What this process has in the registry. False: there is none. */
+bool cluster_registered(const struct cluster_shared *s, struct registry_count *to);
+
+/* A loop's connection to the registry. */
+struct registry_view {
+    bool well;
+    const char *server, *trouble; /* "" each: none */
+    unsigned pending;             /* commands under way */
+    double lag;                   /* seconds that the last answer took */
+};
+
+/* False: there is none. */
+bool cluster_look_at_registry(const struct cluster *c, struct registry_view *v);
 
 #endif

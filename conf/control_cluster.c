@@ -83,6 +83,44 @@ static void say_peers(struct worker *w, struct gathering *g, struct page *p)
         cluster_look_at_peers(w->cluster, say_peer, &l);
 }
 
+/* --- the registry --- */
+
+/* Each worker has a connection of its own. */
+static void say_connection(struct worker *w, struct gathering *g, struct page *p)
+{
+    struct registry_view v;
+    size_t from = p->len;
+    if (!w->cluster || !cluster_look_at_registry(w->cluster, &v))
+        return;
+    page_item(p);
+    page_text(p, "{");
+    page_member_text(p, "server", v.server);
+    page_member_bool(p, "up", v.well);
+    page_member_text(p, "trouble", v.trouble);
+    page_member_number(p, "pending", v.pending);
+    page_member(p, "lag");
+    page_format(p, "%.6f}", v.lag);
+    gathering_end_item(g, w, p, from);
+}
+
+static void say_registry(struct process *process, struct page *p)
+{
+    struct gathering connections = {.say = say_connection};
+    struct registry_count count;
+    if (!cluster_registered(process->shared.cluster, &count))
+        return;
+    page_member(p, "registry");
+    page_text(p, "{");
+    page_member_number(p, "tunnels", (int64_t)count.tunnels);
+    page_member_number(p, "hosts", (int64_t)count.hosts);
+    page_member_number(p, "unwritten", (int64_t)count.unwritten);
+    page_member_number(p, "lostHosts", (int64_t)count.lost);
+    page_member_number(p, "losses", (int64_t)count.losses);
+    page_member(p, "connections");
+    control_gather(process, &connections, p);
+    page_text(p, "}");
+}
+
 /* --- all of it --- */
 
 void control_say_cluster(struct process *p, struct page *to)
@@ -102,6 +140,7 @@ void control_say_cluster(struct process *p, struct page *to)
     say_nodes(to, s);
     page_member(to, "peers");
     control_gather(p, &peers, to);
+    say_registry(p, to);
     page_text(to, "}");
 }
 
