@@ -34,7 +34,7 @@ static void it_leads_where_its_routes_say(void **state)
     struct run r;
     const struct inbound_conf *in = load(&r, ENTRY(ROUTES, ""));
     struct route_reader reader = {0};
-    struct route_asked asked = {"a.example", {"", 0}, {"", 0}};
+    struct route_asked asked = {"a.example", {"", 0}, {"", 0}, NULL};
     struct route_to to;
     assert_int_equal(in->kind, IN_INGRESS);
     assert_true(routes_find(route_reader_now(&reader, in->ingress.guide->table), &asked, &to));

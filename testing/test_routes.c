@@ -42,7 +42,7 @@ static void add(struct routes *r, const char *host, const char *path, const char
 static const char *ask(const struct routes *r, const char *host, const char *path, const char *head)
 {
     static struct route_to to;
-    struct route_asked asked = {host, text_of(path), text_of(head)};
+    struct route_asked asked = {host, text_of(path), text_of(head), NULL};
     memset(&to, 0, sizeof to);
     if (!routes_find(r, &asked, &to)) {
         assert_int_equal(to.kind, ROUTE_NONE);
@@ -220,13 +220,13 @@ static void outbounds_and_addresses_come_back_whole(void **state)
                          0);
         with.to.address.port = 8080;
         assert_int_equal(routes_add(r, &with, &e), 0);
-        struct route_asked asked = {"", with.path, {"", 0}};
+        struct route_asked asked = {"", with.path, {"", 0}, NULL};
         assert_true(routes_find(r, &asked, &to));
         assert_int_equal(to.kind, ROUTE_ADDRESS);
         assert_int_equal(to.outbound, 4);
         assert_true(addr_equal(&to.address, &with.to.address));
     }
-    struct route_asked asked = {"any.test", {"/", 1}, {"", 0}};
+    struct route_asked asked = {"any.test", {"/", 1}, {"", 0}, NULL};
     assert_true(routes_find(r, &asked, &to));
     assert_int_equal(to.kind, ROUTE_OUTBOUND);
     assert_int_equal(to.outbound, 3);
@@ -238,7 +238,7 @@ static void private_tunnels_say_so(void **state)
     (void)state;
     struct routes *r = routes_new();
     struct route one = {.to = {.kind = ROUTE_TUNNEL, .is_private = true}};
-    struct route_asked asked = {"", {"/", 1}, {"", 0}};
+    struct route_asked asked = {"", {"/", 1}, {"", 0}, NULL};
     struct route_to to = {0};
     struct err e;
     snprintf(one.to.tunnel.text, sizeof one.to.tunnel.text, "%s", "secret");

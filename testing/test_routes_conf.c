@@ -33,7 +33,7 @@ static const struct guide_set *guide_of(const struct run *r)
 
 static struct route_to find(const struct run *r, const char *host, const char *head)
 {
-    struct route_asked asked = {host, {"/", 1}, {head, strlen(head)}};
+    struct route_asked asked = {host, {"/", 1}, {head, strlen(head)}, NULL};
     struct route_to to = {0};
     routes_find(guide_of(r)->routes, &asked, &to);
     return to;

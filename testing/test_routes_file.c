@@ -50,7 +50,7 @@ static struct routes *read_with(const char *text, const struct routes *in_place,
 static const char *leads(const struct routes *r, const char *host, const char *path)
 {
     static char text[ADDR_TEXT_MAX + 64];
-    struct route_asked asked = {host, {path, strlen(path)}, {"", 0}};
+    struct route_asked asked = {host, {path, strlen(path)}, {"", 0}, NULL};
     struct route_to to = {0};
     if (!routes_find(r, &asked, &to))
         return "";

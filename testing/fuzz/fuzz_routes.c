@@ -180,7 +180,7 @@ static size_t add(struct routes *r, struct numbers *n, struct naive *all, size_t
 static void ask(const struct routes *r, struct numbers *n, const struct naive *all, size_t count)
 {
     const char *host = PICK(n, asked_hosts), *path = PICK(n, asked_paths), *head = PICK(n, heads);
-    struct route_asked asked = {host, text_of(path), text_of(head)};
+    struct route_asked asked = {host, text_of(path), text_of(head), NULL};
     struct route_to to = {0};
     const struct naive *wanted = naive_find(all, count, host, path, head);
     bool found = routes_find(r, &asked, &to);
