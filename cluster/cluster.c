@@ -205,6 +205,7 @@ static void cluster_look(struct cluster *c)
     if (node_changed(c))
         say_node(c);
     node_tell_bridges(c);
+    gauges_look(c, now);
 }
 
 static void on_look(struct ev_loop *ev, ev_timer *t, int events)

@@ -109,6 +109,11 @@ bool tunnel_read(const struct link_tunnel *from, struct tunnel_name *t,
 /* What a peer asks of this node. */
 void node_answer(struct cluster *c, struct mux *m, const struct link_question *q);
 
+/* --- gauges.c --- */
+
+/* Each second. */
+void gauges_look(const struct cluster *c, double now);
+
 /* --- peer.c: a node that this one has, or dials, a link to --- */
 
 struct peer_link {

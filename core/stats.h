@@ -55,6 +55,12 @@ static inline void stat_add(struct counter *counters, int slot, int64_t n)
                           memory_order_relaxed);
 }
 
+/* The same, of a gauge that only this loop has. */
+static inline void stat_set(struct counter *counters, int slot, int64_t value)
+{
+    atomic_store_explicit(&counters[slot].value, value, memory_order_relaxed);
+}
+
 /* The sum over several loops. Any thread. */
 int64_t stat_sum(struct counter *const counters[], unsigned loops, unsigned slot);
 

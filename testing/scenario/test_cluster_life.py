@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 import rig
-from cluster import KEY, Cluster, visit
+from cluster import KEY, Cluster, Redis, visit
 from origins import labelled
 from rig import HOST, SLOWER, free_port, wait_for
 
@@ -196,3 +196,46 @@ def start(words):
     return subprocess.Popen(
         [rig.V2C, *map(str, words)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
+
+
+# ------------------------------------------------------------------------------------------------ with a registry
+
+
+@pytest.fixture
+def redis(tmp_path):
+    made = Redis(tmp_path)
+    yield made
+    made.stop()
+
+
+def metric(cluster, name, i=0):
+    lines = cluster.page(i, "/metrics")[1].splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith(f"v2c_{name} ")), None)
+
+
+def test_a_node_starts_until_its_registry_answers(tmp_path, redis):
+    redis.kill()
+    made = Cluster(tmp_path, count=1, redis=redis)
+    try:
+        made.nodes[0].start()
+        assert made.page(0, "/ready") == (503, "v2c starts\n") and made.page(0, "/live")[0] == 200
+        redis.start()
+        made.wait_ready()
+    finally:
+        made.stop()
+
+
+def test_a_node_is_ready_without_its_registry_once_it_was(tmp_path, redis):
+    made = Cluster(tmp_path, count=2, redis=redis, by_peers=False).start()
+    try:
+        wait_for(lambda: seen(made, 0, 1) == "up", 10 * SLOWER, "the nodes to find each other")
+        wait_for(lambda: metric(made, "cluster_nodes") == 1, 5 * SLOWER, "the other one to be counted")
+        assert metric(made, "registry_up") == 1 and metric(made, "registry_unwritten") == 0
+        redis.kill()
+        wait_for(lambda: metric(made, "registry_up") == 0, 10 * SLOWER, "the registry to be missed")
+        assert made.page(0, "/ready")[0] == 200 and made.page(0, "/live")[0] == 200
+        assert seen(made, 0, 1) == "up"
+        redis.start()
+        wait_for(lambda: metric(made, "registry_up") == 1, 15 * SLOWER, "the registry to be back")
+    finally:
+        made.stop()
