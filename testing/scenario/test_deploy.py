@@ -228,3 +228,15 @@ def test_v2c_takes_the_configuration(tmp_path):
     # Redis is asked in the clear: in its namespace the NetworkPolicy lets nobody else come near.
     said = [line for line in done.stdout.splitlines() if "redis:6379 is asked in the clear" not in line]
     assert (done.returncode, said) == (0, ["Configuration OK."]), done.stdout + done.stderr
+
+
+def test_the_tests_that_the_document_names_are_there():
+    """Three dots stand for the rest of a long name."""
+    document = (DEPLOY.parent / "docs/CLUSTER.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(test_\w+)(\.py|…)?`", document)
+    assert len(named) > 20
+    files = {p.name: p.read_text(encoding="utf-8") for p in pathlib.Path(__file__).parent.glob("test_*.py")}
+    tests = re.findall(r"(?m)^def (test_\w+)\(", "".join(files.values()))
+    for name, rest in named:
+        found = name + rest in files if rest == ".py" else any(t == name or rest and t.startswith(name) for t in tests)
+        assert found, name
