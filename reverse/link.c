@@ -99,8 +99,10 @@ static void on_going(struct mux *m, int reason, uint32_t wait)
 
 void link_drain(struct link *k)
 {
-    if (!k->draining && mux_say_going(&k->mux, GOING_STOPS, 0))
-        link_drains(k);
+    if (k->draining || !mux_say_going(&k->mux, GOING_STOPS, 0))
+        return;
+    k->given_up = true;
+    link_drains(k);
 }
 
 /* --- outages --- */
@@ -126,7 +128,7 @@ static void link_lived(const struct link *k)
 {
     struct way *y = k->way;
     bool brief = k->up && loop_steady() - k->up_since < LASTING;
-    if (y->down_since > 0 || (k->up && !brief && way_is_up(y)))
+    if (k->given_up || y->down_since > 0 || (k->up && !brief && way_is_up(y)))
         return;
     y->down_since = brief ? y->shaky_since : loop_steady();
 }
@@ -148,6 +150,7 @@ static void on_alive(struct mux *m)
     ev_timer_stop(b->in.loop->ev, &k->answer);
     link_count(k, 1);
     log_info("bridge %s: connected to its portal", b->conf->tag);
+    way_tried(k->way);
     way_came(k->way);
 }
 

@@ -6,13 +6,13 @@
 #include "reverse/way.h"
 
 enum {
-    TRIES = 3,     /* links dialled in a row, for each portal that is wanted, to find one more */
+    TRIES = 4,     /* links in a row, for each portal that is wanted, to find one more */
     NODES_MAX = 16 /* that are told apart */
 };
 
 /* Seconds. */
 static const double PAUSE =
-    30; /* after that from one try to the next, and up to twice as long; ... */
+    5; /* after that from one try to the next, and up to twice as long; ... */
 static const double PAUSE_MAX = 480; /* ... it doubles, up to this */
 static const double SETTLING = 1;    /* for a link to find its portal */
 static const double SPREAD_MAX = 60; /* nobody is kept away for longer */
@@ -104,6 +104,11 @@ static void on_roam(struct ev_loop *ev, ev_timer *t, int events)
     y->pause = y->pause * 2 < PAUSE_MAX ? y->pause * 2 : PAUSE_MAX;
     y->roamed -= y->roamed > 0;
     way_check(y);
+}
+
+void way_tried(struct way *y)
+{
+    y->roamed += way_misses_one(y);
 }
 
 void way_roam_init(struct way *y)

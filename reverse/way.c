@@ -94,10 +94,7 @@ static void on_redial(struct ev_loop *ev, ev_timer *w, int events)
         way_schedule(y, wish);
         return;
     }
-    if (c.usable && way_roams(y))
-        y->roamed++;
-    else
-        y->scattering += !way_lacks(y, &c);
+    y->scattering += !way_lacks(y, &c) && !way_roams(y);
     way_dial(y);
     way_check(y);
 }

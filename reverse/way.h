@@ -30,7 +30,7 @@ struct way {
     unsigned wanted;      /* portals on which links should lie; 0: nothing was said */
     double spread;        /* within which a link that broke is replaced */
     ev_tstamp returns_at; /* when one will be */
-    unsigned roamed;      /* links dialled in vain to find one more portal */
+    unsigned roamed;      /* links that came up in vain, when one more portal was wanted */
     ev_timer roam;        /* until the next try */
     double pause;         /* ... which takes so long */
     uint8_t *hosts; /* what the portal said of each of the bridge's: link_host_answer; 0: nothing */
@@ -65,6 +65,7 @@ struct link {
     bool up;       /* the portal has spoken */
     bool draining; /* no new streams are wanted here; another link takes its place */
     bool moves;    /* the same, if that comes to another portal */
+    bool given_up; /* the bridge itself wants no more streams here */
     bool refused;  /* the portal does not want it, and said why */
     bool had_control;
 };
@@ -105,6 +106,8 @@ void way_stay(struct way *y);                                  /* what should mo
 void way_roam_init(struct way *y);
 /* One portal more is wanted, and it is worth a link more. */
 bool way_roams(const struct way *y);
+/* A link is up: a try, unless it turns out that it lies well. */
+void way_tried(struct way *y);
 /* If it is not worth it now: later. */
 void way_roam_later(struct way *y);
 /* A link broke: many bridges may have lost one. */

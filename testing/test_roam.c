@@ -152,14 +152,31 @@ static void no_more_portals_are_looked_for_than_there_are(void **state)
 static void a_search_in_vain_becomes_slow(void **state)
 {
     struct test *t = *state;
-    begins(t, 1, "a", 10);
-    assert_int_equal(t->rig.link_count, 1 + 6);
+    begins(t, 1, "a", 4);
+    assert_int_equal(t->rig.link_count, 1 + 8);
     assert_int_equal(strlen(places(t)), 1);
     cluster_lives(t, 110);
-    assert_in_range(t->rig.link_count, 8, 10);
+    assert_in_range(t->rig.link_count, 12, 14);
     cluster_lives(t, 3600);
-    assert_in_range(t->rig.link_count, 11, 24);
+    assert_in_range(t->rig.link_count, 17, 23);
     assert_int_equal(strlen(places(t)), 1);
+}
+
+/* Whoever deals links out may not know yet that a portal is gone. */
+static void links_that_do_not_come_up_are_no_tries(void **state)
+{
+    struct test *t = *state;
+    begins(t, 1, "a", 0.2);
+    for (int i = 0; i < 30; i++) {
+        size_t count = t->rig.link_count;
+        while (t->rig.link_count == count)
+            bridge_live(&t->rig, 0.05);
+        t->at[count] = '-';
+        far_leave(t->rig.links[count], ECONNREFUSED);
+    }
+    t->deals = "b";
+    cluster_lives(t, 10);
+    assert_string_equal(places(t), "ab");
 }
 
 static void a_slow_search_finds_what_came(void **state)
@@ -313,6 +330,7 @@ int main(void)
         LAW(it_keeps_as_many_links_as_are_configured),
         LAW(no_more_portals_are_looked_for_than_there_are),
         LAW(a_search_in_vain_becomes_slow),
+        LAW(links_that_do_not_come_up_are_no_tries),
         LAW(a_slow_search_finds_what_came),
         LAW(a_portal_that_joins_is_looked_for_at_once),
         LAW(the_links_of_a_portal_that_went_come_to_another),
