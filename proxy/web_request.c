@@ -84,6 +84,13 @@ static int read_asked(struct visit *v, struct errant *e)
     return host.len && hostname_read(&e->host, host.text, host.len, &ignored) < 0 ? 400 : 0;
 }
 
+static bool is_trusted(const struct visit *v)
+{
+    const struct web_conf *c = v->web->conf;
+    const struct addr *from = &v->end.flow->meta.source;
+    return c->forwarded == WEB_FORWARDED_PASS || trusted_has(&c->trusted, from);
+}
+
 static enum step find(struct visit *v, struct errant *e, int *status)
 {
     struct web *w = v->web;
@@ -91,7 +98,7 @@ static enum step find(struct visit *v, struct errant *e, int *status)
         .route = {.host = e->host.text,
                   .path = text_of(e->data, e->asked.path),
                   .head = {(const char *)e->data, v->head.len},
-                  .source = &v->end.flow->meta.source},
+                  .source = is_trusted(v) ? NULL : &v->end.flow->meta.source},
         .sni = v->sni,
     };
     *status = 404;
@@ -168,13 +175,6 @@ bool visit_reserve(struct visit *v, size_t room)
     v->kept = kept;
     v->kept_room = want;
     return true;
-}
-
-static bool is_trusted(const struct visit *v)
-{
-    const struct web_conf *c = v->web->conf;
-    const struct addr *from = &v->end.flow->meta.source;
-    return c->forwarded == WEB_FORWARDED_PASS || trusted_has(&c->trusted, from);
 }
 
 /* From the visitor's flow to the way's. What he sent is given back first: the same memory, still warm, is taken for what
