@@ -143,11 +143,6 @@ static const struct elsewhere_ops elsewhere_ops = {.send = forward_send,
                                                    .claim = wishes_claim,
                                                    .leave = wishes_leave};
 
-struct elsewhere *cluster_elsewhere(struct cluster *c)
-{
-    return &c->elsewhere;
-}
-
 /* --- life --- */
 
 static bool ask_registry(void *with, struct question *q)
@@ -267,13 +262,6 @@ struct cluster *cluster_new(struct loop *l, const struct cluster_conf *conf,
     node_tell_bridges(c);
     peers_look(c, loop_steady());
     return c;
-}
-
-void cluster_adopt(struct cluster *c, const struct cluster_conf *conf)
-{
-    c->conf = conf;
-    if (c->registry && conf->registry)
-        registry_adopt(c->registry, conf);
 }
 
 void cluster_drain(struct cluster *c)

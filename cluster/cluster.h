@@ -70,13 +70,11 @@ void cluster_shared_free(struct cluster_shared *s); /* s may be NULL */
 /* Begins at once: dials peers, and on loop 0 writes to the registry. NULL: out of memory. */
 struct cluster *cluster_new(struct loop *l, const struct cluster_conf *conf,
                             struct cluster_shared *shared);
-void cluster_adopt(struct cluster *c, const struct cluster_conf *conf);
 /* Says to peers and registry that this node goes; what is open goes on. */
 void cluster_drain(struct cluster *c);
 void cluster_free(struct cluster *c); /* ends its links; after the portals and before the loop */
 
 /* For portals of this loop (reverse/elsewhere.h), and they for it. */
-struct elsewhere *cluster_elsewhere(struct cluster *c);
 void cluster_join(struct cluster *c, struct outbound *portal);
 void cluster_leave(struct cluster *c, struct outbound *portal);
 

@@ -322,11 +322,6 @@ struct redis *redis_new(struct loop *l, const struct registry_conf *conf,
     return r;
 }
 
-void redis_adopt(struct redis *r, const struct registry_conf *conf)
-{
-    r->conf = conf;
-}
-
 void redis_free(struct redis *r)
 {
     if (!r)

@@ -32,7 +32,6 @@ struct redis_owner {
 /* conf, and what `o` points to, outlive it. Dials at once. NULL: out of memory. */
 struct redis *redis_new(struct loop *l, const struct registry_conf *conf,
                         const struct redis_owner *o);
-void redis_adopt(struct redis *r, const struct registry_conf *conf);
 void redis_free(struct redis *r); /* tells nobody */
 bool redis_is_well(const struct redis *r);
 /* Commands are binary-safe, each argument with its length. told is called once, from the loop, unless the redis is freed

@@ -191,12 +191,6 @@ struct registry *registry_new(struct loop *l, const struct cluster_conf *conf,
     return r;
 }
 
-void registry_adopt(struct registry *r, const struct cluster_conf *conf)
-{
-    r->conf = conf;
-    redis_adopt(r->redis, conf->registry);
-}
-
 void registry_free(struct registry *r)
 {
     if (!r)

@@ -30,7 +30,6 @@ struct registry_owner {
 /* conf->registry is not NULL; o may be. NULL: out of memory. */
 struct registry *registry_new(struct loop *l, const struct cluster_conf *conf,
                               struct registry_shared *shared, const struct registry_owner *o);
-void registry_adopt(struct registry *r, const struct cluster_conf *conf);
 void registry_free(struct registry *r);
 bool registry_is_well(const struct registry *r);
 /* For status: server, trouble and lag of this loop's connection. */

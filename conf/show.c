@@ -214,6 +214,34 @@ static void show_unreached(const json_t *cluster, FILE *out)
     finish(&t, out);
 }
 
+static void add_lag(struct table *t, const json_t *o)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.1f ms", number_of(o, "lag") * 1000);
+    table_add(t, json_is_true(json_object_get(o, "up")) ? text : "-");
+}
+
+/* A connection of each worker; the entries are of all. */
+static void show_registry(const json_t *cluster, FILE *out)
+{
+    static const char *const heads[] = {"REGISTRY", "STATE",      "-LAG",    "-TUNNELS",
+                                        "-HOSTS",   "-UNWRITTEN", "TROUBLE", NULL};
+    struct table t;
+    table_init(&t, heads);
+    const json_t *registry = json_object_get(cluster, "registry"), *o;
+    const json_t *items = json_object_get(registry, "connections");
+    for (size_t i = 0; (o = json_array_get(items, i)); i++) {
+        add_text(&t, o, "server");
+        table_add(&t, json_is_true(json_object_get(o, "up")) ? "up" : "away");
+        add_lag(&t, o);
+        add_number(&t, registry, "tunnels");
+        add_number(&t, registry, "hosts");
+        add_number(&t, registry, "unwritten");
+        add_text(&t, o, "trouble");
+    }
+    finish(&t, out);
+}
+
 static void show_cluster(const json_t *answer, FILE *out)
 {
     const json_t *cluster = json_object_get(answer, "cluster");
@@ -222,6 +250,7 @@ static void show_cluster(const json_t *answer, FILE *out)
     show_self(cluster, out);
     show_nodes(cluster, out);
     show_unreached(cluster, out);
+    show_registry(cluster, out);
 }
 
 /* Bridges and portals have theirs above. */

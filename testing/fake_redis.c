@@ -387,11 +387,6 @@ struct redis *redis_new(struct loop *l, const struct registry_conf *conf,
     return r;
 }
 
-void redis_adopt(struct redis *r, const struct registry_conf *conf)
-{
-    (void)r, (void)conf;
-}
-
 void redis_free(struct redis *r)
 {
     struct list_item *i;
