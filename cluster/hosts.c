@@ -100,6 +100,12 @@ static bool may_ask(struct hosts *h, const struct question_of *of, const struct 
            misses_take(h->misses, source, now, charged);
 }
 
+static void give_back(struct hosts *h, unsigned charged)
+{
+    if (charged != FREE_OF_CHARGE)
+        misses_back(h->misses, charged);
+}
+
 static enum lookup_state on_find(struct host_finder *f, uint64_t portal, const char *host,
                                  const struct addr *source, double now,
                                  struct lookup_answer *answer, struct lookup_wait *w)
@@ -111,15 +117,11 @@ static enum lookup_state on_find(struct host_finder *f, uint64_t portal, const c
     memcpy(of.host, host, strlen(host) + 1); /* text of a struct hostname */
     if (!may_ask(h, &of, source, now, &charged))
         return LOOKUP_AWAY;
-    switch (directory_ask(h->cluster->directory, &of, now, &a)) {
-    case STEP_DONE:
-        return answer_read(&a, portal, answer);
-    case STEP_MORE:
+    enum step s = directory_ask(h->cluster->directory, &of, now, &a);
+    if (s == STEP_MORE)
         return wait_for(h, &of, charged, w);
-    case STEP_FAIL:
-        break;
-    }
-    return LOOKUP_AWAY;
+    give_back(h, charged); /* nobody was asked */
+    return s == STEP_DONE ? answer_read(&a, portal, answer) : LOOKUP_AWAY;
 }
 
 void hosts_told(struct cluster *c, const struct question_of *of)
@@ -131,8 +133,8 @@ void hosts_told(struct cluster *c, const struct question_of *of)
         return;
     list_remove(&s->item); /* who asks again from here on is another one */
     bool known = directory_ask(c->directory, of, loop_steady(), &a) == STEP_DONE && a.known;
-    if (known && s->charged != FREE_OF_CHARGE)
-        misses_back(c->hosts->misses, s->charged);
+    if (known)
+        give_back(c->hosts, s->charged);
     while ((i = list_first(&s->waiting))) {
         list_remove(i);
         struct lookup_wait *w = container_of(i, struct lookup_wait, item);
