@@ -174,6 +174,10 @@ def test_the_line_of_the_readme_is_served_by_all_portals(stack):
         assert not visits.failed(), place
     assert stack.ask("http://0123456789abcdef.gost.local/")[0] == 404
     assert stack.ask("http://gost.local/")[0] == 404  # a web server that has no such page
+    for place in PORTALS:  # the port of the probes lets nobody do anything
+        assert stack.ask(f"http://{stack.address[place]}:9090/v1/drain", "-X", "POST", "-d", "{}", "-H",
+                         "Content-Type: application/json")[0] in (401, 403), place
+        assert stack.ask(f"http://{stack.address[place]}:9090/metrics")[0] == 200
 
 
 def test_any_part_may_go_while_visitors_come(stack):
