@@ -309,6 +309,14 @@ class Cluster:
         ports = [which] if isinstance(which, int) else [(self.address(i), self.ports[i]["entry"]) for i in which]
         return Visits(ports, host, space=self.net and self.net.hub, **more)
 
+    def end_now(self):
+        """Whatever is still there goes, and the Redis with it."""
+        for program in [*self.bridges, *self.nodes]:
+            if program.alive():
+                program.kill()
+        if self.redis:
+            self.redis.stop()
+
     def stop(self):
         """All must have been well until now."""
         first = None

@@ -24,13 +24,17 @@ def web():
 
 def town_in(directory, web, **more):
     """Two bridges, each with a link to the first and the second portal: the third one has to send all visitors on."""
-    redis = Redis(directory)
-    town = Cluster(directory, redis=redis, registry={"sweep": 10}, **more).start()
-    for name in ("one", "two"):
-        town.bridge("web", web.port, [0, 1], name=name, hosts=[KNOWN])
-    town.wait_carriers("web", 4)
-    for i in range(3):
-        wait_for(lambda: visit((HOST, town.ports[i]["entry"]), KNOWN) is None, 5 * SLOWER, f"the host at portal {i}")
+    town = Cluster(directory, redis=Redis(directory), registry={"sweep": 10}, **more)
+    try:
+        town.start()
+        for name in ("one", "two"):
+            town.bridge("web", web.port, [0, 1], name=name, hosts=[KNOWN])
+        town.wait_carriers("web", 4)
+        for port in town.entries():
+            wait_for(lambda: visit((HOST, port), KNOWN) is None, 8 * SLOWER, f"the host at port {port}")
+    except BaseException:
+        town.end_now()
+        raise
     return town
 
 
@@ -42,7 +46,7 @@ def town(tmp_path_factory, web):
     try:
         made.stop()
     finally:
-        made.redis.stop()
+        made.end_now()
 
 
 @pytest.fixture
@@ -59,7 +63,7 @@ def own(tmp_path, web):
         try:
             town.stop()
         finally:
-            town.redis.stop()
+            town.end_now()
 
 
 def registered(town):

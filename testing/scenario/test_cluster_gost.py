@@ -60,17 +60,17 @@ def town(tmp_path_factory, origins):
     doors = {"odd": ("odd", origins.odd), "banner": ("banner", origins.banner)}
     made = Cluster(directory, redis=redis, by_peers=True, doors=doors, registry={"sweep": 10}, prepare=prepare, claims=claims)
     made.listener = listeners[0]
-    made.start()
-    made.bridge("web", origins.web, [0], name="web", hosts=[NAME])
-    made.bridge("odd", origins.odd, [0], name="odd")
-    made.bridge("banner", origins.banner, [0], name="banner")
-    wait_for(lambda: served(made), 5 * SLOWER, "the host at the third portal")
-    yield made
     try:
+        made.start()
+        made.bridge("web", origins.web, [0], name="web", hosts=[NAME])
+        made.bridge("odd", origins.odd, [0], name="odd")
+        made.bridge("banner", origins.banner, [0], name="banner")
+        wait_for(lambda: served(made), 8 * SLOWER, "the host at the third portal")
+        yield made
         made.stop()
     finally:
         made.listener.close()
-        redis.stop()
+        made.end_now()
 
 
 def served(town):
@@ -193,10 +193,10 @@ def test_g16_a_clock_that_is_wrong_hides_nobody(tmp_path, origins, skew):
     try:
         two.start()
         two.bridge("web", origins.web, [0], hosts=[NAME])
-        wait_for(lambda: visit((HOST, two.ports[1]["entry"]), NAME) is None, 5 * SLOWER, "the host at the other portal")
+        wait_for(lambda: visit((HOST, two.ports[1]["entry"]), NAME) is None, 8 * SLOWER, "the host at the other portal")
         two.stop()
     finally:
-        redis.stop()
+        two.end_now()
 
 
 def test_g17_a_name_that_only_ends_like_ours_is_not_below_it(town, origins):
@@ -246,9 +246,7 @@ def test_g18_a_visitor_who_is_sent_on_waits_for_one_round_trip_more(tmp_path, or
         assert 2 * late <= more < 4 * late
         two.stop()
     finally:
-        for program in [*two.bridges, *two.nodes]:
-            if program.alive():
-                program.kill()
+        two.end_now()
         relays[0].close()
 
 

@@ -46,9 +46,7 @@ def town(tmp_path):
         made.stop()
         check(origin.stop())
     finally:
-        for program in [*made.bridges, *made.nodes]:
-            if program.alive():
-                program.kill()
+        made.end_now()
         if origin.process.poll() is None:
             origin.stop()
 

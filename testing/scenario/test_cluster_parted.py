@@ -31,14 +31,11 @@ def parted(tmp_path):
         def served():
             return spaces.inside(net.hub, lambda: visit((town.address(2), town.ports[2]["entry"]), KNOWN)) is None
 
-        wait_for(served, 5 * SLOWER, "the host at the third portal")
+        wait_for(served, 8 * SLOWER, "the host at the third portal")
         yield town, net, far
         town.stop()
     finally:
-        for program in [*town.nodes, *town.bridges]:
-            if program.alive():
-                program.kill()
-        redis.stop()
+        town.end_now()
         server.close()
         net.close()
 
