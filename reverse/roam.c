@@ -6,7 +6,7 @@
 #include "reverse/way.h"
 
 enum {
-    TRIES = 4,     /* links in a row, for each portal that is wanted, to find one more */
+    TRIES = 6,     /* links in a row, for each portal that is wanted, to find one more */
     NODES_MAX = 16 /* that are told apart */
 };
 

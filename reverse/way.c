@@ -11,8 +11,10 @@ enum {
     PATIENCE = 3,    /* looks before a link that is not needed goes */
 };
 
-static const double GAP = 0.05;     /* seconds between two attempts, at least */
-static const double GAP_MANY = 10;  /* ... with LINKS_MAX links */
+static const double GAP = 0.05;    /* seconds between two attempts, at least */
+static const double GAP_MANY = 10; /* ... with LINKS_MAX links */
+static const double STEP =
+    0.2; /* ... between two that look for one portal more, at most, beyond that */
 static const double TRIM = 10;      /* seconds between looks for links that are not needed */
 static const double COMPLAINT = 30; /* seconds between warnings about a silent portal */
 
@@ -110,6 +112,8 @@ static double way_delay(const struct way *y, double now)
         outage = backoff_delay(now - y->down_since, randombytes_uniform(1000) / 1000.0);
     if (outage > delay)
         delay = outage;
+    if (y->roamed) /* bridges that keep in step would be dealt to the same portals again and again */
+        delay += STEP * randombytes_uniform(1000) / 1000;
     if (wish > delay)
         delay = wish;
     return delay > 0 ? delay : 0;

@@ -120,7 +120,7 @@ static void a_bridge_has_links_to_as_many_portals_as_it_should(void **state)
 static void links_that_come_to_the_same_portal_go_at_once_and_others_are_dialled(void **state)
 {
     struct test *t = *state;
-    begins(t, 1, "aaaab", 2);
+    begins(t, 1, "aaaab", 5);
     assert_string_equal(places(t), "ab");
     assert_int_equal(t->rig.link_count, 5);
     for (int i = 1; i < 4; i++)
@@ -152,13 +152,13 @@ static void no_more_portals_are_looked_for_than_there_are(void **state)
 static void a_search_in_vain_becomes_slow(void **state)
 {
     struct test *t = *state;
-    begins(t, 1, "a", 4);
-    assert_int_equal(t->rig.link_count, 1 + 8);
+    begins(t, 1, "a", 5.5);
+    assert_int_equal(t->rig.link_count, 1 + 12);
     assert_int_equal(strlen(places(t)), 1);
     cluster_lives(t, 110);
-    assert_in_range(t->rig.link_count, 12, 14);
+    assert_in_range(t->rig.link_count, 16, 18);
     cluster_lives(t, 3600);
-    assert_in_range(t->rig.link_count, 17, 23);
+    assert_in_range(t->rig.link_count, 21, 27);
     assert_int_equal(strlen(places(t)), 1);
 }
 
