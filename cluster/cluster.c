@@ -129,12 +129,25 @@ void cluster_leave(struct cluster *c, struct outbound *portal)
 
 /* --- elsewhere --- */
 
+/* One that a reload has replaced loses its links while the new one gets them. */
+static unsigned links_of_successor(const struct cluster *c, uint64_t key,
+                                   const struct portal_conf *portal, const struct tunnel_name *t)
+{
+    struct outbound *now = cluster_portal(c, key);
+    bool known;
+    return now && portal_settings(now) != portal ? portal_links(now, t, &known) : 0;
+}
+
 static void on_has(struct elsewhere *e, const struct portal_conf *portal,
                    const struct tunnel_name *t, unsigned links)
 {
     struct cluster *c = cluster_of(e);
-    if (c->registry)
-        registry_has(c->registry, portal_key(portal), t, links);
+    uint64_t key = portal_key(portal);
+    if (!c->registry)
+        return;
+    if (!links)
+        links = links_of_successor(c, key, portal, t);
+    registry_has(c->registry, key, t, links);
 }
 
 static const struct elsewhere_ops elsewhere_ops = {.send = forward_send,

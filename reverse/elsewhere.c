@@ -77,10 +77,11 @@ static bool holds_target(const struct portal *p, const struct meta *m)
 {
     struct tunnel_name holder;
     struct hostname host;
+    char text[ADDR_TEXT_MAX];
     struct err e;
     bool is_private;
-    return m->target.type == ADDR_NAME &&
-           hostname_read(&host, m->target.name, strlen(m->target.name), &e) == 0 &&
+    addr_host_text(&m->target, text);
+    return hostname_read_bare(&host, text, strlen(text), &e) == 0 &&
            claims_find(p->place->all->claims, host.text, loop_steady(), &holder, &is_private) &&
            tunnel_name_equal(&holder, &m->tunnel);
 }
