@@ -1,6 +1,6 @@
 /* cluster/registry_hosts.c -- which tunnel holds which hostname. A name is one string. Who finds none writes its own, if
- * there is still none, and reads what stands there then: that is the holder. Nothing is decided while the registry may have
- * lost data, nor by what was written before it did.
+ * there is still none, and reads what stands there then: that is the holder. While the registry may have lost data nobody
+ * gets what nobody has, and nothing is decided by what was written before it did.
  * A tenant's tunnel may take over from one of the same tenant that has been gone for a minute. Of two that stand against each
  * other the later one holds: an earlier one comes back only where Redis lost the later, or somebody wrote it back. */
 #include <stdlib.h>
@@ -15,7 +15,7 @@ static const double LEFT = 3600, /* seconds for which a name that was left is kn
     DECIDED = 1;   /* as long as that holds what was seen before a name is replaced */
 
 /* What is written, or asked, next. */
-enum host_step { HOST_CLAIM, HOST_REFRESH, HOST_REPLACE };
+enum host_step { HOST_CLAIM, HOST_REFRESH, HOST_REPLACE, HOST_LOOK };
 
 enum host_found { FOUND_UNKNOWN, FOUND_NOTHING, FOUND_FORGED, FOUND_OWN, FOUND_OTHER };
 
@@ -77,18 +77,24 @@ static void host_drop(struct host_record *h)
 
 static void host_send(struct registry *r, struct host_record *h);
 
+/* For one that is not granted yet: what was decided holds for a moment only. */
+static uint8_t step_of(const struct host_record *h)
+{
+    double now = loop_steady();
+    if (is_fenced(h->record.shared, now))
+        return HOST_LOOK;
+    return h->step == HOST_REPLACE && now - h->decided <= DECIDED ? HOST_REPLACE : HOST_CLAIM;
+}
+
 static void host_write(struct registry *r, struct record *rec)
 {
     struct host_record *h = host_of(rec);
-    struct registry_shared *s = rec->shared;
     if (rec->gone) {
         host_drop(h);
         return;
     }
-    if (!h->since && is_fenced(s, loop_steady())) {
-        list_append(&s->fenced, &rec->change);
-        return;
-    }
+    if (!h->since)
+        h->step = step_of(h);
     h->found = FOUND_UNKNOWN;
     h->was_set = h->same_data = h->same_tenant = h->is_earlier = h->lives = h->expires = false;
     host_send(r, h);
@@ -193,7 +199,7 @@ static void found_other(struct host_record *h, const struct ledger_holder *other
     h->is_earlier = other->since < h->since;
     h->other_by = other->by;
     memcpy(h->other, other->text, sizeof h->other);
-    if (h->same_tenant && !h->since)
+    if (h->same_tenant && !h->since && h->step != HOST_LOOK)
         ask_of_other(h);
 }
 
@@ -243,7 +249,7 @@ static void send_claim(struct registry *r, struct host_record *h)
     struct ledger_key key = key_of(rec), boot;
     struct ledger_holder holder;
     struct ledger_value value;
-    if (loop_steady() - h->decided > DECIDED)
+    if (h->step == HOST_REPLACE && loop_steady() - h->decided > DECIDED)
         h->step = HOST_CLAIM;
     ledger_holder_of(&h->holder, h->since ? h->since : registry_clock(s), &holder);
     ledger_write_holder(&s->ledger, &key, &holder, &value);
@@ -259,10 +265,18 @@ static void send_claim(struct registry *r, struct host_record *h)
         record_send(r, rec, &data, on_boot);
 }
 
+static void send_look(struct registry *r, struct host_record *h)
+{
+    struct command c = command_of("GET", h->record.key, h->record.key_len);
+    record_send(r, &h->record, &c, on_value);
+}
+
 static void host_send(struct registry *r, struct host_record *h)
 {
     if (h->step == HOST_REFRESH)
         send_refresh(r, h);
+    else if (h->step == HOST_LOOK)
+        send_look(r, h);
     else
         send_claim(r, h);
 }
@@ -335,6 +349,23 @@ static void host_of_another(struct host_record *h)
         host_refused(h);
 }
 
+/* What nobody has, or only somebody who may be gone, has to wait. */
+static void host_fenced(struct host_record *h)
+{
+    list_remove(&h->record.change);
+    list_append(&h->record.shared->fenced, &h->record.change);
+}
+
+static void host_looked(struct host_record *h)
+{
+    if (h->found == FOUND_OWN)
+        host_held(h);
+    else if (h->found == FOUND_OTHER && !h->same_tenant)
+        host_refused(h);
+    else
+        host_fenced(h);
+}
+
 static void host_decide(struct registry *r, struct host_record *h)
 {
     switch ((enum host_found)h->found) {
@@ -368,7 +399,8 @@ static void host_undo(struct registry *r, struct host_record *h)
 static void host_written(struct registry *r, struct record *rec)
 {
     struct host_record *h = host_of(rec);
-    bool sure = h->step == HOST_REFRESH || h->same_data, undo = h->undo;
+    bool reads = h->step == HOST_REFRESH || h->step == HOST_LOOK;
+    bool sure = reads || h->same_data, undo = h->undo;
     h->undo = false;
     if (rec->gone || undo || (!sure && !h->since))
         host_undo(r, h);
@@ -378,6 +410,8 @@ static void host_written(struct registry *r, struct record *rec)
         host_drop(h);
     else if (undo || !sure)
         record_changed(rec);
+    else if (h->step == HOST_LOOK)
+        host_looked(h);
     else
         host_decide(r, h);
 }

@@ -194,6 +194,7 @@ bool registry_place_of(struct registry_shared *s, const struct ledger_key *key,
 /* Some entry of HGETALL is of a node that lives, or of this one: the tunnel was there within the last minute. */
 bool registry_tunnel_lives(struct registry_shared *s, const struct ledger_key *key,
                            const redisReply *reply);
+/* Those that wait look again whether it is theirs, or nobody's any more. */
 void registry_hosts_unfence(struct registry_shared *s);
 void registry_hosts_forget(struct registry_shared *s, double now);
 /* On each loop: tells who waits, and the owner. Lock not held. */

@@ -400,6 +400,9 @@ static void on_look(struct ev_loop *ev, ev_timer *w, int events)
     struct registry *r = w->data;
     ev_timer_again(ev, w);
     look(r);
+    pthread_mutex_lock(&r->shared->lock);
+    registry_hosts_unfence(r->shared);
+    pthread_mutex_unlock(&r->shared->lock);
 }
 
 void registry_nodes_well(struct registry *r)

@@ -140,8 +140,6 @@ static void on_sweep(struct ev_loop *ev, ev_timer *w, int events)
     pthread_mutex_lock(&s->lock);
     registry_tunnels_end(s, now);
     registry_hosts_forget(s, now);
-    if (!is_fenced(s, now))
-        registry_hosts_unfence(s);
     r->due += (double)s->records.count * SWEEP_TIME / r->conf->registry->sweep;
     for (; s->well && r->due >= 1; r->due--)
         sweep_one(s);

@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from cluster import Cluster, Redis, visit
+from cluster import HOSTS, Cluster, Redis, visit
 from origins import labelled
 from rig import SLOWER, wait_for
 
@@ -70,6 +70,46 @@ def test_portals_find_each_other_and_all_tunnels_through_redis_alone(cluster, re
     assert (found["tunnels"], found["unwritten"], found["losses"]) == (1, 0, 0)
     assert all(r["up"] and not r["trouble"] and r["server"] for r in found["connections"])
     assert nodes(c, 0) == {"node-b": ("up", True), "node-c": ("up", True)}
+
+
+NAME = f"www{HOSTS}"
+
+
+def answer(c, i):
+    """Whose server a visitor of this name gets."""
+    found = [label for label in ("one", "two") if not visit((c.address(i), c.ports[i]["entry"]), NAME, "/", label.encode())]
+    return found[0] if found else None
+
+
+def wait_answers(c, label):
+    wait_for(lambda: [answer(c, i) for i in range(3)] == [label] * 3, 15 * SLOWER, f"all portals to give {label}")
+
+
+def log_says(program, text, times):
+    wait_for(lambda: program.log().count(text) == times, 15 * SLOWER, f"{program.name} to log {text}")
+
+
+def test_a_hostname_has_one_holder_and_redis_remembers_it(cluster, redis, server):
+    two = labelled("two")
+    c = cluster()
+    try:
+        first = c.bridge("t1", server.port, [0], hosts=[NAME], name="first")
+        wait_answers(c, "one")
+        assert redis.ask("PTTL", key(redis, "h")) > 86_000_000
+        thief = c.bridge("t2", two.port, [1], hosts=[NAME], name="thief", user="other")
+        log_says(thief, "another tunnel", 1)
+        first.kill()
+        thief.kill()
+        thief.start()
+        log_says(thief, "another tunnel", 2)  # also while nobody is there
+        redis.ask("FLUSHALL")
+        thief.kill()
+        thief.start()  # Redis has forgotten, for a second
+        c.bridge("t1", server.port, [2], hosts=[NAME], name="again")
+        wait_answers(c, "one")
+        log_says(thief, "another tunnel", 3)
+    finally:
+        two.close()
 
 
 def test_redis_that_lost_all_is_told_again(cluster, redis, server):
