@@ -151,12 +151,18 @@ def test_a_wrong_password_is_named_and_tried_again(start):
 
 def test_a_user_with_few_rights_is_enough(start):
     redis = start()
-    redis.ask("ACL", "SETUSER", "v2c", "on", ">secret", "~v2c:*", "+@read", "+@write", "+ping", "-@dangerous")
+    redis.ask("ACL", "SETUSER", "v2c", "on", ">secret", "~v2c:*", "+@read", "+@write", "-@dangerous", "+time", "+ping")
     with Talk(at(redis), u="v2c", p="secret") as talk:
         assert talk.wait_well().run_id() == ""
+        assert talk.ask("TIME").startswith("[")
+        for command in ("SADD v2c:s a", "SMEMBERS v2c:s", "HSET v2c:h a b", "HGETALL v2c:h", "PEXPIRE v2c:h 9000"):
+            assert not talk.ask(command).startswith("NOPERM"), command
         assert talk.ask("SET v2c:a 1") == "OK"
         assert talk.ask("SET a 1").startswith("NOPERM")
         assert talk.is_well()
+    redis.ask("ACL", "SETUSER", "v2c", "+role", "+info")  # what docs/CLUSTER.md has besides
+    with Talk(at(redis), u="v2c", p="secret") as talk:
+        assert len(talk.wait_well().run_id()) == 40
 
 
 def test_a_full_redis_answers_and_takes_no_write(start):
