@@ -3,7 +3,7 @@
  * - is other TLS: it is ended here, and HTTP is inside;
  * - is anything else: it is HTTP, or is answered as if it were.
  * HTTP goes to the gateway (proxy/web.h), which asks here for the way of each request: the routes for its host, then the
- * hostnames that bridges of the portal hold, then the routes for any host. Nothing leads from here to a private tunnel.
+ * hostnames that bridges of the portal, or of its cluster, hold, then the routes for any host. Nothing leads from here to a private tunnel.
  * A request that comes by TLS must be for a host of the certificate that was shown, and of the same tenant: else 421.
  * Thread: its loop. Ownership: as of any inbound; a conf is of a configuration, whose numbers of outbounds it has. One that
  * is not of the dispatcher's configuration leads nowhere.
