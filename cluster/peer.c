@@ -19,6 +19,7 @@ static const double REDIAL = 0.05, REDIAL_MAX = 2;
 static const double REST = 20;      /* between two looks at an address that needs no link */
 static const double FULL = 1;       /* for which one that had no room is passed over */
 static const double COMPLAINT = 30; /* between two warnings about one address */
+static const double GRACE = 3;      /* before the first one: portals are often started together */
 
 static const struct policy peer_policy = {.handshake = 10,
                                           .conn_idle = 300,
@@ -348,7 +349,7 @@ struct peer *peer_new(struct cluster *c, const struct addr *at, bool is_static)
     p->cluster = c;
     p->at = *at;
     p->is_static = is_static;
-    p->complained = -COMPLAINT;
+    p->complained = loop_steady() - COMPLAINT + GRACE;
     ev_init(&p->redial, on_redial);
     p->redial.data = p;
     list_append(&c->peers, &p->item);

@@ -283,9 +283,15 @@ static int users_read(struct keyfile *k, const struct quick *q, struct err *e)
 {
     if (id_is_secret(q))
         return keyfile_of(k, q->tunnel.items[0], e);
-    if (keyfile_read(k, q->key.items[0], e) < 0)
-        return err_wrap(e, "--key %.128s", q->key.items[0]);
-    return 0;
+    const char *path = q->key.items[0];
+    if (keyfile_read(k, path, e) == 0)
+        return 0;
+    if (e->code == ENOENT && !q->is_bridge)
+        return err_set(
+            e, ENOENT,
+            "--key %.128s: there is no such file; \"v2c portal --new-key %.128s\" makes it", path,
+            path);
+    return err_wrap(e, "--key %.128s", path);
 }
 
 static char *quick_json(const struct quick *q, struct err *e)
