@@ -45,7 +45,7 @@ class Redis:
             words += [f"--{name}", value]
         command = spaces.prefix(self.space) + [str(w) for w in words]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        wait_for(self._answers, 10 * SLOWER, f"redis on {self.port}")
+        started(self.process, self._answers, 10 * SLOWER, f"redis on {self.port}")
         return self
 
     def _answers(self):
@@ -93,6 +93,16 @@ class Redis:
         if self.process.poll() is None:
             self.thaw()
             self.kill()
+
+
+def started(process, check, seconds, what):
+    """One that is not what it should be by then is not left behind."""
+    try:
+        wait_for(check, seconds, what)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
 
 
 def _command(words):
@@ -309,6 +319,21 @@ class Cluster:
         ports = [which] if isinstance(which, int) else [(self.address(i), self.ports[i]["entry"]) for i in which]
         return Visits(ports, host, space=self.net and self.net.hub, **more)
 
+    def __enter__(self):
+        """Started, or nothing of it is left."""
+        try:
+            return self.start()
+        except BaseException:
+            self.end_now()
+            raise
+
+    def __exit__(self, failed, *_):
+        try:
+            if not failed:
+                self.stop()
+        finally:
+            self.end_now()
+
     def end_now(self):
         """Whatever is still there goes, and the Redis with it."""
         for program in [*self.bridges, *self.nodes]:
@@ -368,7 +393,7 @@ class Front:
             [NGINX, "-c", conf, "-p", self.directory, "-e", self.directory / "error.log"],
             stdin=subprocess.DEVNULL,
         )
-        wait_for(lambda: rig.listening(self.port), 10, "nginx to listen")
+        started(self.process, lambda: rig.listening(self.port), 10, "nginx to listen")
 
     def stop(self):
         self.process.terminate()

@@ -1,4 +1,5 @@
 """Fixtures: the origins, the tunnels that tests share, and the logs of what failed."""
+import contextlib
 import signal
 
 import pytest
@@ -7,6 +8,7 @@ import rig
 from configs import Tunnel
 from lines import Line
 from origins import start_all
+from town import town_in
 
 TEST_DEADLINE = 60 * rig.SLOWER
 PAIRINGS = [(portal, bridge) for portal in rig.KINDS for bridge in rig.KINDS]
@@ -180,3 +182,10 @@ def own_tunnel(origins, tmp_path):
     yield make
     for tunnel in made:
         tunnel.stop()
+
+
+@pytest.fixture
+def own_town(tmp_path):
+    """A cluster of the test's own, which it may break."""
+    with contextlib.ExitStack() as towns:
+        yield lambda **more: towns.enter_context(town_in(tmp_path, **more))

@@ -27,15 +27,13 @@ def three(tmp_path_factory, origins):
             if inbound["tag"] == "udp":
                 inbound["settings"]["network"] = "udp"
 
-    cluster = Cluster(tmp_path_factory.mktemp("three"), doors=doors, prepare=prepare)
-    cluster.start()
-    for at, tag in enumerate(("web", "odd", "udp")):
-        cluster.bridge(tag, doors[tag][1], [at])
-    cluster.bridge("shut", refused, [0])
-    for tag in doors:
-        cluster.wait_carriers(tag, 1)
-    yield cluster
-    cluster.stop()
+    with Cluster(tmp_path_factory.mktemp("three"), doors=doors, prepare=prepare) as cluster:
+        for at, tag in enumerate(("web", "odd", "udp")):
+            cluster.bridge(tag, doors[tag][1], [at])
+        cluster.bridge("shut", refused, [0])
+        for tag in doors:
+            cluster.wait_carriers(tag, 1)
+        yield cluster
 
 
 def forwarded(cluster):
@@ -117,12 +115,10 @@ def test_a_tunnel_moves_to_another_portal(three, origins):
 @pytest.fixture
 def pair(tmp_path, origins):
     """A tunnel with links to two of three portals."""
-    cluster = Cluster(tmp_path, doors={"web": ("web", origins.web)})
-    cluster.start()
-    cluster.bridge("web", origins.web, [0, 1])
-    cluster.wait_carriers("web", 2)
-    yield cluster
-    cluster.stop()
+    with Cluster(tmp_path, doors={"web": ("web", origins.web)}) as cluster:
+        cluster.bridge("web", origins.web, [0, 1])
+        cluster.wait_carriers("web", 2)
+        yield cluster
 
 
 def linked(cluster, i, others):
@@ -170,13 +166,9 @@ def test_who_has_another_key_is_no_peer(tmp_path, origins):
         if i == 1:
             config["cluster"]["key"] = f"file:{stranger}"
 
-    cluster = Cluster(tmp_path, 2, doors={"web": ("web", origins.web)}, prepare=prepare)
-    try:
-        cluster.start()
+    with Cluster(tmp_path, 2, doors={"web": ("web", origins.web)}, prepare=prepare) as cluster:
         cluster.bridge("web", origins.web, [0])
         cluster.wait_carriers("web", 1)
         cluster.nodes[1].wait_log(f"no link to peer {HOST}:{cluster.ports[0]['peers']}: .*check that \"key\"")
         assert "linked to" not in cluster.nodes[0].log() + cluster.nodes[1].log()
         assert http_get(cluster.ports[0]["web"], "/small.txt").body == b"small\n"
-    finally:
-        cluster.stop()

@@ -1,7 +1,7 @@
 """What went wrong with the tunnels of others (docs/CLUSTER.md, "What must not come back"), one test a row: G1 to G20.
 
 Three portals and a Redis; the bridge has links to the first portal only, and visitors come to the third one. Rows that
-are not here are those of test_cluster_faults.py, or cannot occur: the table says which and why.
+are not here are those of other files, or cannot occur: the table says which and why.
 """
 import pathlib
 import statistics

@@ -1,4 +1,5 @@
 """Hostnames of bridges in a cluster: found from every portal, by HTTP and by TLS, and held by one tunnel only."""
+import contextlib
 import socket
 import ssl
 import threading
@@ -30,23 +31,16 @@ def redis(tmp_path):
 
 @pytest.fixture(params=["peers", "redis"])
 def cluster(request, tmp_path):
-    made, shared = [], request.getfixturevalue("redis") if request.param == "redis" else None
-
-    def start(**more):
-        made.append(Cluster(tmp_path, redis=shared, **more))
-        return made[-1].start()
-
-    yield start
-    for c in made:
-        c.stop()
+    shared = request.getfixturevalue("redis") if request.param == "redis" else None
+    with contextlib.ExitStack() as made:
+        yield lambda **more: made.enter_context(Cluster(tmp_path, redis=shared, **more))
 
 
 @pytest.fixture
 def with_redis(redis, tmp_path):
     """Three portals that know each other by Redis."""
-    made = Cluster(tmp_path, redis=redis)
-    yield made.start()
-    made.stop()
+    with Cluster(tmp_path, redis=redis) as made:
+        yield made
 
 
 def entry(cluster, i):

@@ -27,12 +27,11 @@ def route(_, config):
 @pytest.fixture
 def pair(tmp_path, origin):
     """Two portals, and a bridge at the first of them."""
-    made = Cluster(tmp_path, count=2, spread="1s", prepare=route).start()
-    made.bridge("web", origin.port, [0])
-    made.wait_carriers("web", 1)
-    wait_for(lambda: seen(made, 1, 0) == "up", 10 * SLOWER, "the nodes to see each other")
-    yield made
-    made.stop()
+    with Cluster(tmp_path, count=2, spread="1s", prepare=route) as made:
+        made.bridge("web", origin.port, [0])
+        made.wait_carriers("web", 1)
+        wait_for(lambda: seen(made, 1, 0) == "up", 10 * SLOWER, "the nodes to see each other")
+        yield made
 
 
 def at_entry(cluster, i):
@@ -115,21 +114,20 @@ def test_bridges_do_not_run_against_who_leaves(pair):
 
 
 def test_a_second_signal_ends_at_once_who_leaves(tmp_path):
-    both = Cluster(tmp_path, count=2, spread="60s").start()
-    try:
+    with Cluster(tmp_path, count=2, spread="60s") as both:
         wait_for(lambda: seen(both, 1, 0) == "up", 10 * SLOWER, "the nodes to see each other")
         both.nodes[0].process.send_signal(signal.SIGTERM)
         wait_for(lambda: both.page(0, "/ready")[0] == 503, 5 * SLOWER, "it to be ready no more")
         both.nodes[0].process.send_signal(signal.SIGTERM)
-        ends(both.nodes.pop(0), 10 * SLOWER)
-    finally:
-        both.stop()
+        ends(both.nodes[0], 10 * SLOWER)
+        both.nodes.pop(0)
 
 
 def test_who_is_alone_does_not_wait_when_it_ends(tmp_path):
-    alone = Cluster(tmp_path, count=1, spread="60s").start()
-    alone.nodes[0].process.send_signal(signal.SIGTERM)
-    ends(alone.nodes[0], 10 * SLOWER)
+    with Cluster(tmp_path, count=1, spread="60s") as alone:
+        alone.nodes[0].process.send_signal(signal.SIGTERM)
+        ends(alone.nodes[0], 10 * SLOWER)
+        alone.nodes.clear()
 
 
 def test_a_reload_keeps_the_cluster_and_says_so(pair):
@@ -156,8 +154,7 @@ def test_a_portal_that_a_reload_replaces_is_in_the_cluster(pair):
 
 
 def test_a_port_for_peers_that_is_taken_is_named(tmp_path):
-    first = Cluster(tmp_path, count=1).start()
-    try:
+    with Cluster(tmp_path, count=1) as first:
         config = json.loads(first.nodes[0].path.read_text())
         del config["inbounds"], config["api"], config["routing"]
         second = tmp_path / "second.json"
@@ -165,8 +162,6 @@ def test_a_port_for_peers_that_is_taken_is_named(tmp_path):
         run = subprocess.run([rig.V2C, "run", "-c", second], capture_output=True, text=True, timeout=20)
         assert run.returncode == 255
         assert "/cluster/listen: " in run.stderr and "in use" in run.stderr
-    finally:
-        first.stop()
 
 
 def test_two_quick_portals_are_one(tmp_path, origin):
@@ -226,8 +221,7 @@ def test_a_node_starts_until_its_registry_answers(tmp_path, redis):
 
 
 def test_a_node_is_ready_without_its_registry_once_it_was(tmp_path, redis):
-    made = Cluster(tmp_path, count=2, redis=redis, by_peers=False).start()
-    try:
+    with Cluster(tmp_path, count=2, redis=redis, by_peers=False) as made:
         wait_for(lambda: seen(made, 0, 1) == "up", 10 * SLOWER, "the nodes to find each other")
         wait_for(lambda: metric(made, "cluster_nodes") == 1, 5 * SLOWER, "the other one to be counted")
         assert metric(made, "registry_up") == 1 and metric(made, "registry_unwritten") == 0
@@ -240,5 +234,3 @@ def test_a_node_is_ready_without_its_registry_once_it_was(tmp_path, redis):
         assert seen(made, 0, 1) == "up"
         redis.start()
         wait_for(lambda: metric(made, "registry_up") == 1, 15 * SLOWER, "the registry to be back")
-    finally:
-        made.stop()

@@ -18,10 +18,8 @@ def old_bridge(cluster, tunnel, target, at):
 
 
 def test_a_v2ray_bridge_serves_visitors_of_any_portal(tmp_path, origins):
-    cluster = Cluster(tmp_path, count=2, doors={"door": ("old", origins.web)}).start()
-    bridge = old_bridge(cluster, "old", origins.web, 0)
-    try:
-        bridge.start()
+    with Cluster(tmp_path, count=2, doors={"door": ("old", origins.web)}) as cluster:
+        cluster.bridges.append(old_bridge(cluster, "old", origins.web, 0).start())
         cluster.wait_carriers("old", 1)
         ports = [p["door"] for p in cluster.ports]
 
@@ -36,6 +34,3 @@ def test_a_v2ray_bridge_serves_visitors_of_any_portal(tmp_path, origins):
         cluster.wait_ready()
         ask(ports[1])
         ask(ports[0])
-    finally:
-        bridge.stop()
-        cluster.stop()

@@ -1,4 +1,5 @@
 """Where the links of bridges lie that know one address only, behind which somebody deals them out to three portals."""
+import contextlib
 import itertools
 import threading
 import time
@@ -44,9 +45,8 @@ def origin():
 class Town:
     """Three portals, and bridges `t0`, `t1`, … that come to them by one address."""
 
-    def __init__(self, directory, origin, links=None):
-        self.cluster = Cluster(directory, prepare=over_websocket, links=links, spread=1, drain=8, doors={"door": ("t0", 80)})
-        self.cluster.start()
+    def __init__(self, cluster, origin):
+        self.cluster = cluster
         self.dealer = Dealer([p["links"] for p in self.cluster.ports])
         self.tunnels = [f"t{i}" for i in range(BRIDGES)]
         for tunnel in self.tunnels:
@@ -68,22 +68,19 @@ class Town:
 
         wait_for(settled, seconds, f"links to {count} portals: {[self.places(t) for t in self.tunnels]}")
 
-    def stop(self):
-        self.dealer.close()
-        self.cluster.stop()
-
 
 @pytest.fixture
 def town(tmp_path, origin):
-    made = []
+    with contextlib.ExitStack() as stack:
 
-    def make(**more):
-        made.append(Town(tmp_path, origin, **more))
-        return made[-1]
+        def make(**more):
+            doors = {"door": ("t0", 80)}
+            made = Cluster(tmp_path, prepare=over_websocket, spread=1, drain=8, doors=doors, **more)
+            there = Town(stack.enter_context(made), origin)
+            stack.callback(there.dealer.close)
+            return there
 
-    yield make
-    for one in made:
-        one.stop()
+        yield make
 
 
 @pytest.mark.quick

@@ -1,4 +1,5 @@
 """The registry: portals find each other and all tunnels through Redis alone, and what stands there is theirs only."""
+import contextlib
 import threading
 
 import pytest
@@ -24,15 +25,9 @@ def server():
 
 @pytest.fixture
 def cluster(tmp_path, redis, server):
-    made = []
-
-    def start(**more):
-        made.append(Cluster(tmp_path, redis=redis, doors={"door": ("t1", server.port)}, **more))
-        return made[-1].start()
-
-    yield start
-    for c in made:
-        c.stop()
+    doors = {"door": ("t1", server.port)}
+    with contextlib.ExitStack() as made:
+        yield lambda **more: made.enter_context(Cluster(tmp_path, redis=redis, doors=doors, **more))
 
 
 def reaches(c, i):
@@ -162,12 +157,9 @@ def test_a_cluster_with_another_key_is_another_one_in_the_same_redis(cluster, re
     (tmp_path / "other").mkdir()
     other = Cluster(tmp_path / "other", count=1, redis=redis, node="node-x", doors={"door": ("t1", server.port)})
     other.key.write_text("5a" * 32 + "\n")
-    other.start()
-    try:
+    with other:
         threading.Event().wait(1.5)
         assert not reaches(other, 0)
         assert nodes(other, 0) == {}
         assert "node-x" not in nodes(c, 0)
         assert [reaches(c, i) for i in range(3)] == [True] * 3
-    finally:
-        other.stop()
