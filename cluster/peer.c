@@ -87,6 +87,7 @@ static void link_rise(struct peer_link *k)
     p->failures = 0;
     p->rest = 0;
     k->counted = true;
+    k->mux.end.flow->quiet = false;
     nodes_linked(p->cluster->shared->nodes, &k->node, NODE_LINK_UP, loop_steady());
     log_info("cluster: linked to node %s at %s", k->node.name, addr_text(&p->at, at));
     cluster_linked(p->cluster);
@@ -232,8 +233,7 @@ static struct peer_link *link_new(struct peer *p, struct flow **f)
     struct meta meta = {
         .net = NET_TCP,
         .inbound_tag = "",
-        .outbound_tag = "",
-        .target = {.type = ADDR_NAME, .port = ADDRESS_PORT, .name = PEER_TARGET},
+        .target = p->at,
     };
     struct peer_link *k = calloc(1, sizeof *k);
     if (!k)
@@ -242,14 +242,20 @@ static struct peer_link *link_new(struct peer *p, struct flow **f)
     mux_init(&k->mux, &link_ops, true, NULL, -1);
     k->mux.offers = LINK_PEER_FEATURES;
     *f = flow_new(p->cluster->loop, &k->mux.end, &mux_end_ops, &meta, &peer_policy);
-    if (*f)
+    if (*f) {
+        (*f)->quiet = true; /* a portal that is away is dialled all the time */
+        (*f)->carrier = true;
+        (*f)->meta.outbound_tag = p->cluster->dials.tag;
         return k;
+    }
     free(k);
     return NULL;
 }
 
 static void peer_dial(struct peer *p)
 {
+    static const struct addr target = {
+        .type = ADDR_NAME, .port = ADDRESS_PORT, .name = PEER_TARGET};
     struct cluster *c = p->cluster;
     struct flow *f;
     struct request_to how = {.addr = &p->at, .family = DIAL_AS_IS, .carrier = true};
@@ -260,9 +266,8 @@ static void peer_dial(struct peer *p)
         peer_redial_later(p);
         return;
     }
-    f->carrier = true;
     struct codec *codec =
-        vmess_request_new(&c->shared->vmess, NET_TCP, &f->meta.target, (int64_t)time(NULL));
+        vmess_request_new(&c->shared->vmess, NET_TCP, &target, (int64_t)time(NULL));
     if (codec) {
         request_open(&c->dials, f, &how, codec);
     } else {

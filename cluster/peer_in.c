@@ -103,6 +103,14 @@ static void guest_says(struct guest *g, enum nodes_link what)
     nodes_linked(g->cluster->shared->nodes, &g->node, what, loop_steady());
 }
 
+static void guest_rise(struct guest *g)
+{
+    if (!g->told || !g->proven)
+        return;
+    g->mux.end.flow->quiet = false;
+    guest_says(g, NODE_LINK_UP);
+}
+
 static void on_node_told(struct mux *m, const struct link_node *n)
 {
     struct guest *g = guest_of(m);
@@ -115,8 +123,7 @@ static void on_node_told(struct mux *m, const struct link_node *n)
     } else if (!g->told) {
         g->told = true;
         g->node = view;
-        if (g->proven)
-            guest_says(g, NODE_LINK_UP);
+        guest_rise(g);
     } else if (view.epoch != g->node.epoch || strcmp(view.name, g->node.name) != 0) {
         guest_abort(g, "it says to be another node than before");
     } else {
@@ -131,8 +138,7 @@ static void on_answer_told(struct mux *m, const struct link_answer *a)
     if (g->proven || a->token != g->token)
         return;
     g->proven = true;
-    if (g->told)
-        guest_says(g, NODE_LINK_UP);
+    guest_rise(g);
 }
 
 static void on_asked(struct mux *m, const struct link_question *q)
@@ -182,6 +188,7 @@ static void guest_new(struct cluster *c, struct flow *f)
     mux_init(&g->mux, &guest_ops, false, NULL, -1);
     g->mux.offers = LINK_PEER_FEATURES;
     f->carrier = true;
+    f->quiet = true; /* also somebody's look whether it is he himself */
     flow_join(f, &g->mux.end, &mux_end_ops);
     list_push(&c->guests, &g->item);
     c->guest_count++;

@@ -207,9 +207,10 @@ void flow_limit(struct flow *f, const struct policy *p)
 static void flow_log_end(const struct flow *f)
 {
     char from[ADDR_TEXT_MAX], to[ADDR_TEXT_MAX];
-    if (f->twin || !log_on(LOG_INFO))
+    enum log_level level = f->quiet ? LOG_DEBUG : LOG_INFO;
+    if (f->twin || !log_on(level))
         return;
-    log_line(LOG_INFO, f->id,
+    log_line(level, f->id,
              "flow ended in=%s from=%s to=%s:%s out=%s up=%llu down=%llu ms=%.0f end=%s",
              f->meta.inbound_tag, f->meta.source.type ? addr_text(&f->meta.source, from) : "-",
              f->packets ? "udp" : "tcp", addr_text(&f->meta.target, to), f->meta.outbound_tag,

@@ -56,6 +56,7 @@ struct flow {
     struct pipe pipes[2]; /* pipes[i] leads to ends[i] */
     bool packets;         /* a buf is a datagram; never joined or split */
     bool carrier;         /* many flows lie on it: its sockets find a dead peer fast */
+    bool quiet;           /* whoever made it says in the log what became of it */
     bool opened;          /* the target was reached, see end_opened() */
     bool asked;           /* see end_ask() */
     uint8_t tries;        /* links that were tried in vain */
