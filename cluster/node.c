@@ -31,6 +31,8 @@ void node_say(struct cluster *c, struct mux *m)
 {
     struct link_node n = node_self(c);
     mux_say_node(m, &n);
+    if (c->conf->advertise.type != ADDR_NONE)
+        mux_say_place(m, &c->conf->advertise);
 }
 
 bool node_changed(struct cluster *c)

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "cluster/inside.h"
+#include "cluster/network.h"
 
 enum { GUESTS_MAX = 4096, COMPLAINTS = 2 /* log lines a second */ };
 
@@ -127,9 +128,21 @@ static void on_node_told(struct mux *m, const struct link_node *n)
     } else if (view.epoch != g->node.epoch || strcmp(view.name, g->node.name) != 0) {
         guest_abort(g, "it says to be another node than before");
     } else {
+        view.at = g->node.at;
         g->node = view;
         guest_says(g, NODE_LINK_SAYS);
     }
+}
+
+/* So that this node can dial it, also while there is no registry to say where it is. */
+static void on_place_told(struct mux *m, const struct addr *place)
+{
+    struct guest *g = guest_of(m);
+    if (!g->told || !network_allows(g->cluster->conf, place))
+        return;
+    g->node.at = *place;
+    if (g->proven)
+        guest_says(g, NODE_LINK_SAYS);
 }
 
 static void on_answer_told(struct mux *m, const struct link_answer *a)
@@ -165,6 +178,7 @@ static const struct mux_ops guest_ops = {.opened = on_opened,
                                          .node_told = on_node_told,
                                          .asked = on_asked,
                                          .answer_told = on_answer_told,
+                                         .place_told = on_place_told,
                                          .closed = on_closed};
 
 static void guest_greet(struct guest *g)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cluster/network.h"
 #include "cluster/registry_inside.h"
 
 enum { BOOT_BYTES = 12, NODES_A_SECOND = 20 };
@@ -75,23 +76,6 @@ static void on_beat(struct ev_loop *ev, ev_timer *w, int events)
 
 /* --- the others --- */
 
-static bool network_has(const struct cluster_network *n, const struct addr *a)
-{
-    unsigned whole = n->bits / 8, rest = n->bits % 8;
-    if (n->from.type != a->type || whole > addr_ip_len(a) || memcmp(n->from.ip, a->ip, whole) != 0)
-        return false;
-    return !rest || (n->from.ip[whole] ^ a->ip[whole]) >> (8 - rest) == 0;
-}
-
-/* A name may lead anywhere. */
-static bool may_be_at(const struct cluster_conf *conf, const struct addr *a)
-{
-    bool found = conf->network_count == 0 || a->type == ADDR_NONE;
-    for (size_t i = 0; !found && i < conf->network_count; i++)
-        found = addr_is_ip(a) && network_has(&conf->networks[i], a);
-    return found;
-}
-
 static void say_once_a_minute(struct log_limit *limit, const char *text, const char *node)
 {
     if (log_allowed(limit, (int64_t)(loop_steady() / 60), 1))
@@ -108,7 +92,7 @@ static void node_lives(struct registry *r, const struct seen_node *seen,
                           .links = l->links};
     snprintf(v.name, sizeof v.name, "%s", seen->name);
     snprintf(v.zone, sizeof v.zone, "%s", l->zone);
-    if (may_be_at(r->conf, &l->at))
+    if (network_allows(r->conf, &l->at))
         nodes_leased(r->shared->nodes, &v, now, r->conf->registry->lease);
     else
         say_once_a_minute(&r->away, "its address is outside of \"networks\"", seen->name);

@@ -198,6 +198,12 @@ bool link_read_route(struct cursor *in, struct link_route *r)
     return true;
 }
 
+static bool address_read(struct cursor *in, struct addr *place)
+{
+    struct err e;
+    return addr_read_wire(in, place, &e) == STEP_DONE && place->port > 0;
+}
+
 static void value_write(struct writer *w, const struct link_item *i)
 {
     switch ((enum link_type)i->type) {
@@ -245,6 +251,9 @@ static void value_write(struct writer *w, const struct link_item *i)
     case LINK_HAVE:
         answer_write(w, &i->have);
         return;
+    case LINK_PLACE:
+        addr_write_wire(w, &i->place);
+        return;
     case LINK_BLOCKED:
     case LINK_OPENED:
         wr_be16(w, i->stream);
@@ -282,6 +291,8 @@ static bool value_read(struct cursor *in, struct link_item *i)
         return question_read(in, &i->ask);
     case LINK_HAVE:
         return answer_read(in, &i->have);
+    case LINK_PLACE:
+        return address_read(in, &i->place);
     case LINK_BLOCKED:
     case LINK_OPENED:
         return cur_be16(in, &i->stream);

@@ -4,6 +4,7 @@
 #ifndef V2C_MUX_LINK_H
 #define V2C_MUX_LINK_H
 
+#include "core/addr.h"
 #include "core/cursor.h"
 
 enum {
@@ -32,6 +33,7 @@ enum link_type {
     LINK_NODE = 14,
     LINK_ASK = 15,
     LINK_HAVE = 16,
+    LINK_PLACE = 17,
 };
 
 enum link_feature {
@@ -180,6 +182,7 @@ struct link_item {
         struct link_node node;
         struct link_question ask;
         struct link_answer have;
+        struct addr place; /* PLACE: where portals find the sender */
     };
 };
 

@@ -49,6 +49,7 @@ struct mux_ops {
     void (*node_told)(struct mux *m, const struct link_node *n);
     void (*asked)(struct mux *m, const struct link_question *q);
     void (*answer_told)(struct mux *m, const struct link_answer *a);
+    void (*place_told)(struct mux *m, const struct addr *place);
     /* m->silent has changed. May be NULL. */
     void (*silence)(struct mux *m);
     /* Client: it carries more or less than before. May be NULL. */
@@ -160,6 +161,7 @@ bool mux_say_why(struct mux *m, struct link_text why);
 bool mux_say_node(struct mux *m, const struct link_node *n);
 bool mux_say_question(struct mux *m, const struct link_question *q);
 bool mux_say_answer(struct mux *m, const struct link_answer *a);
+bool mux_say_place(struct mux *m, const struct addr *place);
 /* Server, from `opened`: a flow whose first end is the stream. NULL: memory, or its budget, is out. */
 struct flow *mux_accept(struct mux *m, const struct mux_frame *f, const struct meta *meta,
                         const struct policy *p);

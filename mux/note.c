@@ -111,6 +111,8 @@ static void hear_of_nodes(struct mux *m, const struct link_item *i)
         ops->asked(m, &i->ask);
     else if (i->type == LINK_HAVE && m->features & LINK_ROUTED && ops->answer_told)
         ops->answer_told(m, &i->have);
+    else if (i->type == LINK_PLACE && m->features & LINK_ROUTED && ops->place_told)
+        ops->place_told(m, &i->place);
 }
 
 static void hear_item(struct mux *m, const struct link_item *i)
@@ -140,6 +142,7 @@ static void hear_item(struct mux *m, const struct link_item *i)
     case LINK_NODE:
     case LINK_ASK:
     case LINK_HAVE:
+    case LINK_PLACE:
         hear_of_nodes(m, i);
         break;
     default: {
@@ -222,4 +225,10 @@ bool mux_say_question(struct mux *m, const struct link_question *q)
 bool mux_say_answer(struct mux *m, const struct link_answer *a)
 {
     return say_to_who_knows(m, LINK_ROUTED, &(struct link_item){.type = LINK_HAVE, .have = *a});
+}
+
+bool mux_say_place(struct mux *m, const struct addr *place)
+{
+    return say_to_who_knows(m, LINK_ROUTED,
+                            &(struct link_item){.type = LINK_PLACE, .place = *place});
 }

@@ -332,6 +332,12 @@ static void on_answer_told(struct mux *m, const struct link_answer *a)
     tell(m, "answer %llu: %u, %u places\n", (unsigned long long)a->token, a->known, a->count);
 }
 
+static void on_place_told(struct mux *m, const struct addr *place)
+{
+    char text[ADDR_TEXT_MAX];
+    tell(m, "at %s\n", addr_text(place, text));
+}
+
 static void on_silence(struct mux *m)
 {
     peer_of(m)->silences++;
@@ -365,7 +371,8 @@ static void on_closed(struct mux *m, const struct err *why)
 #define NAME_OPS                                                                                   \
     .met = on_met, .named = on_named, .host_wanted = on_host_wanted,                               \
     .host_answered = on_host_answered, .weighed = on_weighed, .told_why = on_told_why,             \
-    .node_told = on_node_told, .asked = on_asked, .answer_told = on_answer_told
+    .node_told = on_node_told, .asked = on_asked, .answer_told = on_answer_told,                   \
+    .place_told = on_place_told
 
 static const struct mux_ops client_ops = {
     NAME_OPS,          .unopened = on_unopened, .answered = on_answered,

@@ -83,6 +83,7 @@ static void answer_text(const struct link_answer *a, char text[TEXT_MAX])
 /* As the vectors have it: the type and its fields in order. */
 static void item_text(const struct link_item *i, char text[TEXT_MAX])
 {
+    char place[ADDR_TEXT_MAX];
     const struct link_hello *h = &i->hello;
     switch (i->type) {
     case LINK_HELLO:
@@ -141,6 +142,9 @@ static void item_text(const struct link_item *i, char text[TEXT_MAX])
         return;
     case LINK_HAVE:
         answer_text(&i->have, text);
+        return;
+    case LINK_PLACE:
+        snprintf(text, TEXT_MAX, "PLACE %s", addr_text(&i->place, place));
         return;
     default:
         fail_msg("type %u was read", i->type);
@@ -275,12 +279,13 @@ static void an_item_is_read_only_when_it_is_long_enough(void **state)
         [LINK_HELLO] = 3,   [LINK_WINDOW] = 6, [LINK_BLOCKED] = 2, [LINK_OPENED] = 2,
         [LINK_REFUSED] = 3, [LINK_PING] = 8,   [LINK_PONG] = 8,    [LINK_GOAWAY] = 5,
         [LINK_NAMES] = 4,   [LINK_HOST] = 1,   [LINK_WEIGHT] = 1,  [LINK_HOST_ANSWER] = 2,
-        [LINK_WHY] = 1,     [LINK_NODE] = 23,  [LINK_ASK] = 21,    [LINK_HAVE] = 21};
+        [LINK_WHY] = 1,     [LINK_NODE] = 23,  [LINK_ASK] = 21,    [LINK_HAVE] = 21,
+        [LINK_PLACE] = 255 /* zeros are no address */};
     for (unsigned type = 0; type < 256; type++)
         for (uint8_t len = 0; len < 40; len++) {
             bool text = type == LINK_HOST || type == LINK_WHY; /* its length comes first: 0 */
             uint8_t bytes[50] = {'v', '2', 'c', '1', (uint8_t)type, 0, len, !text};
-            bool known = type >= LINK_HELLO && type <= LINK_HAVE;
+            bool known = type >= LINK_HELLO && type <= LINK_PLACE;
             struct message m = message_of(bytes, 7u + len);
             assert_int_equal(m.count, known && len >= shortest[type]);
         }

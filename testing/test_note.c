@@ -165,14 +165,17 @@ static void portals_tell_each_other_what_they_are_and_where_tunnels_are(void **s
             .token = 9, .kind = LINK_ASK_TUNNEL, .tunnel = {1, text("acme"), text("t1")}};
         struct link_answer have = {
             .token = 9, .known = true, .count = 1, .at = {{5, 2, node.name}}};
+        struct addr place = {.type = ADDR_NAME, .port = 7400, .name = "portal-b"};
         portals_join(t, piece);
         assert_true(mux_say_node(&t->portal.mux, &node));
         assert_true(mux_say_node(&t->bridge.mux, &node));
         rig_turn(&t->rig);
         assert_true(mux_say_question(&t->portal.mux, &ask));
         assert_true(mux_say_answer(&t->bridge.mux, &have));
+        assert_true(mux_say_place(&t->bridge.mux, &place));
         rig_turn(&t->rig);
-        assert_string_equal(t->portal.told, "met\nnode n-1 of 3\nanswer 9: 1, 1 places\n");
+        assert_string_equal(t->portal.told,
+                            "met\nnode n-1 of 3\nanswer 9: 1, 1 places\nat portal-b:7400\n");
         assert_string_equal(t->bridge.told, "met\nnode n-1 of 3\nasked 9 for t1\n");
         assert_int_equal(test_close(state), 0);
         assert_int_equal(test_open(state), 0);

@@ -75,7 +75,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     demand(sodium_init() >= 0 && stats_init(&stats, NULL) == 0);
     demand(loop_init(&loop, 0, STAT_FIXED, &e) == 0);
     struct counter *const counters[] = {loop.counters};
-    const struct api_watch watch = {"bridge", "home", STAT_accepts, -1};
+    const struct api_watch watch = {
+        .kind = "bridge", .tag = "home", .carriers_slot = STAT_accepts, .visitors_slot = -1};
     const struct api_view view = {
         .stats = &stats, .counters = counters, .loops = 1, .watches = &watch, .watch_count = 1};
     struct outbound *api = api_new(&loop, "api", &view);

@@ -94,6 +94,8 @@ static bool same_item(const struct link_item *a, const struct link_item *b)
         return same_question(&a->ask, &b->ask);
     case LINK_HAVE:
         return same_answer(&a->have, &b->have);
+    case LINK_PLACE:
+        return addr_equal(&a->place, &b->place);
     }
     return false;
 }
@@ -103,7 +105,7 @@ static void try_item(const struct link_item *i)
     uint8_t message[LINK_MAX];
     struct writer w = wr_of(message, sizeof message);
     struct link_item again;
-    demand(i->type >= LINK_HELLO && i->type <= LINK_HAVE);
+    demand(i->type >= LINK_HELLO && i->type <= LINK_PLACE);
     demand(i->type != LINK_HELLO || i->hello.version > 0);
     link_write_magic(&w);
     link_write(&w, i);

@@ -163,3 +163,14 @@ def test_a_cluster_with_another_key_is_another_one_in_the_same_redis(cluster, re
         assert nodes(other, 0) == {}
         assert "node-x" not in nodes(c, 0)
         assert [reaches(c, i) for i in range(3)] == [True] * 3
+
+
+def test_a_portal_that_begins_anew_while_redis_is_away_is_found_by_the_others(cluster, redis, server):
+    """They dial where it was, and say where they are themselves."""
+    c = cluster()
+    c.bridge("t1", server.port, [1])
+    all_reach(c)
+    redis.kill()
+    c.nodes[2].kill()
+    c.nodes[2].start()
+    wait_for(lambda: reaches(c, 2), 15 * SLOWER, "it to lead there")
