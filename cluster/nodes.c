@@ -128,6 +128,15 @@ void nodes_leased(struct nodes *n, const struct node_view *v, double now, double
     pthread_mutex_unlock(&n->lock);
 }
 
+void nodes_left(struct nodes *n, const char *name, uint64_t epoch)
+{
+    pthread_mutex_lock(&n->lock);
+    struct life *l = find(n, name, epoch);
+    if (l)
+        l->leased_until = 0;
+    pthread_mutex_unlock(&n->lock);
+}
+
 void nodes_linked(struct nodes *n, const struct node_view *v, enum nodes_link what, double now)
 {
     pthread_mutex_lock(&n->lock);

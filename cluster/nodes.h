@@ -1,7 +1,8 @@
 /* cluster/nodes.h -- the nodes of the cluster and which of them are alive: what leases in the registry, links of peers and
  * the configuration say of them.
  * A life E of node N is alive while a link to N is up that said E; or N's lease says E; or, while the registry cannot be
- * asked, if its lease held before. A missing lease alone ends a node only when the registry was well for a whole lease.
+ * asked, if its lease held before. A missing lease alone ends a node only when the registry was well for a whole lease, or
+ * when the node had said that it goes.
  * This node itself is none of them.
  * Thread: any, under its own lock. Units: seconds of loop_steady(). Bounded: NODES_MAX, of which those dead for the longest give way. */
 #ifndef V2C_CLUSTER_NODES_H
@@ -31,6 +32,8 @@ struct nodes *nodes_new(const char *self);
 void nodes_free(struct nodes *n);
 /* The registry's, for `lease` seconds. The caller has checked its seal and address. */
 void nodes_leased(struct nodes *n, const struct node_view *v, double now, double lease);
+/* It drained, and has no lease any more. */
+void nodes_left(struct nodes *n, const char *name, uint64_t epoch);
 /* Of a link that some loop has to the node, or from it. */
 enum nodes_link { NODE_LINK_UP, NODE_LINK_SAYS /* something new */, NODE_LINK_WENT };
 /* What the node said of itself there: name, epoch, zone, state, version, links; and rtt. */

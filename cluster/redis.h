@@ -32,7 +32,8 @@ struct redis_owner {
 /* conf, and what `o` points to, outlive it. Dials at once. NULL: out of memory. */
 struct redis *redis_new(struct loop *l, const struct registry_conf *conf,
                         const struct redis_owner *o);
-void redis_free(struct redis *r); /* tells nobody */
+void redis_free(
+    struct redis *r); /* tells nobody; what was asked last still goes out, if it can at once */
 bool redis_is_well(const struct redis *r);
 /* Commands are binary-safe, each argument with its length. told is called once, from the loop, unless the redis is freed
  * or redis_forget(owner) called before; NULL: nobody wants to know. False: it is away or its queue is full, and told is not

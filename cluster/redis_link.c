@@ -42,7 +42,7 @@ static struct redis_command *command_at(const struct list *l)
     return i ? container_of(i, struct redis_command, item) : NULL;
 }
 
-/* --- the end --- */
+/* --- what goes wrong --- */
 
 /* The first reason counts. */
 static void link_break(struct redis_link *k, int code, const char *text)
@@ -56,41 +56,6 @@ void redis_link_leave(struct redis_link *k, const struct err *why)
     if (!k->why.code)
         k->why = *why;
     loop_ready(k->loop, &k->flush);
-}
-
-void redis_link_free(struct redis_link *k)
-{
-    ev_timer_stop(k->loop->ev, &k->timer);
-    loop_unready(&k->flush);
-    dial_stop(&k->dial);
-    stream_close(&k->stream);
-    carriage_unref(k->conf.carriage);
-    redis_commands_free(&k->unsent);
-    redis_commands_free(&k->sent);
-    redis_reader_fini(&k->reader);
-    free(k);
-}
-
-static void commands_move(struct list *to, struct list *from)
-{
-    struct list_item *i;
-    while ((i = list_first(from))) {
-        list_remove(i);
-        list_append(to, i);
-    }
-}
-
-/* True: the link is gone. */
-static bool link_ended(struct redis_link *k)
-{
-    struct list left = {0};
-    if (!k->why.code)
-        return false;
-    commands_move(&left, &k->sent);
-    commands_move(&left, &k->unsent);
-    k->ops->down(k->owner, k, &k->why, &left);
-    redis_link_free(k);
-    return true;
 }
 
 static void link_broke(struct redis_link *k, int error)
@@ -139,6 +104,45 @@ static void link_write(struct redis_link *k)
         commands_went(k, (size_t)n);
     }
     stream_want(&k->stream, true, command_at(&k->unsent));
+}
+
+/* --- the end --- */
+
+void redis_link_free(struct redis_link *k)
+{
+    if (k->up && !k->why.code)
+        link_write(k);
+    ev_timer_stop(k->loop->ev, &k->timer);
+    loop_unready(&k->flush);
+    dial_stop(&k->dial);
+    stream_close(&k->stream);
+    carriage_unref(k->conf.carriage);
+    redis_commands_free(&k->unsent);
+    redis_commands_free(&k->sent);
+    redis_reader_fini(&k->reader);
+    free(k);
+}
+
+static void commands_move(struct list *to, struct list *from)
+{
+    struct list_item *i;
+    while ((i = list_first(from))) {
+        list_remove(i);
+        list_append(to, i);
+    }
+}
+
+/* True: the link is gone. */
+static bool link_ended(struct redis_link *k)
+{
+    struct list left = {0};
+    if (!k->why.code)
+        return false;
+    commands_move(&left, &k->sent);
+    commands_move(&left, &k->unsent);
+    k->ops->down(k->owner, k, &k->why, &left);
+    redis_link_free(k);
+    return true;
 }
 
 static void on_flush(struct task *t)

@@ -79,25 +79,16 @@ static void on_bell(struct task *t)
         ev_timer_again(r->loop->ev, &r->batch);
 }
 
-static void ring(struct registry_part *part)
+void registry_ring(struct registry_part *part)
 {
     if (part->registry)
         loop_post(part->loop, &part->bell);
 }
 
-void registry_ring_all(struct registry_shared *s)
-{
-    for (struct list_item *i = list_first(&s->parts); i; i = list_next(&s->parts, i)) {
-        struct registry_part *part = container_of(i, struct registry_part, item);
-        part->decided = true;
-        ring(part);
-    }
-}
-
 void registry_ring_writer(struct registry_shared *s)
 {
     if (s->writer)
-        ring(s->writer);
+        registry_ring(s->writer);
 }
 
 static bool part_new(struct registry *r)
@@ -195,13 +186,14 @@ void registry_free(struct registry *r)
 {
     if (!r)
         return;
+    if (is_writer(r) && r->redis)
+        registry_nodes_leave(r);
     part_gone(r);
     redis_free(r->redis);
     loop_unready(&r->well_changed);
     registry_write_stop(r);
     registry_nodes_stop(r);
     registry_asks_stop(r);
-    registry_hosts_stop(r);
     free(r);
 }
 

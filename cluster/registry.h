@@ -30,7 +30,7 @@ struct registry_owner {
 /* conf->registry is not NULL; o may be. NULL: out of memory. */
 struct registry *registry_new(struct loop *l, const struct cluster_conf *conf,
                               struct registry_shared *shared, const struct registry_owner *o);
-void registry_free(struct registry *r);
+void registry_free(struct registry *r); /* a node that drains has gone with that of its writer */
 bool registry_is_well(const struct registry *r);
 /* For status: server, trouble and lag of this loop's connection. */
 const struct redis *registry_redis(const struct registry *r);
@@ -47,7 +47,10 @@ void registry_state(struct registry *r, enum node_state state, uint32_t links);
 void registry_has(struct registry *r, uint64_t portal, const struct tunnel_name *t, unsigned links);
 struct claim_wait {
     void (*decided)(struct claim_wait *w, bool granted);
+    /* the registry's, zeroed at first; it is told or forgotten before that is freed */
+    struct registry *registry; /* NULL: it does not wait */
     struct list_item item;
+    bool granted;
 };
 enum elsewhere_claim registry_claim(struct registry *r, uint64_t portal,
                                     const struct hostname_pattern *host,

@@ -34,17 +34,10 @@ struct host_record {
     uint8_t found, other_by; /* enum host_found; of the one that holds it */
     bool was_set, same_data, same_tenant, is_earlier, lives, expires;
     char other[TUNNEL_NAME_MAX + 1];
-    double decided; /* to replace it, loop_steady() */
+    struct list waiting; /* struct claim_wait of all loops */
+    double decided;      /* to replace it, loop_steady() */
     double left_at;
     char key[];
-};
-
-/* Those of a loop who wait for one name. */
-struct host_wait {
-    struct list_item item;
-    struct list waiting; /* struct claim_wait */
-    struct ledger_key key;
-    struct tunnel_name holder;
 };
 
 struct lost_host {
@@ -64,9 +57,24 @@ static void host_free(struct record *rec)
     free(host_of(rec));
 }
 
+/* Those who wait for it hear so on their loops. */
+static void host_tell(struct host_record *h, bool granted)
+{
+    struct list_item *i;
+    while ((i = list_first(&h->waiting))) {
+        struct claim_wait *w = container_of(i, struct claim_wait, item);
+        struct registry_part *part = w->registry->part;
+        list_remove(i);
+        w->granted = granted;
+        list_append(&part->decided, i);
+        registry_ring(part);
+    }
+}
+
 static void host_drop(struct host_record *h)
 {
     struct registry_shared *s = h->record.shared;
+    host_tell(h, false);
     s->left_count -= h->left;
     s->host_count--;
     record_out(&h->record);
@@ -304,7 +312,7 @@ static void host_held(struct host_record *h)
     h->since = h->found_since ? h->found_since : 1;
     h->tries = 0;
     h->step = HOST_REFRESH;
-    registry_ring_all(h->record.shared);
+    host_tell(h, true);
 }
 
 static void host_name(const struct host_record *h, struct hostname_pattern *host)
@@ -326,14 +334,8 @@ static void host_lost(struct host_record *h)
         l->holder = h->holder;
         host_name(h, &l->host);
         list_append(&part->lost, &l->item);
+        registry_ring(part);
     }
-    registry_ring_all(s);
-    host_drop(h);
-}
-
-static void host_refused(struct host_record *h)
-{
-    registry_ring_all(h->record.shared);
     host_drop(h);
 }
 
@@ -346,7 +348,7 @@ static void host_of_another(struct host_record *h)
     else if (h->same_tenant && !h->lives && !h->expires && h->tries < TRIES)
         host_replace(h);
     else
-        host_refused(h);
+        host_drop(h);
 }
 
 /* What nobody has, or only somebody who may be gone, has to wait. */
@@ -361,7 +363,7 @@ static void host_looked(struct host_record *h)
     if (h->found == FOUND_OWN)
         host_held(h);
     else if (h->found == FOUND_OTHER && !h->same_tenant)
-        host_refused(h);
+        host_drop(h);
     else
         host_fenced(h);
 }
@@ -437,6 +439,7 @@ static struct host_record *host_new(struct registry_shared *s, const struct ledg
 /* A tunnel begins to want it. */
 static void host_want(struct host_record *h, uint64_t portal, const struct tunnel_name *holder)
 {
+    host_tell(h, false); /* it is not theirs who left it */
     h->undo = h->record.under_way > 0;
     h->portal = portal;
     h->holder = *holder;
@@ -458,7 +461,7 @@ static void host_unleave(struct host_record *h)
 }
 
 /* One that this node knows, and whose tunnel has come back: it is asked whether that still holds, if somebody can say. */
-static enum elsewhere_claim host_again(struct host_record *h)
+static void host_again(struct host_record *h)
 {
     struct registry_shared *s = h->record.shared;
     bool was_left = h->left;
@@ -468,40 +471,23 @@ static enum elsewhere_claim host_again(struct host_record *h)
             h->since = 0;
         host_next(h, h->since ? HOST_REFRESH : HOST_CLAIM);
     }
-    return h->since ? ELSEWHERE_GRANTED : ELSEWHERE_LATER;
 }
 
-static enum elsewhere_claim host_claim(struct registry_shared *s, const struct ledger_key *key,
-                                       uint64_t portal, const struct tunnel_name *holder)
+/* NULL: it is another's, or there is no memory. */
+static struct host_record *host_claim(struct registry_shared *s, const struct ledger_key *key,
+                                      uint64_t portal, const struct tunnel_name *holder)
 {
     struct record *rec = records_find(&s->records, key);
     struct host_record *h = rec ? host_of(rec) : host_new(s, key);
-    if (!h)
-        return ELSEWHERE_TAKEN;
-    if (rec && tunnel_name_equal(&h->holder, holder))
-        return host_again(h);
-    if (rec && !h->left && !rec->gone)
-        return ELSEWHERE_TAKEN;
+    if (rec && tunnel_name_equal(&h->holder, holder)) {
+        host_again(h);
+        return h;
+    }
+    if (!h || (rec && !h->left && !rec->gone))
+        return NULL;
     host_unleave(h);
     host_want(h, portal, holder);
-    return ELSEWHERE_LATER;
-}
-
-static struct host_wait *wait_of(struct registry *r, const struct ledger_key *key,
-                                 const struct tunnel_name *holder)
-{
-    for (struct list_item *i = list_first(&r->waits); i; i = list_next(&r->waits, i)) {
-        struct host_wait *w = container_of(i, struct host_wait, item);
-        if (strcmp(w->key.text, key->text) == 0 && tunnel_name_equal(&w->holder, holder))
-            return w;
-    }
-    struct host_wait *w = calloc(1, sizeof *w);
-    if (!w)
-        return NULL;
-    w->key = *key;
-    w->holder = *holder;
-    list_append(&r->waits, &w->item);
-    return w;
+    return h;
 }
 
 static bool is_too_deep(const struct hostname_pattern *host)
@@ -517,25 +503,32 @@ enum elsewhere_claim registry_claim(struct registry *r, uint64_t portal,
                                     const struct tunnel_name *holder, struct claim_wait *w)
 {
     struct registry_shared *s = r->shared;
-    struct host_wait *wait = NULL;
+    enum elsewhere_claim answer = ELSEWHERE_TAKEN;
     struct ledger_key key;
     if (is_too_deep(host))
-        return ELSEWHERE_TAKEN;
+        return answer;
     ledger_key_host(&s->ledger, portal, host->host.text, host->below, &key);
     pthread_mutex_lock(&s->lock);
-    enum elsewhere_claim answer = host_claim(s, &key, portal, holder);
+    struct host_record *h = host_claim(s, &key, portal, holder);
+    if (h)
+        answer = h->since ? ELSEWHERE_GRANTED : ELSEWHERE_LATER;
+    if (answer == ELSEWHERE_LATER) {
+        w->registry = r;
+        list_append(&h->waiting, &w->item);
+    }
     pthread_mutex_unlock(&s->lock);
-    if (answer != ELSEWHERE_LATER)
-        return answer;
-    if (!(wait = wait_of(r, &key, holder)))
-        return ELSEWHERE_TAKEN;
-    list_append(&wait->waiting, &w->item);
-    return ELSEWHERE_LATER;
+    return answer;
 }
 
 void registry_claim_forget(struct claim_wait *w)
 {
+    if (!w->registry)
+        return;
+    struct registry_shared *s = w->registry->shared;
+    pthread_mutex_lock(&s->lock);
     list_remove(&w->item);
+    pthread_mutex_unlock(&s->lock);
+    w->registry = NULL;
 }
 
 static void host_leave(struct host_record *h)
@@ -581,63 +574,31 @@ void registry_hosts_forget(struct registry_shared *s, double now)
 
 /* --- telling --- */
 
-enum verdict { VERDICT_NONE, VERDICT_GRANTED, VERDICT_REFUSED };
-
-static enum verdict verdict_of(const struct registry_shared *s, const struct host_wait *w)
+/* The first, taken out; NULL: there is none. */
+static struct list_item *take(struct registry *r, const struct list *from)
 {
-    struct record *rec = records_find(&s->records, &w->key);
-    const struct host_record *h = rec ? host_of(rec) : NULL;
-    if (!h || h->left || rec->gone || !tunnel_name_equal(&h->holder, &w->holder))
-        return VERDICT_REFUSED;
-    return h->since ? VERDICT_GRANTED : VERDICT_NONE;
+    pthread_mutex_lock(&r->shared->lock);
+    struct list_item *i = list_first(from);
+    if (i)
+        list_remove(i);
+    pthread_mutex_unlock(&r->shared->lock);
+    return i;
 }
 
-static void wait_free(struct host_wait *w)
+static void tell_decided(struct registry *r)
 {
     struct list_item *i;
-    while ((i = list_first(&w->waiting)))
-        list_remove(i);
-    list_remove(&w->item);
-    free(w);
-}
-
-static void wait_tell(struct host_wait *w, bool granted)
-{
-    struct list_item *i;
-    list_remove(&w->item);
-    while ((i = list_first(&w->waiting))) {
-        list_remove(i);
-        struct claim_wait *c = container_of(i, struct claim_wait, item);
-        c->decided(c, granted);
-    }
-    free(w);
-}
-
-/* Takes those of a verdict out, for the callbacks change the list. */
-static void waits_judge(struct registry *r, struct list *granted, struct list *refused)
-{
-    struct list_item *i = list_first(&r->waits), *next;
-    for (; i; i = next) {
-        next = list_next(&r->waits, i);
-        struct host_wait *w = container_of(i, struct host_wait, item);
-        enum verdict v = list_first(&w->waiting) ? verdict_of(r->shared, w) : VERDICT_REFUSED;
-        if (v == VERDICT_NONE)
-            continue;
-        list_remove(i);
-        list_append(v == VERDICT_GRANTED ? granted : refused, i);
+    while ((i = take(r, &r->part->decided))) {
+        struct claim_wait *w = container_of(i, struct claim_wait, item);
+        w->registry = NULL;
+        w->decided(w, w->granted);
     }
 }
 
 static void tell_lost(struct registry *r)
 {
     struct list_item *i;
-    while (true) {
-        pthread_mutex_lock(&r->shared->lock);
-        if ((i = list_first(&r->part->lost)))
-            list_remove(i);
-        pthread_mutex_unlock(&r->shared->lock);
-        if (!i)
-            return;
+    while ((i = take(r, &r->part->lost))) {
         struct lost_host *l = container_of(i, struct lost_host, item);
         if (r->owner.lost)
             r->owner.lost(r->owner.owner, l->portal, &l->host, &l->holder);
@@ -647,25 +608,8 @@ static void tell_lost(struct registry *r)
 
 void registry_hosts_tell(struct registry *r)
 {
-    struct list granted = {0}, refused = {0};
-    struct list_item *i;
-    pthread_mutex_lock(&r->shared->lock);
-    if (r->part->decided)
-        waits_judge(r, &granted, &refused);
-    r->part->decided = false;
-    pthread_mutex_unlock(&r->shared->lock);
-    while ((i = list_first(&granted)))
-        wait_tell(container_of(i, struct host_wait, item), true);
-    while ((i = list_first(&refused)))
-        wait_tell(container_of(i, struct host_wait, item), false);
+    tell_decided(r);
     tell_lost(r);
-}
-
-void registry_hosts_stop(struct registry *r)
-{
-    struct list_item *i;
-    while ((i = list_first(&r->waits)))
-        wait_free(container_of(i, struct host_wait, item));
 }
 
 void registry_lost_free(struct list *lost)

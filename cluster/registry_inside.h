@@ -28,7 +28,7 @@ struct registry_part {
     struct task bell;
     struct loop *loop;
     struct registry *registry; /* NULL: it has gone */
-    bool decided;              /* something was, for those who wait there */
+    struct list decided;       /* struct claim_wait that are to be told */
     struct list lost;          /* names, for its owner */
 };
 
@@ -69,7 +69,7 @@ struct registry {
     struct registry_owner owner;
     struct redis *redis;
     struct redis_owner redis_owner;
-    struct list asks, waits;
+    struct list asks;
 
     /* the writer's */
     struct task well_changed;
@@ -140,8 +140,8 @@ static inline bool reply_is(const redisReply *reply, int type)
 
 /* --- registry.c --- */
 
-/* For the bell of each loop: names were decided. Lock held. */
-void registry_ring_all(struct registry_shared *s);
+/* Its loop has somebody to tell. Lock held. */
+void registry_ring(struct registry_part *part);
 /* The writer has something to do. Lock held. */
 void registry_ring_writer(struct registry_shared *s);
 
@@ -168,6 +168,8 @@ void registry_write_stop(struct registry *r);
 
 void registry_nodes_init(struct registry *r);
 bool registry_nodes_start(struct registry *r); /* false: out of memory */
+/* The end of a node that drains: its lease goes, unless it was another life's when it was last seen. */
+void registry_nodes_leave(struct registry *r);
 void registry_nodes_stop(struct registry *r);
 /* The connection is well: everything at once. */
 void registry_nodes_well(struct registry *r);
@@ -199,7 +201,6 @@ void registry_hosts_unfence(struct registry_shared *s);
 void registry_hosts_forget(struct registry_shared *s, double now);
 /* On each loop: tells who waits, and the owner. Lock not held. */
 void registry_hosts_tell(struct registry *r);
-void registry_hosts_stop(struct registry *r);
 void registry_lost_free(struct list *lost);
 
 /* --- registry_ask.c --- */

@@ -1,6 +1,7 @@
 /* cluster/registry_nodes.c -- the writer says each few seconds that its node is alive, and looks each second who else is,
  * and whether the registry still has its data.
- * A lease counts only when its serial has grown since it was last seen: one that somebody wrote back is no life. */
+ * A lease counts only when its serial has grown since it was last seen: one that somebody wrote back is no life. A node that
+ * drains takes its lease away in the end. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,6 +23,7 @@ struct seen_node {
     uint64_t epoch, serial;       /* the last that it said */
     double since;                 /* when; 0: never */
     double missing;               /* since when it has had no lease; 0: it has one */
+    bool drains;                  /* it said so last */
     bool listed, asked;
 };
 
@@ -113,6 +115,7 @@ static void node_said(struct seen_node *seen, const struct ledger_lease *l, doub
     seen->epoch = l->epoch;
     seen->serial = l->serial;
     seen->since = now;
+    seen->drains = l->state == NODE_DRAINS;
     if (!self)
         node_lives(r, seen, l, now);
 }
@@ -123,6 +126,8 @@ static void node_missing(struct seen_node *seen, double now)
     struct ledger_key nodes;
     if (!seen->missing)
         seen->missing = now;
+    if (seen->drains)
+        nodes_left(r->shared->nodes, seen->name, seen->epoch);
     if (now - seen->missing < FORGOTTEN)
         return;
     ledger_key_of(&r->shared->ledger, "nodes", &nodes);
@@ -393,6 +398,21 @@ void registry_nodes_well(struct registry *r)
 {
     look(r);
     registry_beat(r);
+}
+
+void registry_nodes_leave(struct registry *r)
+{
+    struct registry_shared *s = r->shared;
+    const struct seen_node *self = seen_of(r, r->conf->node);
+    struct ledger_key key;
+    pthread_mutex_lock(&s->lock);
+    bool goes = s->state == NODE_DRAINS;
+    pthread_mutex_unlock(&s->lock);
+    if (!goes || !self || self->epoch != s->epoch)
+        return;
+    ledger_key_node(&s->ledger, r->conf->node, &key);
+    struct command c = command_of("DEL", key.text, key.len);
+    registry_send(r, &c, NULL, NULL);
 }
 
 void registry_nodes_init(struct registry *r)

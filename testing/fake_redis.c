@@ -11,19 +11,24 @@
 #include <string.h>
 #include <strings.h>
 
-enum { KEYS = 512, FIELDS = 64, VERBS = 64, LINKS = 8 };
+enum { ROWS = 1 << 14, FIELDS = 64, VERBS = 64, LINKS = 8 };
 
 struct text {
     char *p;
     size_t len;
 };
 
+struct field {
+    struct text name, value; /* unused where p is NULL */
+};
+
 struct key {
-    char *name; /* NULL: unused */
-    char type;  /* 's'tring, 'h'ash, s'e't */
+    struct list_item item; /* in its row */
+    char *name;
+    char type; /* 's'tring, 'h'ash, s'e't */
     struct text value;
-    struct text field[FIELDS], of[FIELDS]; /* unused where p is NULL */
-    double until;                          /* 0: for ever */
+    struct field *fields; /* FIELDS; NULL: of a string */
+    double until;         /* 0: for ever */
 };
 
 struct pending {
@@ -37,12 +42,13 @@ struct redis {
     struct loop *loop;
     const struct redis_owner *owner;
     struct list pending;
+    unsigned pending_count;
     struct task tell, wells;
     bool well;
 };
 
 static struct {
-    struct key keys[KEYS];
+    struct list rows[ROWS];
     struct {
         char name[16];
         unsigned count;
@@ -71,23 +77,36 @@ static void text_free(struct text *t)
 
 static void key_free(struct key *k)
 {
-    free(k->name);
-    text_free(&k->value);
-    for (int i = 0; i < FIELDS; i++) {
-        text_free(&k->field[i]);
-        text_free(&k->of[i]);
+    list_remove(&k->item);
+    for (int i = 0; k->fields && i < FIELDS; i++) {
+        text_free(&k->fields[i].name);
+        text_free(&k->fields[i].value);
     }
-    *k = (struct key){0};
+    text_free(&k->value);
+    free(k->fields);
+    free(k->name);
+    free(k);
+}
+
+static struct list *row_of(const char *name)
+{
+    unsigned hash = 0;
+    for (; *name; name++)
+        hash = 31 * hash + (unsigned char)*name;
+    return &store.rows[hash % ROWS];
 }
 
 static struct key *key_find(const char *name)
 {
-    for (int i = 0; i < KEYS; i++) {
-        struct key *k = &store.keys[i];
-        if (k->name && k->until > 0 && loop_steady() >= k->until)
-            key_free(k);
-        if (k->name && strcmp(k->name, name) == 0)
+    struct list *row = row_of(name);
+    for (struct list_item *i = list_first(row); i; i = list_next(row, i)) {
+        struct key *k = container_of(i, struct key, item);
+        if (strcmp(k->name, name) != 0)
+            continue;
+        if (k->until == 0 || loop_steady() < k->until)
             return k;
+        key_free(k);
+        return NULL;
     }
     return NULL;
 }
@@ -95,21 +114,24 @@ static struct key *key_find(const char *name)
 static struct key *key_make(const char *name, char type)
 {
     struct key *k = key_find(name);
-    for (int i = 0; !k && i < KEYS; i++)
-        if (!store.keys[i].name) {
-            k = &store.keys[i];
-            k->name = text_of(name, strlen(name)).p;
-            k->type = type;
-        }
+    if (k)
+        return k;
+    k = calloc(1, sizeof *k);
     assert_non_null(k);
+    k->name = text_of(name, strlen(name)).p;
+    k->type = type;
+    k->fields = type == 's' ? NULL : calloc(FIELDS, sizeof *k->fields);
+    list_append(row_of(name), &k->item);
     return k;
 }
 
 static int field_find(const struct key *k, const char *name, size_t len)
 {
-    for (int i = 0; i < FIELDS; i++)
-        if (k->field[i].p && k->field[i].len == len && memcmp(k->field[i].p, name, len) == 0)
+    for (int i = 0; k->fields && i < FIELDS; i++) {
+        const struct text *t = &k->fields[i].name;
+        if (t->p && t->len == len && memcmp(t->p, name, len) == 0)
             return i;
+    }
     return -1;
 }
 
@@ -117,8 +139,8 @@ static int field_put(struct key *k, const char *name, size_t len)
 {
     int at = field_find(k, name, len);
     for (int i = 0; at < 0 && i < FIELDS; i++)
-        if (!k->field[i].p) {
-            k->field[i] = text_of(name, len);
+        if (!k->fields[i].name.p) {
+            k->fields[i].name = text_of(name, len);
             at = i;
         }
     assert_true(at >= 0);
@@ -128,10 +150,10 @@ static int field_put(struct key *k, const char *name, size_t len)
 static void field_drop(struct key *k, int at)
 {
     bool any = false;
-    text_free(&k->field[at]);
-    text_free(&k->of[at]);
+    text_free(&k->fields[at].name);
+    text_free(&k->fields[at].value);
     for (int i = 0; i < FIELDS; i++)
-        any |= k->field[i].p != NULL;
+        any |= k->fields[i].name.p != NULL;
     if (!any)
         key_free(k);
 }
@@ -235,8 +257,8 @@ static redisReply *run_hset(const char *name, const struct words *w)
 {
     struct key *k = key_make(name, 'h');
     int at = field_put(k, w->p[2], w->lens[2]);
-    text_free(&k->of[at]);
-    k->of[at] = text_of(w->p[3], w->lens[3]);
+    text_free(&k->fields[at].value);
+    k->fields[at].value = text_of(w->p[3], w->lens[3]);
     return reply_number(1);
 }
 
@@ -254,11 +276,12 @@ static redisReply *run_all(const char *name, bool pairs)
     struct key *k = key_find(name);
     redisReply *r = reply_new(REDIS_REPLY_ARRAY);
     for (int i = 0; k && i < FIELDS; i++) {
-        if (!k->field[i].p)
+        const struct field *f = &k->fields[i];
+        if (!f->name.p)
             continue;
-        reply_add(r, reply_text(REDIS_REPLY_STRING, k->field[i].p, k->field[i].len));
+        reply_add(r, reply_text(REDIS_REPLY_STRING, f->name.p, f->name.len));
         if (pairs)
-            reply_add(r, reply_text(REDIS_REPLY_STRING, k->of[i].p, k->of[i].len));
+            reply_add(r, reply_text(REDIS_REPLY_STRING, f->value.p, f->value.len));
     }
     return r;
 }
@@ -352,6 +375,7 @@ static void on_tell(struct task *t)
     while ((i = list_first(&r->pending))) {
         struct pending *p = container_of(i, struct pending, item);
         list_remove(i);
+        r->pending_count--;
         if (p->told)
             p->told(p->owner, p->reply);
         reply_free(p->reply);
@@ -429,6 +453,7 @@ bool redis_ask(struct redis *r, int count, const char *const *words, const size_
     for (int i = 0; i < count; i++)
         free(copies[i]);
     list_append(&r->pending, &p->item);
+    r->pending_count++;
     loop_ready(r->loop, &r->tell);
     return true;
 }
@@ -454,10 +479,7 @@ const char *redis_trouble(const struct redis *r)
 
 unsigned redis_pending(const struct redis *r)
 {
-    unsigned count = 0;
-    for (struct list_item *i = list_first(&r->pending); i; i = list_next(&r->pending, i))
-        count++;
-    return count;
+    return r->pending_count;
 }
 
 double redis_lag(const struct redis *r)
@@ -503,15 +525,17 @@ void fake_redis_refuses(bool refuses)
 
 void fake_redis_flush(void)
 {
-    for (int i = 0; i < KEYS; i++)
-        key_free(&store.keys[i]);
+    struct list_item *i;
+    for (int row = 0; row < ROWS; row++)
+        while ((i = list_first(&store.rows[row])))
+            key_free(container_of(i, struct key, item));
 }
 
 const char *fake_redis_get(const char *key, const char *field, size_t *len)
 {
     struct key *k = key_find(key);
     int at = k && field ? field_find(k, field, strlen(field)) : -1;
-    const struct text *t = !k ? NULL : !field ? &k->value : at >= 0 ? &k->of[at] : NULL;
+    const struct text *t = !k ? NULL : !field ? &k->value : at >= 0 ? &k->fields[at].value : NULL;
     if (t && len)
         *len = t->len;
     return t ? t->p ? t->p : "" : NULL;
@@ -520,7 +544,7 @@ const char *fake_redis_get(const char *key, const char *field, size_t *len)
 void fake_redis_put(const char *key, const char *field, const char *value, size_t len)
 {
     struct key *k = key_make(key, field ? 'h' : 's');
-    struct text *t = field ? &k->of[field_put(k, field, strlen(field))] : &k->value;
+    struct text *t = field ? &k->fields[field_put(k, field, strlen(field))].value : &k->value;
     text_free(t);
     *t = text_of(value, len);
 }
@@ -540,9 +564,11 @@ double fake_redis_ttl(const char *key)
 
 const char *fake_redis_key(size_t n)
 {
-    for (int i = 0; i < KEYS; i++)
-        if (store.keys[i].name && n-- == 0)
-            return store.keys[i].name;
+    for (int row = 0; row < ROWS; row++)
+        for (struct list_item *i = list_first(&store.rows[row]); i;
+             i = list_next(&store.rows[row], i))
+            if (n-- == 0)
+                return container_of(i, struct key, item)->name;
     return NULL;
 }
 

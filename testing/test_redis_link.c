@@ -371,6 +371,19 @@ static void what_is_open_is_given_back_at_the_end(void **state)
     served_close(&s);
 }
 
+static void what_was_asked_last_goes_out_when_it_is_freed(void **state)
+{
+    (void)state;
+    struct served s;
+    served_up(&s);
+    ask(&s, "A", &s.got[0]);
+    redis_link_free(s.link);
+    s.link = NULL;
+    redis_hear(&s.rig, s.fd, "A");
+    assert_int_equal(s.got[0].calls, 0);
+    served_close(&s);
+}
+
 static void a_master_that_became_a_replica_is_left(void **state)
 {
     (void)state;
@@ -417,6 +430,7 @@ int main(void)
         cmocka_unit_test(the_forgotten_are_not_told),
         cmocka_unit_test(an_answer_to_nothing_ends_it),
         cmocka_unit_test(what_is_open_is_given_back_at_the_end),
+        cmocka_unit_test(what_was_asked_last_goes_out_when_it_is_freed),
         cmocka_unit_test(a_master_that_became_a_replica_is_left),
         cmocka_unit_test(nobody_there_is_told_later),
     };

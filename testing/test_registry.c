@@ -51,6 +51,52 @@ static void a_node_that_drains_says_so_at_once(void **state)
     world_close(&w);
 }
 
+static void a_node_that_drained_is_gone_with_its_registry(void **state)
+{
+    (void)state;
+    struct world w;
+    size_t len;
+    world_open(&w);
+    node_start(&w, &w.a, 11);
+    node_start(&w, &w.b, 12);
+    pass(&w, 1.5);
+    fake_redis_del("v2c:prod:n:b"); /* forgotten by Redis, not gone */
+    pass(&w, 1.2);
+    assert_true(lives(&w.a, "b", 12));
+    pass(&w, 4);
+    registry_state(w.b.registry, NODE_DRAINS, 0);
+    pass(&w, 1.2);
+    assert_true(lives(&w.a, "b", 12));
+    node_stop(&w.b);
+    assert_null(fake_redis_get("v2c:prod:n:b", NULL, &len));
+    pass(&w, 1.2);
+    assert_false(lives(&w.a, "b", 12));
+    node_start(&w, &w.b, 13);
+    pass(&w, 1.2);
+    assert_true(lives(&w.a, "b", 13));
+    world_close(&w);
+}
+
+/* An older life of a node ends, while the newer one is there already. */
+static void a_node_that_drained_leaves_the_next_ones_lease(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w);
+    node_start(&w, &w.a, 11);
+    node_start(&w, &w.b, 12);
+    registry_state(w.b.registry, NODE_DRAINS, 0);
+    pass(&w, 1.2);
+    w.c.conf.node = "b";
+    node_start(&w, &w.c, 13);
+    pass(&w, 1.2);
+    node_stop(&w.b);
+    assert_non_null(fake_redis_get("v2c:prod:n:b", NULL, NULL));
+    pass(&w, 1.2);
+    assert_true(lives(&w.a, "b", 13));
+    world_close(&w);
+}
+
 static void a_node_that_says_nothing_is_dead_after_its_lease(void **state)
 {
     (void)state;
@@ -420,6 +466,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_lease_says_who_is_there),
         cmocka_unit_test(a_node_that_drains_says_so_at_once),
+        cmocka_unit_test(a_node_that_drained_is_gone_with_its_registry),
+        cmocka_unit_test(a_node_that_drained_leaves_the_next_ones_lease),
         cmocka_unit_test(a_node_that_says_nothing_is_dead_after_its_lease),
         cmocka_unit_test(a_lease_that_somebody_wrote_back_is_no_life),
         cmocka_unit_test(a_lease_of_another_key_or_place_is_none),

@@ -1,7 +1,10 @@
 #include "testing/registry_rig.h"
 
+#include <malloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static void world_of_two(struct world *w)
 {
@@ -332,6 +335,64 @@ static void who_waits_on_another_loop_is_told_there(void **state)
     world_close(&w);
 }
 
+static double cpu_time(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+static void want_many(struct node *n, struct claim_wait *waits, unsigned count)
+{
+    struct tunnel_name one = tunnel("acme", "one");
+    char name[32];
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(name, sizeof name, "h%u.example", i);
+        struct hostname_pattern p = host(name);
+        assert_int_equal(registry_claim(n->registry, PORTAL, &p, &one, &waits[i]), ELSEWHERE_LATER);
+    }
+}
+
+static unsigned many_told;
+
+static void on_one_of_many(struct claim_wait *w, bool granted)
+{
+    (void)w;
+    many_told += granted;
+}
+
+/* Redis is away, and has lost its data when it is back. Each name is decided on by itself, however many wait. */
+static void a_hundred_thousand_names_may_wait(void **state)
+{
+    (void)state;
+    enum { MANY = 100 * 1000, BYTES = 1024 /* a name */ };
+    static const double SECONDS = 30; /* of CPU; what grew with its square took minutes */
+    struct world w;
+    struct claim_wait *waits = calloc(MANY, sizeof *waits);
+    double began = cpu_time();
+    many_told = 0;
+    for (unsigned i = 0; i < MANY; i++)
+        waits[i].decided = on_one_of_many;
+    world_of_two(&w);
+    fake_redis_away(true);
+    pass(&w, 1);
+    size_t before = mallinfo2().uordblks;
+    want_many(&w.a, waits, MANY);
+    assert_true(mallinfo2().uordblks - before < (size_t)MANY * BYTES);
+    registry_claim_forget(&waits[0]);
+    fake_redis_flush();
+    fake_redis_away(false);
+    pass(&w, 29);
+    assert_int_equal(many_told, 0);
+    for (int i = 0; i < 10 && many_told < MANY - 1; i++)
+        pass(&w, 50);
+    assert_int_equal(many_told, MANY - 1);
+    assert_true(cpu_time() - began < SECONDS);
+    world_close(&w);
+    free(waits);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -349,6 +410,7 @@ int main(void)
         cmocka_unit_test(a_refusal_to_write_decides_nothing),
         cmocka_unit_test(who_gives_up_before_the_answer_leaves_nothing_behind),
         cmocka_unit_test(who_waits_on_another_loop_is_told_there),
+        cmocka_unit_test(a_hundred_thousand_names_may_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

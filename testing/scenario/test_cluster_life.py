@@ -221,7 +221,7 @@ def test_a_node_starts_until_its_registry_answers(tmp_path, redis):
 
 
 def test_a_node_is_ready_without_its_registry_once_it_was(tmp_path, redis):
-    with Cluster(tmp_path, count=2, redis=redis, by_peers=False) as made:
+    with Cluster(tmp_path, count=2, redis=redis, by_peers=False, spread="1s") as made:
         wait_for(lambda: seen(made, 0, 1) == "up", 10 * SLOWER, "the nodes to find each other")
         wait_for(lambda: metric(made, "cluster_nodes") == 1, 5 * SLOWER, "the other one to be counted")
         assert metric(made, "registry_up") == 1 and metric(made, "registry_unwritten") == 0
@@ -234,3 +234,7 @@ def test_a_node_is_ready_without_its_registry_once_it_was(tmp_path, redis):
         assert seen(made, 0, 1) == "up"
         redis.start()
         wait_for(lambda: metric(made, "registry_up") == 1, 15 * SLOWER, "the registry to be back")
+        wait_for(lambda: "v2c:test:n:node-b" in redis.keys(), 10 * SLOWER, "its lease")
+        made.nodes[1].process.send_signal(signal.SIGTERM)
+        ends(made.nodes.pop(1))
+        assert "v2c:test:n:node-b" not in redis.keys()  # it would last 10 s
