@@ -58,12 +58,12 @@ def dialler(port, to, **client):
 
 def refused(port):
     """Whether a visitor of this port is reset."""
-    with connect(port) as s:
-        try:
+    try:
+        with connect(port) as s:
             s.sendall(http_request("/small.txt"))
             return not s.recv(100)
-        except ConnectionResetError:
-            return True
+    except ConnectionResetError:
+        return True
 
 
 def wrapped(port, context, name=NAME):
