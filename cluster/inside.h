@@ -124,6 +124,7 @@ struct peer_link {
     bool told;             /* it has said who it is, */
     bool asked;            /* and asked what proves that this is no recording */
     bool counted;          /* among the links of its node */
+    double rose;           /* when it was told, and asked; steady seconds */
 };
 
 struct peer {
@@ -139,6 +140,7 @@ struct peer {
     double
         rest; /* seconds for which it is not worth dialling: it is this node, or linked already */
     unsigned failures; /* in a row */
+    unsigned brief;    /* links in a row that were lost as soon as they were up */
     double full_until; /* steady seconds: it had no room for a stream */
     double complained; /* the same */
     bool ends;         /* it is being freed */
@@ -194,7 +196,8 @@ void forward_stop(struct cluster *c);
 
 /* --- who_has.c --- */
 
-void who_has_told(struct cluster *c, const struct peer *p, const struct link_answer *a);
+/* Said on some link of the node, which need not be the one that takes streams now. */
+void who_has_told(struct cluster *c, const struct node_view *node, const struct link_answer *a);
 void who_has_stop(struct cluster *c);
 
 /* --- hosts.c: who holds which hostname --- */

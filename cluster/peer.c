@@ -20,6 +20,8 @@ static const double REST = 20;      /* between two looks at an address that need
 static const double FULL = 1;       /* for which one that had no room is passed over */
 static const double COMPLAINT = 30; /* between two warnings about one address */
 static const double GRACE = 3;      /* before the first one: portals are often started together */
+static const double BRIEF =
+    2; /* a link that did not last longer is dialled again later each time */
 
 static const struct policy peer_policy = {.handshake = 10,
                                           .conn_idle = 300,
@@ -34,7 +36,7 @@ static struct peer_link *link_of(struct mux *m)
 
 static double redial_delay(const struct peer *p)
 {
-    unsigned doubled = p->failures < 8 ? p->failures : 8;
+    unsigned doubled = p->failures + p->brief < 8 ? p->failures + p->brief : 8;
     double delay = REDIAL * (1 << doubled);
     if (p->rest > 0)
         return p->rest;
@@ -88,6 +90,7 @@ static void link_rise(struct peer_link *k)
     p->rest = 0;
     k->counted = true;
     k->mux.end.flow->quiet = false;
+    k->rose = loop_steady();
     nodes_linked(p->cluster->shared->nodes, &k->node, NODE_LINK_UP, loop_steady());
     log_info("cluster: linked to node %s at %s", k->node.name, addr_text(&p->at, at));
     cluster_linked(p->cluster);
@@ -149,7 +152,7 @@ static void on_answer_told(struct mux *m, const struct link_answer *a)
 {
     struct peer_link *k = link_of(m);
     if (k->counted)
-        who_has_told(k->peer->cluster, k->peer, a);
+        who_has_told(k->peer->cluster, &k->node, a);
 }
 
 /* --- its life --- */
@@ -198,6 +201,7 @@ static void link_lost(struct peer *p, const struct err *why)
     if (!p->ends)
         log_info("cluster: link to node %s lost%s%s", p->link->node.name,
                  why && why->code ? ": " : "", why && why->code ? why->text : "");
+    p->brief = loop_steady() - p->link->rose < BRIEF ? p->brief + 1 : 0;
     p->link = NULL;
 }
 

@@ -14,7 +14,7 @@ enum { PIECES = 64, PIECE = 64 * 1024 };
 static const double GREETS = 2; /* until it has greeted, from dialling on */
 static const double RESTS = 1;  /* without an answer until it is asked for a PING */
 
-static const double PATIENCE = 3; /* times a command's time without a byte */
+static const double PATIENCE = 3; /* times a command's time without an answer */
 
 struct redis_link {
     struct loop *loop;
@@ -30,6 +30,7 @@ struct redis_link {
     struct task flush;
     ev_timer timer;
     double born, heard; /* when it began, and when something came */
+    double answered;    /* when an answer was whole */
     double lag;
     bool up;
     struct err why; /* it ends */
@@ -192,7 +193,7 @@ static void commands_expire(struct redis_link *k, struct list *l, double now)
     }
 }
 
-/* Three times the usual time passed without a byte, and the oldest command's own. */
+/* Three times the usual time passed without a whole answer, and the oldest command's own. */
 static void link_doubt(struct redis_link *k, double now)
 {
     const struct redis_command *c = command_at(&k->sent);
@@ -201,7 +202,7 @@ static void link_doubt(struct redis_link *k, double now)
     if (!c)
         return;
     double limit = PATIENCE * k->conf.timeout;
-    double since = k->heard > c->asked ? k->heard : c->asked;
+    double since = k->answered > c->asked ? k->answered : c->asked;
     if (now - since > (limit > c->timeout ? limit : c->timeout))
         link_break(k, ETIMEDOUT, "it does not answer in time");
 }
@@ -257,6 +258,7 @@ static void link_answer(struct redis_link *k, const redisReply *r)
         return;
     }
     command_drop(k, c);
+    k->answered = k->heard;
     k->lag = k->heard - c->asked;
     if (r->type == REDIS_REPLY_ERROR && link_refused(k, c, r))
         return;

@@ -76,13 +76,14 @@ struct registry {
     ev_timer batch, sweep, beat, look;
     double due;   /* records that the sweep owes */
     double pause; /* no writing until then: Redis refuses, loop_steady() */
+    double named; /* when the data was last given a name, the same */
     double well_since;
     uint64_t serial;   /* of the lease */
     char run_id[64];   /* of the server that was written to */
     bool other_server; /* it changed, and not all was written again */
     bool saw;          /* the registry's data, in this connection */
     struct seen_node *seen;
-    struct log_limit refused, forged, twin, away;
+    struct log_limit refused, forged, twin, away, lost;
 };
 
 static inline bool is_writer(const struct registry *r)

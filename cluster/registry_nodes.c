@@ -14,7 +14,9 @@ static const double LOOK = 1, /* seconds between looks */
     BEAT = 0.3,               /* of a lease */
     FORGOTTEN = 60,           /* without a lease nobody looks for a node any longer */
     FENCE = 30,               /* nobody gets a new name after data were lost */
-    FIRST_FENCE = 3;          /* ... where they may have been: others look once a second */
+    FIRST_FENCE = 3,          /* ... where they may have been: others look once a second */
+    NAMING = 0.5,             /* between two names given to the data */
+    AGES = 1e11;              /* no clock says so many */
 
 /* A name that stands among the nodes. */
 struct seen_node {
@@ -195,9 +197,26 @@ static void list_node(struct registry *r, const redisReply *name)
         ask_lease(seen);
 }
 
+/* What it said last is kept in mind, else whoever takes its name out and puts it back could play back old leases. */
+static void node_unlisted(struct seen_node *seen, double now)
+{
+    seen->missing = 0;
+    if (!seen->asked && (!seen->since || now - seen->since >= FORGOTTEN))
+        *seen->name = '\0';
+}
+
+/* The more there are, but often enough to see each lease before it is over. */
+static void look_seldom(struct registry *r, unsigned count)
+{
+    double pause = LOOK * (1 + count / NODES_A_SECOND), most = r->conf->registry->lease * BEAT;
+    most = most > LOOK ? most : LOOK;
+    r->look.repeat = pause < most ? pause : most;
+}
+
 static void on_nodes(void *owner, const redisReply *reply)
 {
     struct registry *r = owner;
+    double now = loop_steady();
     unsigned count = 0;
     if (!reply_is(reply, REDIS_REPLY_ARRAY))
         return;
@@ -206,11 +225,11 @@ static void on_nodes(void *owner, const redisReply *reply)
     for (size_t i = 0; i < reply->elements; i++)
         list_node(r, reply->element[i]);
     for (unsigned i = 0; i < NODES_MAX; i++) {
-        if (!r->seen[i].listed && !r->seen[i].asked)
-            *r->seen[i].name = '\0';
+        if (!r->seen[i].listed)
+            node_unlisted(&r->seen[i], now);
         count += r->seen[i].listed;
     }
-    r->look.repeat = LOOK * (1 + count / NODES_A_SECOND);
+    look_seldom(r, count);
 }
 
 /* --- the registry's data --- */
@@ -264,9 +283,10 @@ static void forget_data(struct registry *r)
     struct registry_shared *s = r->shared;
     if (!*s->boot)
         return;
-    log_warn("cluster: registry: Redis lost its data; what this node has is written again, and "
-             "nobody gets a new hostname for %.0f s",
-             FENCE);
+    if (log_allowed(&r->lost, (int64_t)(loop_steady() / 60), 1))
+        log_warn("cluster: registry: Redis lost its data; what this node has is written again, and "
+                 "nobody gets a new hostname for %.0f s",
+                 FENCE);
     *s->boot = '\0';
     s->losses++;
     send_fence(r, FENCE, true);
@@ -283,19 +303,25 @@ static void ask_boot(struct registry *r)
     registry_send(r, &c, on_boot, r);
 }
 
-/* Whoever is first gives the data their name. */
-static void name_data(struct registry *r)
+/* Whoever is first gives the data their name; also instead of what is none. If Redis does not take it, that is tried again
+ * with a later look. */
+static void name_data(struct registry *r, bool instead)
 {
     uint8_t bytes[BOOT_BYTES];
     char name[2 * BOOT_BYTES + 1];
     struct ledger_key key;
+    double now = loop_steady();
+    if (r->named > 0 && now - r->named < NAMING)
+        return;
+    r->named = now;
     randombytes_buf(bytes, sizeof bytes);
     sodium_bin2hex(name, sizeof name, bytes, sizeof bytes);
     send_fence(r, FIRST_FENCE, false);
     ledger_key_of(&r->shared->ledger, "boot", &key);
     struct command c = command_of("SET", key.text, key.len);
     command_text(&c, name);
-    command_text(&c, "NX");
+    if (!instead)
+        command_text(&c, "NX");
     if (registry_send(r, &c, on_written, r))
         ask_boot(r);
 }
@@ -322,16 +348,28 @@ static void data_are(struct registry *r, const redisReply *reply)
     saw_data(r);
 }
 
+static bool is_name(const redisReply *reply)
+{
+    return reply_is(reply, REDIS_REPLY_STRING) && *reply->str;
+}
+
+/* Somebody else wrote something there that names nothing. */
+static bool is_no_name(const redisReply *reply)
+{
+    return reply_is(reply, REDIS_REPLY_STRING) ||
+           (reply_is(reply, REDIS_REPLY_ERROR) && strncmp(reply->str, "WRONGTYPE", 9) == 0);
+}
+
 static void on_boot(void *owner, const redisReply *reply)
 {
     struct registry *r = owner;
     pthread_mutex_lock(&r->shared->lock);
-    if (reply_is(reply, REDIS_REPLY_NIL)) {
+    if (is_name(reply)) {
+        data_are(r, reply);
+    } else if (reply_is(reply, REDIS_REPLY_NIL) || is_no_name(reply)) {
         r->saw = false;
         forget_data(r);
-        name_data(r);
-    } else if (reply_is(reply, REDIS_REPLY_STRING)) {
-        data_are(r, reply);
+        name_data(r, is_no_name(reply));
     }
     pthread_mutex_unlock(&r->shared->lock);
 }
@@ -361,6 +399,8 @@ static void on_time(void *owner, const redisReply *reply)
         !reply_is(reply->element[1], REDIS_REPLY_STRING))
         return;
     double now = strtod(reply->element[0]->str, NULL) + strtod(reply->element[1]->str, NULL) / 1e6;
+    if (!(now > 0 && now < AGES))
+        return;
     pthread_mutex_lock(&r->shared->lock);
     r->shared->clock = now - loop_steady();
     pthread_mutex_unlock(&r->shared->lock);

@@ -45,7 +45,7 @@ static void on_written(void *owner, const redisReply *reply)
     pthread_mutex_lock(&r->shared->lock);
     if (reply_is(reply, REDIS_REPLY_ERROR) && strncmp(reply->str, "WRONGTYPE", 9) == 0)
         clear(r, rec);
-    else if (reply_is(reply, REDIS_REPLY_ERROR))
+    else if (reply && !reply_is(reply, REDIS_REPLY_INTEGER))
         registry_refused(r, reply);
     if (!reply_is(reply, REDIS_REPLY_INTEGER))
         rec->again = true;

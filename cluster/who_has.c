@@ -118,16 +118,17 @@ void who_has_stop(struct cluster *c)
 
 /* --- answers --- */
 
-/* A peer speaks for itself only: its name and life are those of its link. */
-static void join_tunnel(struct answer *to, const struct peer *p, const struct link_answer *said)
+/* A node speaks for itself only: its name and life are those that it said on the link. */
+static void join_tunnel(struct answer *to, const struct node_view *node,
+                        const struct link_answer *said)
 {
     uint16_t links = said->count ? said->at[0].links : 0;
     to->known |= said->known;
     if (!links || to->count == PLACES_MAX)
         return;
     struct tunnel_place *place = &to->at[to->count++];
-    *place = (struct tunnel_place){.epoch = p->link->node.epoch, .links = links};
-    memcpy(place->node, p->link->node.name, sizeof place->node);
+    *place = (struct tunnel_place){.epoch = node->epoch, .links = links};
+    memcpy(place->node, node->name, sizeof place->node);
 }
 
 static void join_host(struct asking *a, const struct link_answer *said)
@@ -155,7 +156,7 @@ static struct asking *find(const struct cluster *c, uint64_t token)
     return NULL;
 }
 
-void who_has_told(struct cluster *c, const struct peer *p, const struct link_answer *said)
+void who_has_told(struct cluster *c, const struct node_view *node, const struct link_answer *said)
 {
     struct asking *a = find(c, said->token);
     if (!a)
@@ -163,7 +164,7 @@ void who_has_told(struct cluster *c, const struct peer *p, const struct link_ans
     a->heard++;
     bool of_tunnel = a->q->of.kind == ASK_TUNNEL;
     if (of_tunnel)
-        join_tunnel(&a->joined, p, said);
+        join_tunnel(&a->joined, node, said);
     else
         join_host(a, said);
     if (a->heard == a->asked || (!of_tunnel && a->joined.known))

@@ -255,6 +255,24 @@ static void a_silent_server_is_given_up(void **state)
     served_close(&s);
 }
 
+/* Bytes that make no answer are no sign of life. */
+static void a_server_whose_answer_never_ends_is_given_up(void **state)
+{
+    (void)state;
+    struct served s;
+    served_up(&s);
+    ask(&s, "A", &s.got[0]);
+    redis_hear(&s.rig, s.fd, "A");
+    rig_say(&s.rig, s.fd, "$100000\r\n");
+    for (int i = 0; i < 10 && !s.downs; i++) {
+        rig_say(&s.rig, s.fd, "x");
+        forward(&s, TIMEOUT / 2.);
+    }
+    RIG_UNTIL(&s.rig, s.downs);
+    assert_int_equal(s.why.code, ETIMEDOUT);
+    served_close(&s);
+}
+
 /* It was this process that slept: the answer has been there all the time. */
 static void what_came_meanwhile_is_not_late(void **state)
 {
@@ -423,6 +441,7 @@ int main(void)
         cmocka_unit_test(answers_find_who_asked_however_they_are_split),
         cmocka_unit_test(a_late_answer_is_nobodys),
         cmocka_unit_test(a_silent_server_is_given_up),
+        cmocka_unit_test(a_server_whose_answer_never_ends_is_given_up),
         cmocka_unit_test(what_came_meanwhile_is_not_late),
         cmocka_unit_test(one_that_rests_is_pinged),
         cmocka_unit_test(who_does_not_greet_is_left),

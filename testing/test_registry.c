@@ -141,6 +141,51 @@ static void a_lease_that_somebody_wrote_back_is_no_life(void **state)
     world_close(&w);
 }
 
+/* Whoever takes a node's name out of the set and puts it back does not make others forget what it said. */
+static void a_lease_of_a_node_that_was_unlisted_is_no_life(void **state)
+{
+    (void)state;
+    struct world w;
+    char old[512];
+    size_t len;
+    world_open(&w);
+    node_start(&w, &w.a, 11);
+    node_start(&w, &w.b, 12);
+    pass(&w, 1.5);
+    keep("v2c:prod:n:b", NULL, old, &len);
+    pass(&w, 5);
+    node_stop(&w.b);
+    pass(&w, 12);
+    fake_redis_del("v2c:prod:nodes");
+    pass(&w, 3);
+    fake_redis_put("v2c:prod:n:b", NULL, old, len);
+    fake_redis_put("v2c:prod:nodes", "b", "", 0);
+    pass(&w, 3);
+    assert_false(lives(&w.a, "b", 12));
+    world_close(&w);
+}
+
+static void strangers_among_the_nodes_end_no_life(void **state)
+{
+    (void)state;
+    struct world w;
+    char name[16];
+    world_open(&w);
+    w.a.registry_conf.lease = w.b.registry_conf.lease = 3;
+    node_start(&w, &w.a, 11);
+    node_start(&w, &w.b, 12);
+    pass(&w, 1.5);
+    for (int i = 0; i < 60; i++) {
+        snprintf(name, sizeof name, "stranger-%d", i);
+        fake_redis_put("v2c:prod:nodes", name, "", 0);
+    }
+    for (int i = 0; i < 40; i++) {
+        pass(&w, 1);
+        assert_true(lives(&w.a, "b", 12));
+    }
+    world_close(&w);
+}
+
 static void a_lease_of_another_key_or_place_is_none(void **state)
 {
     (void)state;
@@ -362,6 +407,46 @@ static void what_was_lost_is_written_again(void **state)
     world_close(&w);
 }
 
+/* Full, say, from the beginning: it is asked again from look to look, not from answer to answer. */
+static void data_that_take_no_name_are_asked_seldom(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w);
+    fake_redis_refuses(true);
+    node_start(&w, &w.a, 11);
+    unsigned before = fake_redis_commands("GET");
+    pass(&w, 10);
+    assert_in_range(fake_redis_commands("GET") - before, 5, 60);
+    fake_redis_refuses(false);
+    has(&w.a, "t", 1);
+    pass(&w, 3);
+    assert_non_null(key_of("t"));
+    world_close(&w);
+}
+
+static void what_is_no_name_of_data_is_replaced(void **state)
+{
+    (void)state;
+    static const char *const fields[] = {NULL, "x"};
+    for (int i = 0; i < 2; i++) {
+        struct world w;
+        size_t len;
+        world_open(&w);
+        node_start(&w, &w.a, 11);
+        world_settle(&w);
+        fake_redis_del("v2c:prod:boot");
+        fake_redis_put("v2c:prod:boot", fields[i], "", 0); /* empty, or no text at all */
+        pass(&w, 3);
+        assert_non_null(fake_redis_get("v2c:prod:boot", NULL, &len));
+        assert_true(len > 0);
+        has(&w.a, "t", 1);
+        pass(&w, 1);
+        assert_non_null(key_of("t"));
+        world_close(&w);
+    }
+}
+
 static void a_server_that_was_promoted_gets_all_again(void **state)
 {
     (void)state;
@@ -470,6 +555,8 @@ int main(void)
         cmocka_unit_test(a_node_that_drained_leaves_the_next_ones_lease),
         cmocka_unit_test(a_node_that_says_nothing_is_dead_after_its_lease),
         cmocka_unit_test(a_lease_that_somebody_wrote_back_is_no_life),
+        cmocka_unit_test(a_lease_of_a_node_that_was_unlisted_is_no_life),
+        cmocka_unit_test(strangers_among_the_nodes_end_no_life),
         cmocka_unit_test(a_lease_of_another_key_or_place_is_none),
         cmocka_unit_test(a_node_outside_of_the_networks_is_none),
         cmocka_unit_test(a_tunnel_is_found_where_it_has_links),
@@ -479,6 +566,8 @@ int main(void)
         cmocka_unit_test(what_changes_while_it_is_away_is_written_when_it_is_back),
         cmocka_unit_test(what_was_refused_or_not_answered_is_written_again),
         cmocka_unit_test(what_was_lost_is_written_again),
+        cmocka_unit_test(data_that_take_no_name_are_asked_seldom),
+        cmocka_unit_test(what_is_no_name_of_data_is_replaced),
         cmocka_unit_test(a_server_that_was_promoted_gets_all_again),
         cmocka_unit_test(a_sweep_mends_what_was_lost_unseen),
         cmocka_unit_test(a_key_of_another_type_is_cleared),
