@@ -310,7 +310,7 @@ def test_invented_names_cost_little(tmp_path, server):
         had, asked, began = memory(c), first_word(c, "cluster_asked")[2], time.monotonic()
 
         def invent(n):
-            for i in range(80):
+            for i in range(150):
                 host = f"{os.urandom(4).hex()}.a.b.c.d.e.f.g{HOSTS}" if n % 2 else f"{'x' * 60}.{n}-{i}{HOSTS}"
                 assert visit(at, host).startswith(("404", "503"))
                 if i % 30 == 0:
@@ -318,7 +318,8 @@ def test_invented_names_cost_little(tmp_path, server):
 
         in_parallel([lambda n=n: invent(n) for n in range(6)])
         took = time.monotonic() - began
-        assert first_word(c, "cluster_asked")[2] - asked <= 200 + 50 * took + 20
+        loops = int(os.environ.get("V2C_WORKERS", 2))  # each counts for itself
+        assert first_word(c, "cluster_asked")[2] - asked <= loops * (200 + 50 * took) + 20
         assert_small(c, had)
     finally:
         c.stop()
