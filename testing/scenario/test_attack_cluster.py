@@ -11,7 +11,7 @@ import peer
 from cluster import HOSTS, KEY, Cluster, Redis, first_word, visit
 from node_peer import NOT_HERE, NodePeer
 from origins import Server, labelled
-from rig import HOST, SLOWER, connect, in_parallel, read_to_end, wait_for
+from rig import HOST, SLOWER, WORKERS, connect, in_parallel, read_to_end, wait_for
 from strange_redis import CALM, MANNERS, SLOW, StrangeRedis
 
 pytestmark = pytest.mark.v2c
@@ -318,7 +318,7 @@ def test_invented_names_cost_little(tmp_path, server):
 
         in_parallel([lambda n=n: invent(n) for n in range(6)])
         took = time.monotonic() - began
-        loops = int(os.environ.get("V2C_WORKERS", 2))  # each counts for itself
+        loops = WORKERS or 1  # each counts for itself
         assert first_word(c, "cluster_asked")[2] - asked <= loops * (200 + 50 * took) + 20
         assert_small(c, had)
     finally:
