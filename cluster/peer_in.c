@@ -8,7 +8,7 @@
 #include "cluster/inside.h"
 #include "cluster/network.h"
 
-enum { GUESTS_MAX = 4096, COMPLAINTS = 2 /* log lines a second */ };
+enum { GUESTS_MAX = 4096, COMPLAINTS = 4 /* log lines a minute */ };
 
 static const double PATIENCE = 5; /* seconds until it has said who it is and answered */
 
@@ -41,12 +41,17 @@ static struct guest *guest_of(struct mux *m)
     return container_of(m, struct guest, mux);
 }
 
+/* Who is refused comes again soon. */
+static bool may_complain(struct cluster *c)
+{
+    return log_allowed(&c->strangers, (int64_t)(loop_now(c->loop) / 60), COMPLAINTS);
+}
+
 /* --- what it opens --- */
 
 static int guest_refused(struct guest *g, const char *reason)
 {
-    struct cluster *c = g->cluster;
-    if (log_allowed(&c->strangers, (int64_t)loop_now(c->loop), COMPLAINTS))
+    if (may_complain(g->cluster))
         log_warn("cluster: a stream of node %s is refused: %s", g->told ? g->node.name : "?",
                  reason);
     return REFUSED_RULES;
@@ -89,10 +94,9 @@ static int on_opened(struct mux *m, const struct mux_frame *f)
 
 static void guest_abort(struct guest *g, const char *reason)
 {
-    struct cluster *c = g->cluster;
     char from[ADDR_TEXT_MAX];
     struct err why;
-    if (log_allowed(&c->strangers, (int64_t)loop_now(c->loop), COMPLAINTS))
+    if (may_complain(g->cluster))
         log_warn("cluster: a link from %s is refused: %s",
                  addr_text(&g->mux.end.flow->meta.source, from), reason);
     err_set(&why, EPROTO, "%s", reason);

@@ -35,6 +35,7 @@ struct redis {
     const struct redis_refusal *refusal; /* the last one that says something of the server */
     double refused;                      /* when */
     double said;                         /* when the log heard of this outage; 0: not yet */
+    bool said_refused;                   /* ... and that the server refuses us */
     double lag;
     char server[ADDR_TEXT_MAX];
 };
@@ -72,13 +73,17 @@ static void commands_late(struct redis *r, struct list *left)
 
 /* --- the log: one loop speaks for all --- */
 
+/* Who has started it now hears at once that it wants a password. */
 static void say_trouble(struct redis *r, bool was_well)
 {
     double now = loop_steady();
-    if (r->loop->index != 0 || (!was_well && r->said > 0 && now - r->said < SAYS))
+    bool refused = r->trouble.code == EACCES, news = was_well || (refused && !r->said_refused);
+    if (r->loop->index != 0 || (!news && r->said > 0 && now - r->said < SAYS))
         return;
     r->said = now;
-    log_warn("cluster: the registry, Redis %s, is away: %s", r->server, r->trouble.text);
+    r->said_refused = refused;
+    log_warn("cluster: the registry, Redis %s, is away: %s; this node goes on with what it knows",
+             r->server, r->trouble.text);
 }
 
 static void say_well(struct redis *r)
@@ -91,6 +96,7 @@ static void say_well(struct redis *r)
     else
         log_info("cluster: the registry is Redis %s", r->server);
     r->said = 0;
+    r->said_refused = false;
 }
 
 /* --- from server to server --- */
@@ -376,7 +382,7 @@ bool redis_is_well(const struct redis *r)
 
 const char *redis_server_text(const struct redis *r)
 {
-    return r->well ? r->server : "";
+    return r->server;
 }
 
 const char *redis_trouble(const struct redis *r)

@@ -41,7 +41,7 @@ bool redis_is_well(const struct redis *r);
 bool redis_ask(struct redis *r, int count, const char *const *words, const size_t *lens,
                double timeout, redis_told *told, void *owner);
 void redis_forget(struct redis *r, const void *owner);
-/* For status: the server in use, "" if none; why it is not well; commands under way; seconds that the last answer took. */
+/* For status: the server in use, or tried; why it is not well; commands under way; seconds that the last answer took. */
 const char *redis_server_text(const struct redis *r);
 const char *redis_trouble(const struct redis *r);
 unsigned redis_pending(const struct redis *r);

@@ -94,7 +94,7 @@ static void on_boot(void *owner, const redisReply *reply)
     struct asking *a = owner;
     struct registry_shared *s = a->registry->shared;
     pthread_mutex_lock(&s->lock);
-    if (!registry_same_data(s, reply) || is_fenced(s, loop_steady()))
+    if (!registry_same_data(s, reply) || may_lack_names(s, loop_steady()))
         a->unsure = true;
     pthread_mutex_unlock(&s->lock);
     asking_heard(a);

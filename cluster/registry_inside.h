@@ -97,6 +97,12 @@ static inline bool is_fenced(const struct registry_shared *s, double now)
     return now < s->fence;
 }
 
+/* Also for two seconds behind the fence: what waited for its end is written within a look, each node's own. */
+static inline bool may_lack_names(const struct registry_shared *s, double now)
+{
+    return now < s->fence + 2;
+}
+
 /* --- commands --- */
 
 enum { WORDS_MAX = 8 };

@@ -116,7 +116,11 @@ static void key_of_file(struct build *b, const struct node *at, const char *path
     struct err e;
     struct source *file = source_read(path, &e);
     if (!file) {
-        report_error(b->report, at, "%.200s: %s", path, e.text);
+        report_error(
+            b->report, at,
+            "%.200s: %s; all nodes have the same file, and \"openssl rand -hex 32\" prints "
+            "what is in it",
+            path, e.text);
         return;
     }
     if (file->exposed)

@@ -201,6 +201,9 @@ static int cluster_check(const struct quick *q, struct err *e)
         return err_set(e, EINVAL,
                        "write --peers HOST:7400,HOST:7400 or --redis URL, where the other portals "
                        "are, and --peer-listen :7400, where they find this one");
+    if (q->cluster_key.count && !q->peer_listen.count)
+        return err_set(e, EINVAL,
+                       "write --peer-listen :7400, where the other portals find this one");
     if (!q->cluster_key.count && (known || q->advertise.count || q->node.count))
         return err_set(e, EINVAL,
                        "write --cluster-key FILE, which all portals have (\"openssl rand -hex 32\" "

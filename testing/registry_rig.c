@@ -79,7 +79,7 @@ void pass(struct world *w, double seconds)
 
 void world_settle(struct world *w)
 {
-    pass(w, 4);
+    pass(w, 6);
 }
 
 struct tunnel_name tunnel(const char *tenant, const char *text)

@@ -370,6 +370,8 @@ static void a_wrong_line_says_what_to_write(void **state)
         {"portal --listen :1 --entry :2 --key KEY --domain a..b", "--domain: want a name"},
         {"portal --listen :1 --entry :2 --key KEY :80", "the bridge says"},
         {"portal --listen :1 --entry :2 --key KEY --peers a", "write --cluster-key FILE"},
+        {"portal --listen :1 --entry :2 --key KEY --peers a --cluster-key KEY",
+         "write --peer-listen :7400"},
         {"portal --listen :1 --entry :2 --key KEY --cluster-key KEY",
          "write --peers HOST:7400,HOST:7400 or --redis URL"},
         {"bridge --to a:1 --tunnel web --key KEY --peers a :80",

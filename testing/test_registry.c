@@ -399,7 +399,7 @@ static void what_was_lost_is_written_again(void **state)
     assert_string_equal(ask_tunnel(&w, &w.a, "u"), "?");
     registry_count(w.a.shared, &count);
     assert_int_equal(count.losses, 1);
-    pass(&w, 31);
+    pass(&w, 33);
     assert_string_equal(ask_tunnel(&w, &w.a, "u"), "nobody");
     registry_count(w.b.shared, &count);
     assert_int_equal(count.losses, 1);

@@ -393,6 +393,26 @@ static void a_hundred_thousand_names_may_wait(void **state)
     free(waits);
 }
 
+/* Who asks may see the end of the fence before the holder does. */
+static void what_waited_for_the_fence_is_never_nobodys(void **state)
+{
+    (void)state;
+    struct world w;
+    struct wish x;
+    unsigned i = 0;
+    world_open(&w);
+    node_start(&w, &w.a, 11);
+    pass(&w, .6);
+    node_start(&w, &w.b, 12);
+    pass(&w, .5);
+    assert_string_equal(claim(&w, &w.b, "a.example", tunnel("acme", "one"), &x), "later");
+    for (; strcmp(ask_host(&w, &w.a, "a.example"), "?") == 0 && i < 60; i++)
+        pass(&w, .1);
+    assert_string_equal(ask_host(&w, &w.a, "a.example"), "acme/one");
+    assert_string_equal(wish_text(&x), "granted");
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -411,6 +431,7 @@ int main(void)
         cmocka_unit_test(who_gives_up_before_the_answer_leaves_nothing_behind),
         cmocka_unit_test(who_waits_on_another_loop_is_told_there),
         cmocka_unit_test(a_hundred_thousand_names_may_wait),
+        cmocka_unit_test(what_waited_for_the_fence_is_never_nobodys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
