@@ -362,7 +362,8 @@ static void tls_ends_here_for_names_of_our_certificates(void **state)
 static int found(struct town *t, const char *sni, const char *host)
 {
     struct gate *g = container_of(t->in, struct entry, accept.in)->gate;
-    const struct web_asked asked = {.route = {.host = host, .path = {"", 0}, .head = {"", 0}}, .sni = sni};
+    const struct web_asked asked = {.route = {.host = host, .path = {"", 0}, .head = {"", 0}},
+                                    .sni = sni};
     struct route_to to;
     struct lookup_wait w = {0};
     int status = 0;

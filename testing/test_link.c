@@ -81,9 +81,36 @@ static void answer_text(const struct link_answer *a, char text[TEXT_MAX])
 }
 
 /* As the vectors have it: the type and its fields in order. */
-static void item_text(const struct link_item *i, char text[TEXT_MAX])
+/* What portals of a cluster say to each other. */
+static void item_of_portals_text(const struct link_item *i, char text[TEXT_MAX])
 {
     char place[ADDR_TEXT_MAX];
+    switch (i->type) {
+    case LINK_NODE:
+        snprintf(text, TEXT_MAX, "NODE %u %u %llu %u %u %u %u \"%.*s\" \"%.*s\"", i->node.state,
+                 i->node.version, (unsigned long long)i->node.epoch, i->node.portals,
+                 i->node.wanted, i->node.spread, i->node.links, TEXT(i->node.name),
+                 TEXT(i->node.zone));
+        return;
+    case LINK_ASK:
+        snprintf(text, TEXT_MAX, "ASK %llu %u %llu %u \"%.*s\" \"%.*s\" \"%.*s\"",
+                 (unsigned long long)i->ask.token, i->ask.kind, (unsigned long long)i->ask.portal,
+                 i->ask.tunnel.by, TEXT(i->ask.tunnel.tenant), TEXT(i->ask.tunnel.name),
+                 TEXT(i->ask.host));
+        return;
+    case LINK_HAVE:
+        answer_text(&i->have, text);
+        return;
+    case LINK_PLACE:
+        snprintf(text, TEXT_MAX, "PLACE %s", addr_text(&i->place, place));
+        return;
+    default:
+        fail_msg("type %u was read", i->type);
+    }
+}
+
+static void item_text(const struct link_item *i, char text[TEXT_MAX])
+{
     const struct link_hello *h = &i->hello;
     switch (i->type) {
     case LINK_HELLO:
@@ -128,26 +155,8 @@ static void item_text(const struct link_item *i, char text[TEXT_MAX])
     case LINK_WHY:
         snprintf(text, TEXT_MAX, "WHY \"%.*s\"", TEXT(i->why));
         return;
-    case LINK_NODE:
-        snprintf(text, TEXT_MAX, "NODE %u %u %llu %u %u %u %u \"%.*s\" \"%.*s\"", i->node.state,
-                 i->node.version, (unsigned long long)i->node.epoch, i->node.portals,
-                 i->node.wanted, i->node.spread, i->node.links, TEXT(i->node.name),
-                 TEXT(i->node.zone));
-        return;
-    case LINK_ASK:
-        snprintf(text, TEXT_MAX, "ASK %llu %u %llu %u \"%.*s\" \"%.*s\" \"%.*s\"",
-                 (unsigned long long)i->ask.token, i->ask.kind, (unsigned long long)i->ask.portal,
-                 i->ask.tunnel.by, TEXT(i->ask.tunnel.tenant), TEXT(i->ask.tunnel.name),
-                 TEXT(i->ask.host));
-        return;
-    case LINK_HAVE:
-        answer_text(&i->have, text);
-        return;
-    case LINK_PLACE:
-        snprintf(text, TEXT_MAX, "PLACE %s", addr_text(&i->place, place));
-        return;
     default:
-        fail_msg("type %u was read", i->type);
+        item_of_portals_text(i, text);
     }
 }
 
