@@ -9,7 +9,7 @@ static struct others {
     struct elsewhere elsewhere;
     enum elsewhere_claim says;
     unsigned claims, leaves;
-    char heard[128];
+    char heard[256];
 } others;
 
 static void note(const char *what, const struct hostname_pattern *host,
