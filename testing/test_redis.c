@@ -100,7 +100,7 @@ static void it_is_well_once_it_has_greeted(void **state)
     kept_open(&k, 1);
     kept_dial(&k);
     assert_false(ask(&k, "GET", "x", &k.got[0]));
-    assert_string_equal(redis_server_text(k.redis), "");
+    assert_true(strlen(redis_server_text(k.redis)) > 0); /* the one that is dialled */
     assert_string_equal(redis_trouble(k.redis), "it has not answered yet");
     greeted(&k, 0, 'a');
     assert_int_equal(k.run_id[0], 'a');
