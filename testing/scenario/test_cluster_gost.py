@@ -20,7 +20,7 @@ from origins import BANNER
 from rig import HOST, SLOWER, Relay, connect, in_parallel, read_answer, read_exactly, read_to_end, reset, wait_for
 from test_ingress import Origin, secure
 
-pytestmark = [pytest.mark.v2c, pytest.mark.quick]
+pytestmark = [pytest.mark.v2c]
 NAME = "www" + HOSTS
 FAR = 2  # the portal that has no links
 

@@ -83,7 +83,6 @@ def town(tmp_path, origin):
         yield make
 
 
-@pytest.mark.quick
 def test_each_bridge_has_links_to_two_portals_through_one_address(town):
     there = town()
     there.wait_places(2, 10 * SLOWER)

@@ -82,7 +82,6 @@ class Full(Gone):
 
 
 @pytest.mark.parametrize("fault", [Gone(), Frozen(), Flushed(), Locked(), Full()], ids=lambda f: type(f).__name__.lower())
-@pytest.mark.quick
 def test_whatever_redis_does_known_hosts_are_served(town, fault):
     keys = registered(town)
     with town.visits([0, 1, 2], KNOWN) as visits:
