@@ -2,21 +2,6 @@
 
 static const uint8_t MAGIC[4] = {'v', '2', 'c', '1'};
 
-static void token_write(struct writer *w, uint64_t token)
-{
-    wr_be32(w, (uint32_t)(token >> 32));
-    wr_be32(w, (uint32_t)token);
-}
-
-static bool token_read(struct cursor *in, uint64_t *token)
-{
-    uint32_t high, low;
-    if (!cur_be32(in, &high) || !cur_be32(in, &low))
-        return false;
-    *token = (uint64_t)high << 32 | low;
-    return true;
-}
-
 static void hello_write(struct writer *w, const struct link_hello *h)
 {
     wr_u8(w, h->version);
@@ -27,7 +12,7 @@ static void hello_write(struct writer *w, const struct link_hello *h)
     wr_u8(w, h->shard);
     wr_u8(w, h->shards);
     if (h->instance)
-        token_write(w, h->instance);
+        wr_be64(w, h->instance);
 }
 
 /* Version 1 ends behind the datagram size. */
@@ -40,7 +25,7 @@ static bool hello_read(struct cursor *in, struct link_hello *h)
     if (cur_be16(in, &more.features) && cur_be32(in, &more.window) && cur_be16(in, &more.streams) &&
         cur_u8(in, &more.shard) && cur_u8(in, &more.shards))
         *h = more;
-    token_read(in, &h->instance);
+    cur_be64(in, &h->instance);
     return true;
 }
 
@@ -91,7 +76,7 @@ static void node_write(struct writer *w, const struct link_node *n)
 {
     wr_u8(w, n->state);
     wr_u8(w, n->version);
-    token_write(w, n->epoch);
+    wr_be64(w, n->epoch);
     wr_be16(w, n->portals);
     wr_u8(w, n->wanted);
     wr_be32(w, n->spread);
@@ -102,7 +87,7 @@ static void node_write(struct writer *w, const struct link_node *n)
 
 static bool node_read(struct cursor *in, struct link_node *n)
 {
-    return cur_u8(in, &n->state) && cur_u8(in, &n->version) && token_read(in, &n->epoch) &&
+    return cur_u8(in, &n->state) && cur_u8(in, &n->version) && cur_be64(in, &n->epoch) &&
            cur_be16(in, &n->portals) && cur_u8(in, &n->wanted) && cur_be32(in, &n->spread) &&
            cur_be32(in, &n->links) && text_read(in, &n->name, LINK_NAME_MAX, name_byte) &&
            text_read(in, &n->zone, LINK_NAME_MAX, name_byte);
@@ -123,16 +108,16 @@ static bool tunnel_read(struct cursor *in, struct link_tunnel *t)
 
 static void question_write(struct writer *w, const struct link_question *q)
 {
-    token_write(w, q->token);
+    wr_be64(w, q->token);
     wr_u8(w, q->kind);
-    token_write(w, q->portal);
+    wr_be64(w, q->portal);
     tunnel_write(w, &q->tunnel);
     text_write(w, q->host);
 }
 
 static bool question_read(struct cursor *in, struct link_question *q)
 {
-    return token_read(in, &q->token) && cur_u8(in, &q->kind) && token_read(in, &q->portal) &&
+    return cur_be64(in, &q->token) && cur_u8(in, &q->kind) && cur_be64(in, &q->portal) &&
            tunnel_read(in, &q->tunnel) && text_read(in, &q->host, LINK_HOST_MAX, printable);
 }
 
@@ -140,13 +125,13 @@ enum { ANSWER_KNOWN = 1, ANSWER_PRIVATE = 2 };
 
 static void answer_write(struct writer *w, const struct link_answer *a)
 {
-    token_write(w, a->token);
+    wr_be64(w, a->token);
     wr_u8(w, (uint8_t)((a->known ? ANSWER_KNOWN : 0) | (a->is_private ? ANSWER_PRIVATE : 0)));
-    token_write(w, a->portal);
+    wr_be64(w, a->portal);
     tunnel_write(w, &a->holder);
     wr_u8(w, a->count);
     for (const struct link_place *p = a->at; p < a->at + a->count; p++) {
-        token_write(w, p->epoch);
+        wr_be64(w, p->epoch);
         wr_be16(w, p->links);
         text_write(w, p->node);
     }
@@ -154,14 +139,14 @@ static void answer_write(struct writer *w, const struct link_answer *a)
 
 static bool place_read(struct cursor *in, struct link_place *p)
 {
-    return token_read(in, &p->epoch) && cur_be16(in, &p->links) &&
+    return cur_be64(in, &p->epoch) && cur_be16(in, &p->links) &&
            text_read(in, &p->node, LINK_NAME_MAX, name_byte);
 }
 
 static bool answer_read(struct cursor *in, struct link_answer *a)
 {
     uint8_t flags;
-    if (!token_read(in, &a->token) || !cur_u8(in, &flags) || !token_read(in, &a->portal) ||
+    if (!cur_be64(in, &a->token) || !cur_u8(in, &flags) || !cur_be64(in, &a->portal) ||
         !tunnel_read(in, &a->holder) || !cur_u8(in, &a->count) || a->count > LINK_PLACES_MAX)
         return false;
     a->known = flags & ANSWER_KNOWN;
@@ -181,8 +166,8 @@ void link_write_route(struct writer *w, const struct link_route *r)
 {
     wr_u8(w, ROUTE_MARK);
     wr_u8(w, r->by_claim ? ROUTE_BY_CLAIM : 0);
-    token_write(w, r->portal);
-    token_write(w, r->epoch);
+    wr_be64(w, r->portal);
+    wr_be64(w, r->epoch);
     tunnel_write(w, &r->tunnel);
 }
 
@@ -191,7 +176,7 @@ bool link_read_route(struct cursor *in, struct link_route *r)
     struct cursor c = *in;
     uint8_t mark, flags;
     if (!cur_u8(&c, &mark) || mark != ROUTE_MARK || !cur_u8(&c, &flags) ||
-        !token_read(&c, &r->portal) || !token_read(&c, &r->epoch) || !tunnel_read(&c, &r->tunnel))
+        !cur_be64(&c, &r->portal) || !cur_be64(&c, &r->epoch) || !tunnel_read(&c, &r->tunnel))
         return false;
     r->by_claim = flags & ROUTE_BY_CLAIM;
     *in = c;
@@ -212,7 +197,7 @@ static void value_write(struct writer *w, const struct link_item *i)
         return;
     case LINK_PING:
     case LINK_PONG:
-        token_write(w, i->token);
+        wr_be64(w, i->token);
         return;
     case LINK_GOAWAY:
         wr_u8(w, i->going.reason);
@@ -267,7 +252,7 @@ static bool value_read(struct cursor *in, struct link_item *i)
         return hello_read(in, &i->hello);
     case LINK_PING:
     case LINK_PONG:
-        return token_read(in, &i->token);
+        return cur_be64(in, &i->token);
     case LINK_GOAWAY:
         return cur_u8(in, &i->going.reason) && cur_be32(in, &i->going.wait);
     case LINK_WINDOW:

@@ -30,16 +30,17 @@ void rig_step(struct rig *r);
 
 enum { RIG_DEADLINE = 20 }; /* seconds: nothing that a test waits for takes this long */
 
-/* Turns the loop until `condition` holds. */
-#define RIG_UNTIL(r, condition)                                                                    \
+/* Does `step` until `condition` holds; RIG_UNTIL turns the loop. */
+#define RIG_UNTIL_BY(step, condition)                                                              \
     do {                                                                                           \
         ev_tstamp rig_deadline = ev_time() + RIG_DEADLINE;                                         \
         while (!(condition)) {                                                                     \
             if (ev_time() > rig_deadline)                                                          \
                 fail_msg("waited in vain for: %s", #condition);                                    \
-            rig_step(r);                                                                           \
+            step;                                                                                  \
         }                                                                                          \
     } while (0)
+#define RIG_UNTIL(r, condition) RIG_UNTIL_BY(rig_step(r), condition)
 
 /* --- an end --- */
 

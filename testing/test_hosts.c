@@ -31,15 +31,7 @@ static void step(void)
         rig_step(&nodes[i].rig);
 }
 
-#define UNTIL(condition)                                                                           \
-    do {                                                                                           \
-        double deadline = ev_time() + RIG_DEADLINE;                                                \
-        while (!(condition)) {                                                                     \
-            if (ev_time() > deadline)                                                              \
-                fail_msg("waited in vain for: %s", #condition);                                    \
-            step();                                                                                \
-        }                                                                                          \
-    } while (0)
+#define UNTIL(condition) RIG_UNTIL_BY(step(), condition)
 
 static bool is_linked(const struct node *n)
 {

@@ -7,18 +7,14 @@ PASS|FAIL` for each figure and ends with 1 when one failed.
 """
 import argparse
 import collections
-import pathlib
 import random
-import shutil
 import signal
-import sys
-import tempfile
 import threading
 import time
 
 import harness
 from harness import GATES, VISIBLE, HOST, SLOWER, wait_for
-from soak import Figures
+from soak import Figures, run_soak
 
 import cluster
 from cluster import Cluster, Front, Redis, Visits, visit
@@ -186,6 +182,9 @@ class Soak:
         self.faults, self.done = Faults(self.town, self.dice), []
         self.healing = collections.defaultdict(list)
 
+    def end_now(self):
+        self.town.end_now()
+
     def one(self, name):
         began = time.monotonic()
         print(f"# {began - self.begun:.1f} s: {name}", flush=True)
@@ -289,21 +288,7 @@ def main():
     parser.add_argument("--seed", default="")
     parser.add_argument("--lull", type=float, default=20, help="seconds between faults")
     parser.add_argument("--without", nargs="*", default=[], help="faults to leave out, such as portal_frozen")
-    options = parser.parse_args()
-    if harness.ready():
-        sys.exit(harness.ready())
-    options.seed = int(options.seed or random.SystemRandom().randrange(1, 1 << 32))
-    print(f"seed {options.seed}, {options.seconds} s", flush=True)
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="v2c-cluster-soak-"))
-    soak = Soak(directory, options)
-    try:
-        soak.run()
-    finally:
-        soak.town.end_now()
-    print(f"{'FAILED' if soak.figures.failed else 'passed'}; logs in {directory}")
-    if not soak.figures.failed:
-        shutil.rmtree(directory)
-    sys.exit(1 if soak.figures.failed else 0)
+    run_soak(parser, "v2c-cluster-soak-", Soak)
 
 
 if __name__ == "__main__":

@@ -157,6 +157,9 @@ class Soak:
         self.memory = Memory(self.link)
         self.counts = {}
 
+    def end_now(self):
+        self.link.end_now()
+
     def workers(self, name, config):
         portal, bridge = self.options.workers
         config["workers"] = portal if name == "portal" else bridge
@@ -267,6 +270,25 @@ class Soak:
         print(f"# faults: {self.counts}")
 
 
+def run_soak(parser, prefix, make):
+    """make(directory, options) has run(), figures and end_now(). Its logs stay when a figure failed."""
+    options = parser.parse_args()
+    if ready():
+        sys.exit(ready())
+    options.seed = int(options.seed or random.SystemRandom().randrange(1, 1 << 32))
+    print(f"seed {options.seed}, {options.seconds} s", flush=True)
+    directory = pathlib.Path(tempfile.mkdtemp(prefix=prefix))
+    soak = make(directory, options)
+    try:
+        soak.run()
+    finally:
+        soak.end_now()
+    print(f"{'FAILED' if soak.figures.failed else 'passed'}; logs in {directory}")
+    if not soak.figures.failed:
+        shutil.rmtree(directory)
+    sys.exit(1 if soak.figures.failed else 0)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=600)
@@ -276,21 +298,7 @@ def main():
     parser.add_argument("--workers", nargs=2, type=int, default=(1, 1), help="of portal and bridges")
     parser.add_argument("--gentle", action="store_true", help="nobody is killed or asked to end")
     parser.add_argument("--without", nargs="*", default=[], help="faults to leave out, such as memory")
-    options = parser.parse_args()
-    if ready():
-        sys.exit(ready())
-    options.seed = int(options.seed or random.SystemRandom().randrange(1, 1 << 32))
-    print(f"seed {options.seed}, {options.seconds} s", flush=True)
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="v2c-soak-"))
-    soak = Soak(directory, options)
-    try:
-        soak.run()
-    finally:
-        soak.link.end_now()
-    print(f"{'FAILED' if soak.figures.failed else 'passed'}; logs in {directory}")
-    if not soak.figures.failed:
-        shutil.rmtree(directory)
-    sys.exit(1 if soak.figures.failed else 0)
+    run_soak(parser, "v2c-soak-", Soak)
 
 
 if __name__ == "__main__":
