@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from configs import LOG, dokodemo
-from rig import HOST, free_ports, read_exactly
+from rig import HOST, free_port, read_exactly
 
 pytestmark = [pytest.mark.v2c, pytest.mark.quick]
 A, MX, AAAA = 1, 15, 28
@@ -98,7 +98,7 @@ def server():
 @pytest.fixture
 def door(run, server):
     def start(**settings):
-        port = free_ports(1)[0]
+        port = free_port(udp=True)  # and nobody is given it for a connection meanwhile
         config = {
             "log": LOG,
             "inbounds": [dokodemo("dns-in", port, server.port, network="tcp,udp")],
