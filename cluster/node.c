@@ -46,9 +46,11 @@ bool node_changed(struct cluster *c)
 
 void node_tell_bridges(struct cluster *c)
 {
-    double now = loop_steady(), all = c->said.links;
-    all += (double)nodes_links(c->shared->nodes, now);
-    crowd_set(&c->elsewhere.crowd, &c->said, all / nodes_count(c->shared->nodes, now));
+    double now = loop_steady();
+    uint64_t all = c->said.links, least = all;
+    nodes_links(c->shared->nodes, now, &all, &least);
+    crowd_set(&c->elsewhere.crowd, &c->said, (double)all / nodes_count(c->shared->nodes, now),
+              (double)least);
 }
 
 bool node_is_self(const struct cluster *c, const struct link_node *n)

@@ -225,12 +225,14 @@ unsigned nodes_count(struct nodes *n, double now)
     return count;
 }
 
-uint64_t nodes_links(struct nodes *n, double now)
+void nodes_links(struct nodes *n, double now, uint64_t *all, uint64_t *least)
 {
-    uint64_t links = 0;
     pthread_mutex_lock(&n->lock);
     for (unsigned i = 0; i < n->count; i++)
-        links += is_counted(n, &n->lives[i], now) ? n->lives[i].v.links : 0;
+        if (is_counted(n, &n->lives[i], now)) {
+            uint64_t links = n->lives[i].v.links;
+            *all += links;
+            *least = links < *least ? links : *least;
+        }
     pthread_mutex_unlock(&n->lock);
-    return links;
 }

@@ -46,7 +46,7 @@ bool nodes_alive(struct nodes *n, const char *name, uint64_t epoch, double now);
 unsigned nodes_list(struct nodes *n, struct node_view *to, unsigned max, double now);
 /* Alive and not draining, with this one. */
 unsigned nodes_count(struct nodes *n, double now);
-/* Carriers that these have, without this one. */
-uint64_t nodes_links(struct nodes *n, double now);
+/* Carriers that these have, without this one, are added to `all`; `least` becomes what the emptiest has. */
+void nodes_links(struct nodes *n, double now, uint64_t *all, uint64_t *least);
 
 #endif

@@ -6,13 +6,13 @@
 #include "reverse/carrier.h"
 
 enum {
-    SLACK = 8,          /* links that a portal may have beyond its share, and ... */
+    SLACK = 8,          /* links that a portal may have less than others, and ... */
     DRAIN_RATE = 100,   /* bridges told to go, a second and loop */
     RETURN_RATE = 2000, /* bridges that come back, a second */
 };
 
-static const double UNEVEN = 1.2;    /* ... times what the others have */
-static const double EVEN_TIME = 200; /* in which it comes down to a third of what it has too much */
+static const double EVEN = 0.9;      /* ... the part of the mean that is as good as all of it */
+static const double EVEN_TIME = 250; /* in which it comes to two thirds of what it lacks */
 static const double ASK_AGAIN = 600; /* before a bridge that did not move is asked again */
 static const double PARTING = 1;     /* for bridges to find another portal */
 
@@ -35,9 +35,10 @@ static bool same_news(const struct link_node *a, const struct link_node *b)
 }
 
 /* What was told last is kept, so that many small changes become a large one. */
-void crowd_set(struct crowd *c, const struct link_node *node, double mean)
+void crowd_set(struct crowd *c, const struct link_node *node, double mean, double least)
 {
     c->mean = mean;
+    c->least = least;
     c->node = *node;
     if (c->told && same_news(&c->news, node))
         return;
@@ -45,12 +46,13 @@ void crowd_set(struct crowd *c, const struct link_node *node, double mean)
     c->told = c->told + 1 ? c->told + 1 : 1;
 }
 
+/* Where links are dealt out to all portals in turn, one of so many comes to the one that has too few. */
 double crowd_move_chance(const struct crowd *c, double seconds)
 {
     double links = c->node.links;
-    if (c->mean <= 0 || links <= UNEVEN * c->mean + SLACK)
+    if (links <= c->mean || c->least >= EVEN * c->mean - SLACK)
         return 0;
-    return (links - c->mean) / links * seconds / EVEN_TIME;
+    return (links - c->mean) / links * c->node.portals * seconds / EVEN_TIME;
 }
 
 double crowd_drain_time(const struct crowd *c, unsigned links)

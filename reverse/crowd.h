@@ -10,14 +10,14 @@
 struct crowd {
     struct link_node node; /* what is told of this one; its spread is the longest */
     struct link_node news; /* the same, when it was new to bridges */
-    double mean;           /* links of bridges that the portals have on average; 0: unknown */
+    double mean, least;    /* links of bridges that the portals have on average, and the emptiest */
     unsigned told; /* changes when bridges should hear of it again; 0: nothing is known yet */
 };
 
 /* Its texts outlive the crowd. */
-void crowd_set(struct crowd *c, const struct link_node *node, double mean);
-/* How likely it is that a link is asked to move within these seconds: a portal that has clearly more than the others comes
- * down to what they have within ten minutes. */
+void crowd_set(struct crowd *c, const struct link_node *node, double mean, double least);
+/* How likely it is that a link is asked to move within these seconds: as long as a portal has clearly fewer than the
+ * others, each that has more than the mean gives some of them, so that it has its share in some ten minutes. */
 double crowd_move_chance(const struct crowd *c, double seconds);
 /* Over how long so many bridges are told to go, or come back from a portal that broke. */
 double crowd_drain_time(const struct crowd *c, unsigned links);

@@ -31,15 +31,15 @@ static void bridges_hear_again_what_concerns_them(void **state)
     (void)state;
     struct crowd c = {0};
     struct link_node now = some_node(1000);
-    crowd_set(&c, &now, 1000);
+    crowd_set(&c, &now, 1000, 1000);
     unsigned told = c.told;
     assert_true(told != 0);
     now.links = 1100;
-    crowd_set(&c, &now, 900);
+    crowd_set(&c, &now, 900, 900);
     assert_int_equal(c.told, told);
     assert_int_equal(c.node.links, 1100);
     now.portals = 4;
-    crowd_set(&c, &now, 900);
+    crowd_set(&c, &now, 900, 900);
     assert_int_not_equal(c.told, told);
 }
 
@@ -51,41 +51,45 @@ static void bridges_hear_of_a_longer_time_however_slowly_it_grows(void **state)
     struct link_node now = some_node(0);
     unsigned changes = 0, told = 0;
     for (; now.links < 40000; now.links += 10) {
-        crowd_set(&c, &now, 1);
+        crowd_set(&c, &now, 1, 1);
         changes += c.told != told;
         told = c.told;
     }
     assert_in_range(changes, 5, 20);
 }
 
-/* Portals that ask each of their links once a second, and bridges that all find the one that is new. */
+/* Portals that ask each of their links once a second, and bridges whose dialling is dealt out to all in turn. */
 static void a_new_portal_has_its_share_within_ten_minutes(void **state)
 {
     (void)state;
-    static const uint32_t sizes[] = {100, 1000, 67000};
-    for (int i = 0; i < 3; i++) {
-        struct crowd old = {.mean = 2 * sizes[i] / 3.0, .node = {.links = sizes[i]}};
-        double links = sizes[i], most = 0;
+    static const struct {
+        uint32_t links;
+        uint16_t portals;
+    } sizes[] = {{150, 3}, {1000, 3}, {67000, 3}, {1000, 11}};
+    for (int i = 0; i < 4; i++) {
+        double links = sizes[i].links, portals = sizes[i].portals, all = links * (portals - 1);
+        struct crowd old = {.mean = all / portals, .node = {.portals = sizes[i].portals}};
         for (int second = 0; second < 600; second++) {
-            double chance = crowd_move_chance(&old, 1);
-            assert_true(chance < 0.01);
-            most = links * chance > most ? links * chance : most;
-            links -= links * chance;
             old.node.links = (uint32_t)links;
+            old.least = all - links * (portals - 1);
+            double asked = links * crowd_move_chance(&old, 1);
+            assert_true(asked <= sizes[i].links / 200.0);
+            links -= asked / portals;
         }
-        assert_true(links <= 1.25 * old.mean + 9);
-        assert_true(most <= sizes[i] / 500.0);
+        assert_true(all - links * (portals - 1) >= 0.85 * old.mean - 9);
     }
 }
 
 static void nobody_moves_for_a_few(void **state)
 {
     (void)state;
-    struct crowd c = {.mean = 10, .node = {.links = 20}};
+    struct crowd c = {.mean = 10, .least = 2, .node = {.links = 20, .portals = 3}};
     assert_true(crowd_move_chance(&c, 1) == 0);
-    c.mean = 1000, c.node.links = 1200;
+    c.mean = 1000, c.least = 900, c.node.links = 1200;
     assert_true(crowd_move_chance(&c, 1) == 0);
-    c.mean = 0;
+    c.least = 800;
+    assert_true(crowd_move_chance(&c, 1) > 0);
+    c.node.links = 1000; /* others have too many */
     assert_true(crowd_move_chance(&c, 1) == 0);
 }
 
@@ -140,7 +144,7 @@ static int test_open(void **state)
     t->shards = portal_shards_new(1);
     portal_rig_init(&t->rig, t->shards, 0);
     t->elsewhere.ops = &ops;
-    crowd_set(&t->elsewhere.crowd, &now, 1000);
+    crowd_set(&t->elsewhere.crowd, &now, 1000, 1000);
     portal_join_cluster(t->rig.portal, &t->elsewhere);
     *state = t;
     return 0;
@@ -179,7 +183,7 @@ static void a_bridge_hears_which_portal_it_has_and_again_when_that_changes(void 
     portal_wait(&t->rig, 5);
     assert_null(told(t, bridge, LINK_NODE));
     now.portals = 2;
-    crowd_set(&t->elsewhere.crowd, &now, 1000);
+    crowd_set(&t->elsewhere.crowd, &now, 1000, 1000);
     portal_wait(&t->rig, 3);
     i = told(t, bridge, LINK_NODE);
     assert_non_null(i);
@@ -191,7 +195,7 @@ static void links_beyond_its_share_are_asked_to_move_once_and_serve_on(void **st
     struct test *t = *state;
     struct portal *p = container_of(t->rig.portal, struct portal, out);
     struct far *bridge = bridge_v2c(&t->rig), *old = bridge_comes(&t->rig);
-    t->elsewhere.crowd.mean = 1;
+    t->elsewhere.crowd.mean = 100, t->elsewhere.crowd.least = 0;
     for (int turn = 0; turn < 100; turn++)
         for (struct list_item *i = list_first(&p->carriers); i; i = list_next(&p->carriers, i))
             carrier_in_crowd(container_of(i, struct carrier, item), 1000);

@@ -21,25 +21,6 @@ PORTALS = 3
 EACH = 2000  # tunnels of a bridge process: that many times PORTALS links
 
 
-def bridge_config(town, first, count):
-    user = town.users["home"]
-
-    def out(i):
-        server = {"address": "127.0.0.1", "port": town.ports[i]["links"], "users": [{"id": user, "alterId": 0}]}
-        return {"tag": f"portal-{i}", "protocol": "vmess", "settings": {"vnext": [server]}}
-
-    outs = [out(i) for i in range(PORTALS)]
-    bridges = [
-        {"tag": f"b{n}", "domain": f"t{n}.{town.domain}", "connections": 1, "portals": [o["tag"] for o in outs]}
-        for n in range(first, first + count)
-    ]
-    return {
-        "log": {"loglevel": "none"},
-        "reverse": {"bridges": bridges},
-        "outbounds": [{"tag": "out", "protocol": "freedom"}, *outs],
-    }
-
-
 def cpu_seconds(program):
     fields = pathlib.Path(f"/proc/{program.process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -47,7 +28,7 @@ def cpu_seconds(program):
 
 class Storm:
     def __init__(self, directory, links):
-        from cluster import Cluster, Node, Redis
+        from cluster import Cluster, Redis
 
         self.redis = Redis(directory)
         self.town = Cluster(directory, redis=self.redis, links=PORTALS)
@@ -57,9 +38,12 @@ class Storm:
             config["log"] = {"loglevel": "none"}
             node.path.write_text(json.dumps(config))
         self.bridges = [
-            Node(bridge_config(self.town, first, min(EACH, self.each - first)), directory, f"bridges-{first}")
+            self.town.many_bridges(self.names(first), f"bridges-{first}", range(PORTALS))
             for first in range(0, self.each, EACH)
         ]
+
+    def names(self, first):
+        return [f"t{n}" for n in range(first, min(first + EACH, self.each))]
 
     def carriers(self, i):
         found = re.search(r"(?m)^portal>>>portal>>>carriers: (\d+)$", self.town.page(i, "/stats")[1])
@@ -97,10 +81,7 @@ class Storm:
         return sum(cpu_seconds(self.town.nodes[i]) for i in which if self.town.nodes[i].alive()) - before
 
     def stop(self):
-        for program in [*self.bridges, *self.town.nodes]:
-            if program.alive():
-                program.kill()
-        self.redis.stop()
+        self.town.end_now()
 
 
 def report(rows):

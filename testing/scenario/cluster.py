@@ -17,7 +17,7 @@ import uuid
 import admin
 import rig
 import spaces
-from configs import bridge_config, dokodemo, rule, vmess_in
+from configs import bridge_config, dokodemo, rule, vmess_in, vmess_out
 from rig import HOST, NGINX, SLOWER, Program, connect, free_port, free_ports, read_answer, wait_for
 
 REDIS = "/usr/bin/redis-server"
@@ -287,16 +287,8 @@ class Cluster:
     def bridge(self, tunnel, target, to, name=None, user="home", hosts=(), connections=1, space=None, front=None,
                **more):
         """A bridge with `connections` links to each portal of `to`, or, with the port `front`, to what is there."""
-        config = bridge_config(0, self.users[user])
-        outs = [config["outbounds"].pop()]
-        outs = [json.loads(json.dumps(outs[0])) for _ in ([front] if front else to)]
-        for number, out in enumerate(outs):
-            server = out["settings"]["vnext"][0]
-            out["tag"] = f"portal-{number}"
-            server["address"] = HOST if front else self.address(to[number])
-            server["port"] = front or self.ports[to[number]]["links"]
-            if front:
-                out["streamSettings"] = dict(WS)
+        config, outs = bridge_config(0, self.users[user]), self._outs(user, to, front)
+        config["outbounds"].pop()
         made = {
             "tag": "bridge", "domain": f"{tunnel}.{DOMAIN}", "connections": connections,
             "portals": [o["tag"] for o in outs], **more,
@@ -310,6 +302,31 @@ class Cluster:
         program = Node(config, self.directory, name or f"bridge-{len(self.bridges)}", space)
         self.bridges.append(program)
         return program.start()
+
+    def _outs(self, user, to, front):
+        outs = []
+        for number, i in enumerate([None] if front else to):
+            out = vmess_out(f"portal-{number}", front or self.ports[i]["links"], self.users[user])
+            out["settings"]["vnext"][0]["address"] = HOST if front else self.address(i)
+            if front:
+                out["streamSettings"] = dict(WS)
+            outs.append(out)
+        return outs
+
+    def many_bridges(self, tunnels, name, to=(), front=None):
+        """One process, not yet started, with a bridge for each of the tunnels."""
+        outs = self._outs("home", to, front)
+        portals = [o["tag"] for o in outs]
+        made = [
+            {"tag": f"bridge-{t}", "domain": f"{t}.{DOMAIN}", "connections": 1, "portals": portals} for t in tunnels
+        ]
+        config = {
+            "log": {"loglevel": "warning"},
+            "reverse": {"bridges": made},
+            "outbounds": [{"tag": "out", "protocol": "freedom"}, *outs],
+        }
+        self.bridges.append(Node(config, self.directory, name))
+        return self.bridges[-1]
 
     def entries(self, *which):
         return [self.ports[i]["entry"] for i in which or range(len(self.nodes))]

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from cluster import Cluster, Visits
+from cluster import Cluster, Front, Visits, first_word
 from origins import labelled
 from rig import HOST, SLOWER, Relay, wait_for
 
@@ -120,3 +120,24 @@ def test_a_portal_that_drains_has_its_bridges_go_elsewhere_first(town):
         visits.go_on(0.5)
     assert all(there.places(t) == "ac" for t in there.tunnels)
     assert not visits.failed()
+
+
+def test_a_new_portal_gets_links_of_the_others(tmp_path, origin):
+    """Slowly: of 400 bridges some are asked each second, and one that finds no other portal stays where it is."""
+    with Cluster(tmp_path, by_peers=True) as cluster, contextlib.ExitStack() as stack:
+        front = Front(tmp_path, cluster)
+        stack.callback(front.stop)
+        cluster.nodes[2].kill()
+
+        def links():
+            return [n or 0 for n in first_word(cluster, "portal>>>portal>>>carriers")]
+
+        cluster.many_bridges([f"crowd-{n}" for n in range(400)], "crowd", front=front.port).start()
+        cluster.bridge("t0", origin.port, [0], hosts=["a.hosts.test"], front=front.port)
+        wait_for(lambda: links() == [401, 401, 0], 20 * SLOWER, "all links to two portals")
+        with cluster.visits([0, 1], "a.hosts.test") as visits:
+            cluster.nodes[2].start()
+            wait_for(lambda: links()[2] >= 5, 40 * SLOWER, f"links to the new portal: {links()}")
+            visits.go_on(0.5)
+        assert not visits.failed()
+        assert sum(links()) >= 2 * 401
