@@ -64,9 +64,10 @@ static void ask_all(struct asking *a)
     struct link_question q = question_to(a);
     for (struct list_item *i = list_first(peers); i; i = list_next(peers, i)) {
         struct peer *p = container_of(i, struct peer, item);
-        if (p->link && !p->link->mux.silent && !mux_is_ending(&p->link->mux))
-            a->asked += mux_say_question(&p->link->mux, &q);
-        a->missed |= p->link ? p->link->mux.silent : peer_is_coming(p);
+        bool asked = p->link && !p->link->mux.silent && !mux_is_ending(&p->link->mux) &&
+                     mux_say_question(&p->link->mux, &q);
+        a->asked += asked;
+        a->missed |= !asked && (p->link || peer_is_coming(p));
     }
 }
 

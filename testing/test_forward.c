@@ -1,6 +1,7 @@
 /* Nodes of a cluster in one thread, each with a loop, a portal and real sockets: how a visitor at one reaches the bridge of
  * another. */
 #include "cluster/inside.h"
+#include "cluster/who_has.h"
 #include "proxy/request.h"
 #include "reverse/portal.h"
 #include "testing/clock.h"
@@ -293,6 +294,45 @@ static void a_tunnel_that_has_moved_is_asked_for_again(void **state)
     assert_int_equal(stat_of(0, STAT_cluster_forwarded), 3);
 }
 
+static struct answer heard;
+static int answers; /* 1: with something in it */
+
+static void on_told(struct question *q, const struct answer *a)
+{
+    (void)q;
+    answers = a ? 1 : -1;
+    heard = a ? *a : (struct answer){.known = false};
+}
+
+static int answer_to(const char *tunnel)
+{
+    struct question q = {.told = on_told,
+                         .of = {.kind = ASK_TUNNEL, .portal = portal_key(&portal_conf)}};
+    q.of.tunnel.by = TUNNEL_BY_ID;
+    q.of.tunnel.tenant = "";
+    snprintf(q.of.tunnel.text, sizeof q.of.tunnel.text, "%s", tunnel);
+    answers = 0;
+    assert_true(who_has_ask(nodes[0].cluster, &q));
+    UNTIL(answers);
+    return answers;
+}
+
+/* Nobody has a tunnel when all have said so; one whose link is just ending has not. */
+static void that_nobody_has_a_tunnel_is_said_by_all_peers_or_not_known(void **state)
+{
+    (void)state;
+    UNTIL(all_linked());
+    bridge_comes(2);
+    assert_int_equal(answer_to("none"), 1);
+    assert_false(heard.known);
+    struct mux *m = &peers_find(nodes[0].cluster, "b", nodes[1].shared->epoch)->link->mux;
+    m->closing = true;
+    assert_int_equal(answer_to("none"), -1);
+    assert_int_equal(answer_to("web"), 1);
+    assert_int_equal(heard.count, 1);
+    m->closing = false;
+}
+
 static void a_node_of_the_same_zone_comes_first_and_one_that_goes_last(void **state)
 {
     (void)state;
@@ -418,6 +458,7 @@ int main(void)
         NODES_TEST(a_node_of_the_same_zone_comes_first_and_one_that_goes_last),
         NODES_TEST(who_waits_is_sent_on_when_the_bridge_comes_anywhere),
         NODES_TEST(a_node_leaves_itself_alone),
+        NODES_TEST(that_nobody_has_a_tunnel_is_said_by_all_peers_or_not_known),
         NODES_TEST(who_cannot_answer_opens_nothing),
         cmocka_unit_test_teardown(another_key_another_cluster_and_the_same_name_are_no_peers, end),
     };
