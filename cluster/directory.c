@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cluster/misses.h"
 #include "core/loop.h"
 
-enum { ROWS = DIRECTORY_MAX / 4, ASKED_MAX = 1024, SOURCES_MAX = 4 };
+enum { ROWS = DIRECTORY_MAX / 4, ASKED_MAX = 1024, SOURCES_MAX = 4, FREE_OF_CHARGE = UINT32_MAX };
 
 static const double PAUSE = 1;      /* between questions that nobody answers */
 static const double NOBODY = 3;     /* that long nobody has it */
@@ -49,8 +50,9 @@ struct asked {
     struct question q;
     struct directory *d;
     struct entry *e;
-    unsigned source; /* who was asked */
-    bool denied;     /* a source said that nobody has what somebody had */
+    unsigned source;  /* who was asked */
+    unsigned charged; /* for whom: his place among the misses */
+    bool denied;      /* a source said that nobody has what somebody had */
 };
 
 struct directory {
@@ -60,6 +62,7 @@ struct directory {
     void (*told)(void *with, const struct question_of *of);
     void *with;
     struct list *rows; /* by hash */
+    struct misses *misses;
     size_t count, asked;
     uint8_t key[crypto_shorthash_KEYBYTES]; /* visitors choose names */
     struct list somebody, nobody;           /* the least recently used first */
@@ -258,6 +261,12 @@ static void tell(struct directory *d, struct entry *e, const struct question_of 
         entry_free(d, e);
 }
 
+static void give_back(struct directory *d, unsigned charged)
+{
+    if (charged != FREE_OF_CHARGE)
+        misses_back(d->misses, charged);
+}
+
 /* What was known is not given up because one of them lost it: the next one is asked as well. */
 static bool ask_further(struct asked *a, const struct answer *said)
 {
@@ -280,6 +289,8 @@ static void on_told(struct question *q, const struct answer *said)
         return;
     if (!said && a->denied)
         said = &nobody;
+    if (said && said->known)
+        give_back(d, a->charged);
     asked_free(a);
     d->away = !said;
     if (said)
@@ -289,12 +300,13 @@ static void on_told(struct question *q, const struct answer *said)
     tell(d, e, &of);
 }
 
-static bool entry_ask(struct directory *d, struct entry *e, const struct question_of *of)
+static bool entry_ask(struct directory *d, struct entry *e, const struct question_of *of,
+                      unsigned charged)
 {
     struct asked *a = d->asked < ASKED_MAX ? calloc(1, sizeof *a) : NULL;
     if (!a)
         return false;
-    *a = (struct asked){.q = {.told = on_told, .of = *of}, .d = d, .e = e};
+    *a = (struct asked){.q = {.told = on_told, .of = *of}, .d = d, .e = e, .charged = charged};
     e->asked = a;
     d->asked++;
     if (ask_sources(a)) {
@@ -308,9 +320,9 @@ static bool entry_ask(struct directory *d, struct entry *e, const struct questio
 
 /* Whether a question is under way, now. */
 static bool entry_asks(struct directory *d, struct entry *e, const struct question_of *of,
-                       double now)
+                       unsigned charged, double now)
 {
-    return e->asked || (now >= e->retry && entry_ask(d, e, of));
+    return e->asked || (now >= e->retry && entry_ask(d, e, of, charged));
 }
 
 static enum step nobody_says(struct directory *d)
@@ -319,12 +331,12 @@ static enum step nobody_says(struct directory *d)
     return STEP_FAIL;
 }
 
-static enum step ask_new(struct directory *d, const struct question_of *of)
+static enum step ask_new(struct directory *d, const struct question_of *of, unsigned charged)
 {
     struct entry *e = entry_new(d, of);
     if (!e)
         return nobody_says(d);
-    if (entry_ask(d, e, of))
+    if (entry_ask(d, e, of, charged))
         return STEP_MORE;
     entry_free(d, e);
     return nobody_says(d);
@@ -332,25 +344,37 @@ static enum step ask_new(struct directory *d, const struct question_of *of)
 
 /* --- for others --- */
 
-bool directory_knows(const struct directory *d, const struct question_of *of, double now)
+/* Somebody has it, or it is being asked already: for one more who wants it nobody is asked in vain. */
+static bool may_ask(struct directory *d, const struct entry *e, const struct addr *who, double now,
+                    unsigned *charged)
 {
-    const struct entry *e = entry_find(d, of);
-    return e && (e->asked || e->known || (e->answered && is_fresh(d, e, now - e->since)));
+    *charged = FREE_OF_CHARGE;
+    return !who || (e && (e->asked || e->known)) || misses_take(d->misses, who, now, charged);
 }
 
-enum step directory_ask(struct directory *d, const struct question_of *of, double now,
-                        struct answer *a)
+static enum step entry_look(struct directory *d, struct entry *e, const struct question_of *of,
+                            unsigned charged, double now, struct answer *a)
 {
-    struct entry *e = entry_find(d, of);
-    if (!e)
-        return ask_new(d, of);
     double age = e->answered ? now - e->since : INFINITY;
-    if (e->answered && is_fresh(d, e, age))
-        return entry_read(d, e, a);
-    bool wait = entry_asks(d, e, of, now);
+    bool wait = entry_asks(d, e, of, charged, now);
     if (e->answered && is_usable(d, e, age, wait))
         return entry_read(d, e, a);
     return wait ? STEP_MORE : nobody_says(d);
+}
+
+enum step directory_ask(struct directory *d, const struct question_of *of, const struct addr *who,
+                        double now, struct answer *a)
+{
+    struct entry *e = entry_find(d, of);
+    unsigned charged;
+    if (e && e->answered && is_fresh(d, e, now - e->since))
+        return entry_read(d, e, a);
+    if (!may_ask(d, e, who, now, &charged))
+        return nobody_says(d);
+    enum step s = e ? entry_look(d, e, of, charged, now, a) : ask_new(d, of, charged);
+    if (s != STEP_MORE)
+        give_back(d, charged); /* nobody was asked */
+    return s;
 }
 
 /* The answer holds no longer: as after a question that nobody answered yet. */
@@ -409,13 +433,19 @@ struct directory *directory_new(struct loop *l, const struct directory_source *s
 {
     struct directory *d = calloc(1, sizeof *d);
     struct list *rows = calloc(ROWS, sizeof *rows);
-    if (!d || !rows || count > SOURCES_MAX) {
+    struct misses *misses = misses_new();
+    if (!d || !rows || !misses || count > SOURCES_MAX) {
         free(d);
         free(rows);
+        misses_free(misses);
         return NULL;
     }
-    *d = (struct directory){
-        .loop = l, .source_count = count, .told = told, .with = with, .rows = rows};
+    *d = (struct directory){.loop = l,
+                            .source_count = count,
+                            .told = told,
+                            .with = with,
+                            .rows = rows,
+                            .misses = misses};
     memcpy(d->sources, sources, count * sizeof *sources);
     crypto_shorthash_keygen(d->key);
     return d;
@@ -430,5 +460,6 @@ void directory_free(struct directory *d)
         while ((i = list_first(&d->rows[n])))
             entry_free(d, container_of(i, struct entry, item));
     free(d->rows);
+    misses_free(d->misses);
     free(d);
 }

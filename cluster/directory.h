@@ -25,11 +25,10 @@ struct directory *directory_new(struct loop *l, const struct directory_source *s
                                 unsigned count,
                                 void (*told)(void *with, const struct question_of *of), void *with);
 void directory_free(struct directory *d);
-/* STEP_DONE: *a holds. STEP_MORE: told() follows. STEP_FAIL: nobody can say now. */
-enum step directory_ask(struct directory *d, const struct question_of *of, double now,
-                        struct answer *a);
-/* Somebody is known to have it, or nobody, freshly; or it is being asked: for one more who wants it nobody is asked. */
-bool directory_knows(const struct directory *d, const struct question_of *of, double now);
+/* STEP_DONE: *a holds. STEP_MORE: told() follows. STEP_FAIL: nobody can say now, or `who` has asked for too much that
+ * nobody has (cluster/misses.h); NULL: whoever it is may ask. */
+enum step directory_ask(struct directory *d, const struct question_of *of, const struct addr *who,
+                        double now, struct answer *a);
 /* The node says that the tunnel is not there in this life. */
 void directory_wrong(struct directory *d, const struct question_of *of, const char *node,
                      uint64_t epoch);

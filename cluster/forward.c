@@ -138,6 +138,12 @@ static enum elsewhere_answer send_blindly(struct cluster *c, const struct questi
     return ELSEWHERE_ASKS;
 }
 
+/* NULL: he did not come by a network. */
+static const struct addr *visitor_of(const struct flow *f)
+{
+    return addr_is_ip(&f->meta.source) ? &f->meta.source : NULL;
+}
+
 enum elsewhere_answer forward_send(struct elsewhere *e, struct outbound *portal, struct flow *f,
                                    struct end *seat)
 {
@@ -146,7 +152,7 @@ enum elsewhere_answer forward_send(struct elsewhere *e, struct outbound *portal,
     struct answer a;
     if (!of.portal || c->stopping)
         return ELSEWHERE_NOWHERE;
-    switch (directory_ask(c->directory, &of, loop_steady(), &a)) {
+    switch (directory_ask(c->directory, &of, visitor_of(f), loop_steady(), &a)) {
     case STEP_MORE:
         return ELSEWHERE_ASKS;
     case STEP_FAIL:
@@ -163,7 +169,8 @@ bool forward_serves(struct elsewhere *e, struct outbound *portal, const struct f
     struct question_of of = question_of(c, portal, f);
     double now = loop_steady();
     struct answer a;
-    return of.portal && !c->stopping && directory_ask(c->directory, &of, now, &a) == STEP_DONE &&
+    return of.portal && !c->stopping &&
+           directory_ask(c->directory, &of, visitor_of(f), now, &a) == STEP_DONE &&
            peers_choose(c, &a, now);
 }
 

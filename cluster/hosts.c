@@ -3,25 +3,22 @@
 #include <stdlib.h>
 
 #include "cluster/inside.h"
-#include "cluster/misses.h"
 #include "routing/claims.h"
 #include "routing/lookups.h"
 
-enum { ROWS = 256, FREE_OF_CHARGE = UINT32_MAX };
+enum { ROWS = 256 };
 
 /* A hostname that visitors wait for: the directory asks. */
 struct sought {
     struct list_item item; /* in its row */
     struct list waiting;   /* struct lookup_wait */
     uint64_t portal;
-    unsigned charged; /* a place among the misses */
     char host[];
 };
 
 struct hosts {
     struct host_finder finder;
     struct cluster *cluster;
-    struct misses *misses;
     uint8_t key[crypto_shorthash_KEYBYTES]; /* visitors choose names */
     struct list rows[ROWS];
 };
@@ -46,14 +43,13 @@ static struct sought *sought_find(struct hosts *h, const struct question_of *of)
     return NULL;
 }
 
-static struct sought *sought_new(struct hosts *h, const struct question_of *of, unsigned charged)
+static struct sought *sought_new(struct hosts *h, const struct question_of *of)
 {
     size_t len = strlen(of->host) + 1;
     struct sought *s = calloc(1, sizeof *s + len);
     if (!s)
         return NULL;
     s->portal = of->portal;
-    s->charged = charged;
     memcpy(s->host, of->host, len);
     list_push(row_of(h, of->host), &s->item);
     return s;
@@ -70,12 +66,12 @@ static void sought_free(struct sought *s)
 
 /* --- for ingresses --- */
 
-static enum lookup_state wait_for(struct hosts *h, const struct question_of *of, unsigned charged,
+static enum lookup_state wait_for(struct hosts *h, const struct question_of *of,
                                   struct lookup_wait *w)
 {
     struct sought *s = sought_find(h, of);
     if (!s)
-        s = sought_new(h, of, charged);
+        s = sought_new(h, of);
     if (!s)
         return LOOKUP_AWAY;
     list_remove(&w->item);
@@ -91,21 +87,6 @@ static enum lookup_state answer_read(const struct answer *a, uint64_t portal,
     return to->found ? LOOKUP_FOUND : LOOKUP_NOTHING;
 }
 
-/* Nobody has to be asked, or this one may have it asked. */
-static bool may_ask(struct hosts *h, const struct question_of *of, const struct addr *source,
-                    double now, unsigned *charged)
-{
-    *charged = FREE_OF_CHARGE;
-    return !source || directory_knows(h->cluster->directory, of, now) ||
-           misses_take(h->misses, source, now, charged);
-}
-
-static void give_back(struct hosts *h, unsigned charged)
-{
-    if (charged != FREE_OF_CHARGE)
-        misses_back(h->misses, charged);
-}
-
 static enum lookup_state on_find(struct host_finder *f, uint64_t portal, const char *host,
                                  const struct addr *source, double now,
                                  struct lookup_answer *answer, struct lookup_wait *w)
@@ -113,14 +94,10 @@ static enum lookup_state on_find(struct host_finder *f, uint64_t portal, const c
     struct hosts *h = container_of(f, struct hosts, finder);
     struct question_of of = {.kind = ASK_HOST, .portal = portal};
     struct answer a;
-    unsigned charged;
     memcpy(of.host, host, strlen(host) + 1); /* text of a struct hostname */
-    if (!may_ask(h, &of, source, now, &charged))
-        return LOOKUP_AWAY;
-    enum step s = directory_ask(h->cluster->directory, &of, now, &a);
+    enum step s = directory_ask(h->cluster->directory, &of, source, now, &a);
     if (s == STEP_MORE)
-        return wait_for(h, &of, charged, w);
-    give_back(h, charged); /* nobody was asked */
+        return wait_for(h, &of, w);
     return s == STEP_DONE ? answer_read(&a, portal, answer) : LOOKUP_AWAY;
 }
 
@@ -128,13 +105,9 @@ void hosts_told(struct cluster *c, const struct question_of *of)
 {
     struct sought *s = sought_find(c->hosts, of);
     struct list_item *i;
-    struct answer a;
     if (!s)
         return;
     list_remove(&s->item); /* who asks again from here on is another one */
-    bool known = directory_ask(c->directory, of, loop_steady(), &a) == STEP_DONE && a.known;
-    if (known)
-        give_back(c->hosts, s->charged);
     while ((i = list_first(&s->waiting))) {
         list_remove(i);
         struct lookup_wait *w = container_of(i, struct lookup_wait, item);
@@ -195,12 +168,9 @@ void hosts_answer(const struct cluster *c, const struct link_question *q,
 struct hosts *hosts_new(struct cluster *c)
 {
     struct hosts *h = calloc(1, sizeof *h);
-    struct misses *m = h ? misses_new() : NULL;
-    if (!m) {
-        free(h);
+    if (!h)
         return NULL;
-    }
-    *h = (struct hosts){.finder = {.find = on_find}, .cluster = c, .misses = m};
+    *h = (struct hosts){.finder = {.find = on_find}, .cluster = c};
     crypto_shorthash_keygen(h->key);
     return h;
 }
@@ -213,6 +183,5 @@ void hosts_free(struct hosts *h)
     for (unsigned n = 0; n < ROWS; n++)
         while ((i = list_first(&h->rows[n])))
             sought_free(container_of(i, struct sought, item));
-    misses_free(h->misses);
     free(h);
 }

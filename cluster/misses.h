@@ -1,5 +1,5 @@
-/* cluster/misses.h -- how many hostnames that nobody holds one visitor may have looked for: who tries out names costs the
- * registry and all peers a question each. 50 a second, 200 at once; of IPv6 addresses 64 bits count.
+/* cluster/misses.h -- how many hostnames and tunnels that nobody has one visitor may have looked for: who tries out names
+ * costs the registry and all peers a question each. 50 a second, 200 at once; of IPv6 addresses 64 bits count.
  * Thread: its loop. Units: seconds of loop_steady(). Bounded: addresses that share a place push each other out. */
 #ifndef V2C_CLUSTER_MISSES_H
 #define V2C_CLUSTER_MISSES_H
