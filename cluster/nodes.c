@@ -199,6 +199,7 @@ unsigned nodes_list(struct nodes *n, struct node_view *to, unsigned max, double 
         to[i].linked = l->links > 0;
         to[i].leased = is_leased(n, l, now);
         to[i].alive = to[i].linked || to[i].leased;
+        to[i].sought = to[i].alive || !n->well;
     }
     pthread_mutex_unlock(&n->lock);
     return count;

@@ -23,6 +23,8 @@ struct node_view {
     bool is_static;      /* the configuration names its address */
     bool leased, linked; /* says the registry, say its peers here */
     bool alive;
+    bool
+        sought; /* alive, or it may have begun anew and nobody can say: worth being dialled where it was */
     double rtt; /* seconds; 0: not measured */
 };
 

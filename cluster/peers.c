@@ -52,7 +52,7 @@ static void know_all(struct cluster *c, double now)
     unsigned count = list ? nodes_list(c->shared->nodes, list, most, now) : 0;
     know_places(c);
     for (unsigned i = 0; i < count; i++)
-        if (list[i].alive && list[i].at.type != ADDR_NONE && !is_linked(c, &list[i]))
+        if (list[i].sought && list[i].at.type != ADDR_NONE && !is_linked(c, &list[i]))
             know(c, &list[i].at, false);
     free(list);
 }

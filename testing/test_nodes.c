@@ -80,6 +80,30 @@ static void without_the_registry_who_was_alive_stays_so(void **state)
     nodes_free(n);
 }
 
+static bool is_sought(struct nodes *n, double now)
+{
+    struct node_view v;
+    return nodes_list(n, &v, 1, now) && v.sought;
+}
+
+/* It may begin anew where it was, and not know of anybody. */
+static void who_died_is_sought_for_a_while_unless_the_registry_says_who_is_there(void **state)
+{
+    (void)state;
+    struct nodes *n = nodes_new("self");
+    link_says(n, "b", 7, NODE_LINK_UP, 0);
+    assert_true(is_sought(n, 1));
+    link_says(n, "b", 7, NODE_LINK_WENT, 2);
+    assert_false(nodes_alive(n, "b", 7, 3));
+    assert_true(is_sought(n, 3));
+    nodes_registry(n, true, 4);
+    assert_false(is_sought(n, 5));
+    nodes_registry(n, false, 6);
+    assert_true(is_sought(n, 7));
+    assert_false(is_sought(n, 400));
+    nodes_free(n);
+}
+
 static void a_new_life_ends_the_lease_of_the_former_one(void **state)
 {
     (void)state;
@@ -192,6 +216,7 @@ int main(void)
         cmocka_unit_test(a_life_is_alive_while_a_link_says_so),
         cmocka_unit_test(a_lease_holds_for_its_time),
         cmocka_unit_test(without_the_registry_who_was_alive_stays_so),
+        cmocka_unit_test(who_died_is_sought_for_a_while_unless_the_registry_says_who_is_there),
         cmocka_unit_test(a_new_life_ends_the_lease_of_the_former_one),
         cmocka_unit_test(a_name_counts_once_and_not_while_it_drains),
         cmocka_unit_test(this_node_is_none_of_the_others),
