@@ -194,22 +194,34 @@ void cluster_linked(struct cluster *c)
     directory_doubt(c->directory, loop_steady());
     for (struct list_item *i = list_first(&c->portals); i; i = list_next(&c->portals, i))
         portal_found(joined_at(i)->portal, NULL);
+    hosts_again(c);
+}
+
+static bool somebody_is_coming(const struct cluster *c)
+{
+    for (struct list_item *i = list_first(&c->peers); i; i = list_next(&c->peers, i))
+        if (peer_is_coming(container_of(i, struct peer, item)))
+            return true;
+    return places_are_sought(c);
 }
 
 /* It serves once it knows what the others have, or that this cannot be known now. */
 static void cluster_rise(struct cluster *c, double now)
 {
     uint8_t starts = NODE_STARTS;
-    if (!c->registry || registry_is_well(c->registry) || now - c->shared->began >= START)
-        atomic_compare_exchange_strong(&c->shared->state, &starts, NODE_UP);
+    bool knows = c->registry ? registry_is_well(c->registry) : !somebody_is_coming(c);
+    if ((knows || now - c->shared->began >= START) &&
+        atomic_compare_exchange_strong(&c->shared->state, &starts, NODE_UP))
+        log_info("cluster: this node is ready");
 }
 
 static void cluster_look(struct cluster *c)
 {
     double now = loop_steady();
-    cluster_rise(c, now);
     peers_look(c, now);
     guests_look(c, now);
+    cluster_rise(c, now);
+    hosts_again(c);
     if (node_changed(c))
         say_node(c);
     node_tell_bridges(c);

@@ -132,7 +132,7 @@ static enum elsewhere_answer send_by(struct cluster *c, const struct question_of
 /* Nobody could say. That is worth waiting for while there is somebody. */
 static enum elsewhere_answer send_blindly(struct cluster *c, const struct question_of *of)
 {
-    if (nodes_count(c->shared->nodes, loop_steady()) <= 1)
+    if (!cluster_starts(c) && nodes_count(c->shared->nodes, loop_steady()) <= 1)
         return ELSEWHERE_NOWHERE;
     hope_for(c, of);
     return ELSEWHERE_ASKS;
@@ -160,7 +160,9 @@ enum elsewhere_answer forward_send(struct elsewhere *e, struct outbound *portal,
     case STEP_DONE:
         break;
     }
-    return a.known ? send_by(c, &of, &a, f, seat) : ELSEWHERE_NOWHERE;
+    if (!a.known)
+        return cluster_starts(c) ? send_blindly(c, &of) : ELSEWHERE_NOWHERE;
+    return send_by(c, &of, &a, f, seat);
 }
 
 bool forward_serves(struct elsewhere *e, struct outbound *portal, const struct flow *f)

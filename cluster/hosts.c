@@ -8,11 +8,12 @@
 
 enum { ROWS = 256 };
 
-/* A hostname that visitors wait for: the directory asks. */
+/* A hostname that visitors wait for: the directory asks, or will be asked again. */
 struct sought {
     struct list_item item; /* in its row */
     struct list waiting;   /* struct lookup_wait */
     uint64_t portal;
+    bool again; /* nobody could say, and nobody is being asked */
     char host[];
 };
 
@@ -66,7 +67,7 @@ static void sought_free(struct sought *s)
 
 /* --- for ingresses --- */
 
-static enum lookup_state wait_for(struct hosts *h, const struct question_of *of,
+static enum lookup_state wait_for(struct hosts *h, const struct question_of *of, bool again,
                                   struct lookup_wait *w)
 {
     struct sought *s = sought_find(h, of);
@@ -74,6 +75,7 @@ static enum lookup_state wait_for(struct hosts *h, const struct question_of *of,
         s = sought_new(h, of);
     if (!s)
         return LOOKUP_AWAY;
+    s->again = again;
     list_remove(&w->item);
     list_append(&s->waiting, &w->item);
     return LOOKUP_WAITS;
@@ -96,17 +98,15 @@ static enum lookup_state on_find(struct host_finder *f, uint64_t portal, const c
     struct answer a;
     memcpy(of.host, host, strlen(host) + 1); /* text of a struct hostname */
     enum step s = directory_ask(h->cluster->directory, &of, source, now, &a);
-    if (s == STEP_MORE)
-        return wait_for(h, &of, w);
+    bool found = s == STEP_DONE && a.known;
+    if (s == STEP_MORE || (!found && cluster_starts(h->cluster)))
+        return wait_for(h, &of, s != STEP_MORE, w);
     return s == STEP_DONE ? answer_read(&a, portal, answer) : LOOKUP_AWAY;
 }
 
-void hosts_told(struct cluster *c, const struct question_of *of)
+static void sought_tell(struct sought *s)
 {
-    struct sought *s = sought_find(c->hosts, of);
     struct list_item *i;
-    if (!s)
-        return;
     list_remove(&s->item); /* who asks again from here on is another one */
     while ((i = list_first(&s->waiting))) {
         list_remove(i);
@@ -114,6 +114,29 @@ void hosts_told(struct cluster *c, const struct question_of *of)
         w->told(w);
     }
     sought_free(s);
+}
+
+void hosts_told(struct cluster *c, const struct question_of *of)
+{
+    struct sought *s = sought_find(c->hosts, of);
+    if (s)
+        sought_tell(s);
+}
+
+void hosts_again(struct cluster *c)
+{
+    struct list those = {0};
+    struct list_item *i, *next;
+    for (struct list *row = c->hosts->rows; row < c->hosts->rows + ROWS; row++)
+        for (i = list_first(row); i; i = next) {
+            next = list_next(row, i);
+            if (!container_of(i, struct sought, item)->again)
+                continue;
+            list_remove(i);
+            list_append(&those, i);
+        }
+    while ((i = list_first(&those)))
+        sought_tell(container_of(i, struct sought, item));
 }
 
 struct host_finder *cluster_hosts(struct cluster *c)

@@ -161,6 +161,8 @@ void peer_say_node(struct peer *p);
 struct place;
 int places_open(struct cluster *c); /* -1: out of memory */
 void places_look(struct cluster *c, double now);
+/* Where some are is not known yet. */
+bool places_are_sought(const struct cluster *c);
 /* NULL: this place has no more addresses. */
 const struct addr *places_at(const struct cluster *c, size_t place, size_t which);
 void places_close(struct cluster *c);
@@ -194,6 +196,12 @@ void forward_returned(struct cluster *c, const struct peer *p, struct end *seat,
 void forward_told(void *with, const struct question_of *of);
 void forward_stop(struct cluster *c);
 
+/* It does not know yet what the others have: that nobody can say something, or nobody has it, may change at once. */
+static inline bool cluster_starts(const struct cluster *c)
+{
+    return atomic_load_explicit(&c->shared->state, memory_order_relaxed) == NODE_STARTS;
+}
+
 /* --- who_has.c --- */
 
 /* Said on some link of the node, which need not be the one that takes streams now. */
@@ -209,6 +217,8 @@ struct hosts *hosts_new(struct cluster *c);
 void hosts_free(struct hosts *h); /* h may be NULL; nobody is told */
 /* The directory knows more. */
 void hosts_told(struct cluster *c, const struct question_of *of);
+/* There is somebody new who may know, or nobody is waited for any more: those that nobody could say are asked for again. */
+void hosts_again(struct cluster *c);
 /* What a peer asks of this node. Texts of the answer may lie in *holder. */
 void hosts_answer(const struct cluster *c, const struct link_question *q,
                   struct tunnel_name *holder, struct link_answer *a);

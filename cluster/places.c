@@ -73,6 +73,14 @@ void places_look(struct cluster *c, double now)
         place_look(&c->places[i], now);
 }
 
+bool places_are_sought(const struct cluster *c)
+{
+    for (size_t i = 0; i < c->place_count; i++)
+        if (c->places[i].query && !c->places[i].count)
+            return true;
+    return false;
+}
+
 const struct addr *places_at(const struct cluster *c, size_t place, size_t which)
 {
     const struct place *p = &c->places[place];

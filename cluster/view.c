@@ -1,5 +1,8 @@
 #include "cluster/view.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "cluster/inside.h"
 
 enum node_state cluster_state(const struct cluster_shared *s)
@@ -17,9 +20,16 @@ unsigned cluster_others(const struct cluster_shared *s)
     return nodes_count(s->nodes, loop_steady()) - 1;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct node_view *)a)->name, ((const struct node_view *)b)->name);
+}
+
 unsigned cluster_nodes(const struct cluster_shared *s, struct node_view *to, unsigned max)
 {
-    return nodes_list(s->nodes, to, max, loop_steady());
+    unsigned count = nodes_list(s->nodes, to, max, loop_steady());
+    qsort(to, count, sizeof *to, by_name);
+    return count;
 }
 
 static struct peer_view view_of(const struct peer *p)

@@ -12,7 +12,7 @@ enum node_state cluster_state(const struct cluster_shared *s);
 uint64_t cluster_epoch(const struct cluster_shared *s);
 /* How many other nodes are alive and do not drain. */
 unsigned cluster_others(const struct cluster_shared *s);
-/* All that are known but this one, at most max; how many. */
+/* All that are known but this one, by name, at most max; how many. */
 unsigned cluster_nodes(const struct cluster_shared *s, struct node_view *to, unsigned max);
 
 /* An address that this loop dials, and what became of that. */

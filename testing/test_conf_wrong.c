@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "conf/keys.h"
+#include "testing/certs.h"
 #include "testing/conf_rig.h"
 
 /* Every key of the tables with values that are wrong for it: each is refused, or warned about, where it stands, and the
@@ -36,6 +37,7 @@ struct home {
 #define ADDRESS "\"address\": \"a.example\""
 #define PORT "\"port\": 1"
 #define CLUSTER_KEYS "\"key\": \"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\""
+#define AUTHORITY "test_conf_wrong.pem" /* in the working folder */
 #define TAGGED(tag) "{\"protocol\": \"freedom\", \"tag\": \"" tag "\"}"
 #define ROUTED(routing)                                                                            \
     "{\"outbounds\": [" TAGGED("a") ", " TAGGED("b") "], \"routing\": " routing "}"
@@ -193,7 +195,7 @@ static const struct home homes[] = {
     {"streamSettings.tlsSettings.certificates[]",
      STREAM_AT "/tlsSettings/certificates/0",
      STREAM("{\"security\": \"tls\", \"tlsSettings\": {\"certificates\": [@]}}"),
-     {"\"usage\": \"verify\"", "\"certificateFile\": \"/etc/ssl/certs/ca-certificates.crt\""}},
+     {"\"usage\": \"verify\"", "\"certificateFile\": \"" AUTHORITY "\""}},
     {"api", "/api", "{\"api\": @}", {"\"tag\": \"api\""}},
     {"reverse", "/reverse", "{\"reverse\": @}", {NULL}},
     {"reverse.bridges[]",
@@ -584,6 +586,22 @@ static void test_homes_load(void **state)
     }
 }
 
+static int authority_make(void **state)
+{
+    struct cert c;
+    (void)state;
+    cert_make(&c, &(struct cert_for){.authority = true});
+    cert_write(AUTHORITY, c.pem);
+    cert_free(&c);
+    return 0;
+}
+
+static int authority_remove(void **state)
+{
+    (void)state;
+    return unlink(AUTHORITY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -592,5 +610,5 @@ int main(void)
     };
     /* The system's certificates would be read again for each value. */
     setenv("SSL_CERT_FILE", "/dev/null", 1);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, authority_make, authority_remove);
 }

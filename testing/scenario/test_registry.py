@@ -168,12 +168,16 @@ def test_a_cluster_with_another_key_is_another_one_in_the_same_redis(cluster, re
 def test_portals_that_begin_anew_while_redis_is_away_are_found_by_the_others(cluster, redis, server):
     """They dial where it was, and say where they are themselves; then some have never seen a lease of any other."""
     c = cluster()
-    c.bridge("t1", server.port, [1])
+    c.bridge("t1", server.port, [1], hosts=[f"a{HOSTS}"])
     all_reach(c)
+    wait_for(lambda: visit((c.address(2), c.entries(2)[0]), f"a{HOSTS}", "/", b"one") is None, 5, "the hostname")
     redis.kill()
     for i in (2, 0, 1):
         c.nodes[i].kill()
         threading.Event().wait(1.5)  # the others have noticed, and dialled in vain
         c.nodes[i].start()
+        if i != 1:  # which has the bridge
+            entry = (c.address(i), c.entries(i)[0])
+            assert visit(entry, f"a{HOSTS}", "/", b"one") is None, "a visitor waits until it is found"
         wait_for(lambda: reaches(c, i), 15 * SLOWER, f"portal {i} to lead there")
     all_reach(c)
