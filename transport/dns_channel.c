@@ -5,24 +5,26 @@
 #include <netdb.h>
 #include <stdlib.h>
 
+#include "core/list.h"
 #include "core/loop.h"
 
 enum {
-    SOCKETS = 16, /* that c-ares may have open at once */
     TRIES = 2,
+    TRIES_SHORT = 12, /* the same for c-ares that waits for as long as the server usually takes */
     SYSTEM_TIMEOUT =
         2000, /* milliseconds of a try; the next goes to the next server of resolv.conf */
 };
 
+/* One that c-ares has open. */
 struct channel_socket {
+    struct list_item item;
     ev_io io;
-    bool used;
 };
 
 struct dns_channel {
     struct loop *loop;
     ares_channel ares;
-    struct channel_socket sockets[SOCKETS];
+    struct list sockets;
     ev_timer timer;
 };
 
@@ -56,33 +58,43 @@ static void on_io(struct ev_loop *ev, ev_io *w, int events)
     channel_arm(c);
 }
 
-static struct channel_socket *socket_find(struct dns_channel *c, ares_socket_t fd)
+static struct channel_socket *socket_find(const struct dns_channel *c, ares_socket_t fd)
 {
-    struct channel_socket *unused = NULL;
-    for (int i = 0; i < SOCKETS; i++) {
-        if (c->sockets[i].used && c->sockets[i].io.fd == fd)
-            return &c->sockets[i];
-        if (!c->sockets[i].used)
-            unused = &c->sockets[i];
+    for (struct list_item *i = list_first(&c->sockets); i; i = list_next(&c->sockets, i)) {
+        struct channel_socket *s = container_of(i, struct channel_socket, item);
+        if (s->io.fd == fd)
+            return s;
     }
-    return unused;
+    return NULL;
 }
 
-/* A socket beyond SOCKETS is not watched; its question ends by its own time limit. */
+static void socket_watch(struct dns_channel *c, ares_socket_t fd, int events)
+{
+    struct channel_socket *s = calloc(1, sizeof *s);
+    if (!s)
+        return; /* its question ends by its own time limit */
+    ev_io_init(&s->io, on_io, fd, events);
+    s->io.data = c;
+    ev_io_start(c->loop->ev, &s->io);
+    list_append(&c->sockets, &s->item);
+}
+
+static void socket_forget(struct dns_channel *c, struct channel_socket *s)
+{
+    ev_io_stop(c->loop->ev, &s->io);
+    list_remove(&s->item);
+    free(s);
+}
+
 static void on_socket(void *data, ares_socket_t fd, int readable, int writable)
 {
     struct dns_channel *c = data;
     struct channel_socket *s = socket_find(c, fd);
-    if (!s)
-        return;
-    if (s->used)
-        ev_io_stop(c->loop->ev, &s->io);
-    s->used = readable || writable;
-    if (!s->used)
-        return;
-    ev_io_init(&s->io, on_io, fd, (readable ? EV_READ : 0) | (writable ? EV_WRITE : 0));
-    s->io.data = c;
-    ev_io_start(c->loop->ev, &s->io);
+    int events = (readable ? EV_READ : 0) | (writable ? EV_WRITE : 0);
+    if (s)
+        socket_forget(c, s);
+    if (events)
+        socket_watch(c, fd, events);
 }
 
 /* --- beginning and end --- */
@@ -116,6 +128,10 @@ static bool channel_init(struct dns_channel *c, const struct addr *at, bool tcp,
 #ifdef ARES_OPT_QUERY_CACHE /* since 1.23: an answer would repeat the letters of another question */
     options.qcache_max_ttl = 0;
     mask |= ARES_OPT_QUERY_CACHE;
+    if (at)
+        options.tries = TRIES_SHORT;
+    options.udp_max_queries = 1; /* what is wrong with an answer closes its socket, for all */
+    mask |= ARES_OPT_UDP_MAX_QUERIES;
 #endif
     return ares_init_options(&c->ares, &options, mask) == ARES_SUCCESS;
 }
@@ -139,9 +155,12 @@ struct dns_channel *dns_channel_new(struct loop *l, const struct addr *at, bool 
 
 void dns_channel_free(struct dns_channel *c)
 {
+    struct list_item *i;
     if (!c)
         return;
     ares_destroy(c->ares);
+    while ((i = list_first(&c->sockets)))
+        socket_forget(c, container_of(i, struct channel_socket, item));
     ev_timer_stop(c->loop->ev, &c->timer);
     free(c);
 }

@@ -40,10 +40,13 @@ class Newcomer:
 
     def run(self):
         """Rows: seconds, links of each portal; and the visits, of which some failed."""
-        from rig import wait_for
+        from cluster import visit
+        from rig import HOST, wait_for
 
         all_links = 2 * (self.tunnels + 1)
         wait_for(lambda: sum(self.links()) == all_links, 120, "all links to two portals")
+        for port in self.town.entries(0, 1):
+            wait_for(lambda: visit((HOST, port), "a.hosts.test") is None, 60, "the hostname at both portals")
         rows = []
         with self.town.visits([0, 1], "a.hosts.test", pause=0.1) as visits:
             self.town.nodes[2].start()
@@ -51,6 +54,8 @@ class Newcomer:
             for seconds in LOOKS:
                 time.sleep(max(0, since + seconds - time.monotonic()))
                 rows.append((seconds, self.links()))
+        for bad in visits.failed()[:5]:
+            print(f"after {bad.began - since:.2f} s: {bad.error}", file=sys.stderr)
         return rows, len(visits.done), len(visits.failed())
 
 

@@ -29,11 +29,19 @@ class Cert:
             .not_valid_before(now + datetime.timedelta(days=days[0]))
             .not_valid_after(now + datetime.timedelta(days=days[1]))
         )
-        if authority:
-            builder = builder.add_extension(x509.BasicConstraints(True, None), True)
+        for extension, critical in self.extensions(issuer or self, authority):
+            builder = builder.add_extension(extension, critical)
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(map(alternative, names)), False)
         self.x = builder.sign((issuer or self).key, hashes.SHA256())
+
+    def extensions(self, issuer, authority):
+        """What strict clients want to see."""
+        yield x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), False
+        yield x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), False
+        if authority:
+            yield x509.BasicConstraints(True, None), True
+            yield x509.KeyUsage(False, False, False, False, False, True, True, False, False), True
 
     @property
     def pem(self):

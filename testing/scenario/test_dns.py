@@ -1,4 +1,5 @@
 """Names: servers by UDP, TCP and HTTPS, their order and their oddities, hosts, the cache, reloads, and several addresses."""
+import ctypes
 import json
 import re
 import signal
@@ -88,7 +89,14 @@ def wrong_first(zone, message, how):
     return [other_id, other, *zone.usual(message, [TWO])]
 
 
+def cares_version():
+    cares = ctypes.CDLL("libcares.so.2")
+    cares.ares_version.restype = ctypes.c_char_p
+    return tuple(map(int, cares.ares_version(None).split(b".")))
+
+
 def empty_first(zone, message, how):
+    """c-ares since 1.23 closes the socket, which is this question's own."""
     return [b"", *zone.usual(message, [TWO])]
 
 
@@ -148,8 +156,9 @@ def test_odd_answers_are_read_and_bad_ones_fail(run, posts, server, how):
     client = run("v2c", doors.config)
     began = time.monotonic()
     found = dict(zip(doors.ports, in_parallel([lambda n=n: doors.where(n) for n in doors.ports])))
-    assert {n for n, at in found.items() if at is None} == set(BAD)
-    assert all(found[n] == TWO for n in odd if n != "many.example"), found
+    bad = {*BAD, "empty.example"} if how == "udp" and cares_version() >= (1, 23) else set(BAD)
+    assert {n for n, at in found.items() if at is None} == bad
+    assert all(found[n] == TWO for n in {*odd} - bad if n != "many.example"), found
     assert time.monotonic() - began < 6 * rig.SLOWER
     log = client.log()
     assert re.search(r"silent\.example.*no answer within 1\.5 s", log)
