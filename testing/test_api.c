@@ -104,6 +104,7 @@ static void rig_flow(struct rig *r, enum net net)
     const struct meta m = {.net = net, .inbound_tag = "home"};
     memset(&r->client, 0, sizeof r->client);
     r->client.reading = true;
+    ev_now_update(r->loop.ev); /* what the test did before may have taken longer than a flow may */
     struct flow *f = flow_new(&r->loop, &r->client.end, &client_ops, &m, &r->policy);
     assert_non_null(f);
     r->api->ops->open(r->api, f);
