@@ -300,17 +300,19 @@ static void on_told(struct question *q, const struct answer *said)
     tell(d, e, &of);
 }
 
+/* The question takes the charge with it. */
 static bool entry_ask(struct directory *d, struct entry *e, const struct question_of *of,
-                      unsigned charged)
+                      unsigned *charged)
 {
     struct asked *a = d->asked < ASKED_MAX ? calloc(1, sizeof *a) : NULL;
     if (!a)
         return false;
-    *a = (struct asked){.q = {.told = on_told, .of = *of}, .d = d, .e = e, .charged = charged};
+    *a = (struct asked){.q = {.told = on_told, .of = *of}, .d = d, .e = e, .charged = *charged};
     e->asked = a;
     d->asked++;
     if (ask_sources(a)) {
         stat_add(d->loop->counters, STAT_cluster_asked, 1);
+        *charged = FREE_OF_CHARGE;
         return true;
     }
     asked_free(a);
@@ -320,7 +322,7 @@ static bool entry_ask(struct directory *d, struct entry *e, const struct questio
 
 /* Whether a question is under way, now. */
 static bool entry_asks(struct directory *d, struct entry *e, const struct question_of *of,
-                       unsigned charged, double now)
+                       unsigned *charged, double now)
 {
     return e->asked || (now >= e->retry && entry_ask(d, e, of, charged));
 }
@@ -331,7 +333,7 @@ static enum step nobody_says(struct directory *d)
     return STEP_FAIL;
 }
 
-static enum step ask_new(struct directory *d, const struct question_of *of, unsigned charged)
+static enum step ask_new(struct directory *d, const struct question_of *of, unsigned *charged)
 {
     struct entry *e = entry_new(d, of);
     if (!e)
@@ -353,7 +355,7 @@ static bool may_ask(struct directory *d, const struct entry *e, const struct add
 }
 
 static enum step entry_look(struct directory *d, struct entry *e, const struct question_of *of,
-                            unsigned charged, double now, struct answer *a)
+                            unsigned *charged, double now, struct answer *a)
 {
     double age = e->answered ? now - e->since : INFINITY;
     bool wait = entry_asks(d, e, of, charged, now);
@@ -371,9 +373,8 @@ enum step directory_ask(struct directory *d, const struct question_of *of, const
         return entry_read(d, e, a);
     if (!may_ask(d, e, who, now, &charged))
         return nobody_says(d);
-    enum step s = e ? entry_look(d, e, of, charged, now, a) : ask_new(d, of, charged);
-    if (s != STEP_MORE)
-        give_back(d, charged); /* nobody was asked */
+    enum step s = e ? entry_look(d, e, of, &charged, now, a) : ask_new(d, of, &charged);
+    give_back(d, charged); /* nobody was asked */
     return s;
 }
 

@@ -7,6 +7,7 @@
 void world_open(struct world *w)
 {
     memset(w, 0, sizeof *w);
+    clock_stop();
     fake_redis_start();
     rig_open(&w->rig);
     node_conf(&w->a, "a");

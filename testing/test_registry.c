@@ -356,6 +356,7 @@ static void what_was_refused_or_not_answered_is_written_again(void **state)
     (void)state;
     struct world w;
     world_open(&w);
+    w.a.registry_conf.lease = w.b.registry_conf.lease = 60; /* longer than what follows */
     node_start(&w, &w.a, 11);
     node_start(&w, &w.b, 12);
     world_settle(&w);

@@ -296,13 +296,19 @@ def read_to_end(s, timeout=10, keep=True):
     return Ending(bytes(data) if keep else count, how)
 
 
-def visit_end(port):
-    """How a visitor who says nothing ends. Who is reset at once may hear of it while he still connects."""
+def visit_whole(port, words=b"", timeout=10):
+    """What a visitor hears who says that, and how it ends. Who is reset may hear of it while he still connects or speaks."""
     try:
         with connect(port) as s:
-            return read_to_end(s).how
-    except ConnectionResetError:
-        return "rst"
+            s.sendall(words)
+            return read_to_end(s, timeout)
+    except ConnectionError:
+        return Ending(b"", "rst")
+
+
+def visit_end(port):
+    """How a visitor who says nothing ends."""
+    return visit_whole(port).how
 
 
 def read_exactly(s, count):

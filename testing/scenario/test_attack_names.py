@@ -6,7 +6,9 @@ import pytest
 from configs import LOG, dokodemo, rule
 from origins import Server
 from proxies import Association, http_in, proxy_out, socks_in
-from rig import KINDS, SLOWER, connect, free_port, free_ports, read_exactly, read_to_end, wait_for
+from rig import (
+    KINDS, SLOWER, connect, free_port, free_ports, read_exactly, read_to_end, visit_whole, wait_for,
+)
 
 pytestmark = pytest.mark.quick
 ODD = [
@@ -113,9 +115,6 @@ def test_a_hostile_proxy_is_no_way(run, answer):
         "routing": {"rules": [rule("http", "h"), rule("socks", "s")]},
     })
     for port in doors:
-        with contextlib.suppress(ConnectionResetError), connect(port) as s:
-            s.sendall(b"hello")
-            got = read_to_end(s, 10)
-            assert got.how == "rst" and not got.data, (answer[:40], got)
+        assert visit_whole(port, b"hello") == (b"", "rst"), answer[:40]
     assert v2c.alive()
     server.close()

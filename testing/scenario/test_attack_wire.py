@@ -15,7 +15,7 @@ from configs import LOG, dokodemo
 from origins import Server
 from proxies import Association, socks_in
 from rig import (
-    HOST, SLOWER, Ending, connect, free_port, read_exactly, read_to_end, reset, wait_for,
+    HOST, SLOWER, connect, free_port, read_exactly, read_to_end, reset, visit_whole, wait_for,
 )
 from test_proxy_in import SIGNATURE, version_1, version_2, version_2_ipv6
 
@@ -242,14 +242,7 @@ def test_a_server_that_breaks_the_rules_of_ws(run, cert, tmp_path, tls):
     v2c = run("v2c", {"log": LOG, "inbounds": [dokodemo("in", port, server.port)], "outbounds": [out]})
 
     def visit():
-        try:
-            s = connect(port)
-        except ConnectionResetError:  # so fast
-            return Ending(b"", "rst")
-        with s:
-            with contextlib.suppress(OSError):
-                s.sendall(b"hello")
-            return read_to_end(s, 5)
+        return visit_whole(port, b"hello", 5)
 
     for name, frames in CLIENT_SIDE.items():
         bad["frames"] = frames
