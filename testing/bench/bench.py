@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 
+import page
 import report
 from scenarios import SCENARIOS
 from subjects import all_subjects
@@ -46,7 +47,7 @@ def arguments():
     show = commands.add_parser("report", help="print Markdown from results.json, to be pasted")
     show.add_argument("results")
     show.add_argument("--full", action="store_true", help="with every figure and its range")
-    show.add_argument("--into", metavar="FILE", help="put it there, between the lines that mark the last run")
+    page.add_into(show)
     commands.add_parser("list", help="print the scenarios")
     return parser.parse_args()
 
@@ -195,14 +196,10 @@ def main():
     if options.command == "report":
         with open(options.results, encoding="utf-8") as file:
             text = report.markdown(json.load(file), options.full)
-        if not options.into:
+        if options.into:
+            page.put_into(options.into, text, report.BEGIN, report.END)
+        else:
             print(text)
-            return 0
-        with open(options.into, "r+", encoding="utf-8") as file:
-            page = report.put_into(file.read(), text)
-            file.seek(0)
-            file.write(page)
-            file.truncate()
         return 0
     try:
         return run(options)

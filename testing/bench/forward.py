@@ -6,12 +6,12 @@ first portal, which has them by its own link, and of the third, which has to sen
 import argparse
 import os
 import pathlib
-import re
 import statistics
 import subprocess
 import sys
 import tempfile
 
+import page
 from system import find_program
 from world import parse_wrk
 
@@ -109,16 +109,13 @@ def report(found):
 
 def main():
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("--into", type=pathlib.Path)
+    page.add_into(arguments)
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--seconds", type=int, default=3)
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as name:
         text = report(measured(pathlib.Path(name), options.rounds, options.seconds))
-    print(text)
-    if options.into:
-        page = options.into.read_text()
-        options.into.write_text(re.sub(f"{MARK}.*?{MARK}", lambda _: f"{MARK}\n\n{text}\n{MARK}", page, flags=re.S))
+    page.show(options, text, MARK)
 
 
 if __name__ == "__main__":

@@ -13,13 +13,13 @@ import json
 import os
 import pathlib
 import random
-import re
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 
+import page
 from system import free_port
 
 RULES = 10_000
@@ -276,7 +276,7 @@ def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--tools", type=pathlib.Path, required=True)
     arguments.add_argument("--v2ray", default="/usr/bin/v2ray")
-    arguments.add_argument("--into", type=pathlib.Path)
+    page.add_into(arguments)
     arguments.add_argument("--quick", action="store_true", help="only that it works")
     options = arguments.parse_args()
     if options.quick:
@@ -289,10 +289,7 @@ def main():
         small = (5000, 5000) if options.quick else (1_000_000, 100_000)
         text = report(rows, list(sets(tools, directory, *small)), v2ray)
         text += "\n" + report_routes(routed(tools, directory, small[0]))
-    print(text)
-    if options.into:
-        page = options.into.read_text()
-        options.into.write_text(re.sub(f"{MARK}.*?{MARK}", lambda _: f"{MARK}\n\n{text}\n{MARK}", page, flags=re.S))
+    page.show(options, text, MARK)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ NOISY = 0.10
 ORDER = ["v2ray", "haproxy", "direct", "limit-mux"]  # the columns before v2c
 ENTRY_SUBJECTS = ["nginx", "haproxy-http", "v2c", "v2c-entry"]
 MINUS = "–"
-BEGIN, END = "<!-- last run -->\n", "<!-- end of the last run -->\n"
+BEGIN, END = "<!-- last run -->", "<!-- end of the last run -->"
 
 
 def collect(samples):
@@ -224,12 +224,3 @@ def markdown(document, full=False):
         parts.append("Not measured:\n")
         parts.append("\n".join(f"- {line}" for line in document["missing"]) + "\n")
     return "\n".join(parts)
-
-
-def put_into(page, text):
-    """The page with this text where the last run stands in it."""
-    head, begin, rest = page.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise ValueError("no lines that mark the last run: " + BEGIN + END)
-    return head + BEGIN + "\n" + text + "\n" + END + tail

@@ -5,11 +5,12 @@ Two portals with all links, and a third; bridges know one address, nginx's, whic
 import argparse
 import contextlib
 import pathlib
-import re
-import resource
 import sys
 import tempfile
 import time
+
+import page
+from system import raise_descriptor_limit
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "scenario"))
 
@@ -71,16 +72,12 @@ def report(rows, visits, failed):
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--tunnels", type=int, default=1000)
-    arguments.add_argument("--into", type=pathlib.Path)
+    page.add_into(arguments)
     options = arguments.parse_args()
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    raise_descriptor_limit()
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         text = report(*Newcomer(stack, pathlib.Path(name), options.tunnels).run())
-    print(text)
-    if options.into:
-        page = options.into.read_text()
-        options.into.write_text(re.sub(f"{MARK}.*?{MARK}", lambda _: f"{MARK}\n\n{text}\n{MARK}", page, flags=re.S))
+    page.show(options, text, MARK)
 
 
 if __name__ == "__main__":

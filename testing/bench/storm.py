@@ -8,10 +8,12 @@ import json
 import os
 import pathlib
 import re
-import resource
 import sys
 import tempfile
 import time
+
+import page
+from system import raise_descriptor_limit
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "scenario"))
 
@@ -95,20 +97,16 @@ def report(rows):
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--links", type=int, default=20_000)
-    arguments.add_argument("--into", type=pathlib.Path)
+    page.add_into(arguments)
     options = arguments.parse_args()
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    raise_descriptor_limit()
     with tempfile.TemporaryDirectory() as name:
         storm = Storm(pathlib.Path(name), options.links)
         try:
             text = report(list(storm.run()))
         finally:
             storm.stop()
-    print(text)
-    if options.into:
-        page = options.into.read_text()
-        options.into.write_text(re.sub(f"{MARK}.*?{MARK}", lambda _: f"{MARK}\n\n{text}\n{MARK}", page, flags=re.S))
+    page.show(options, text, MARK)
 
 
 if __name__ == "__main__":

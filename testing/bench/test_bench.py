@@ -3,6 +3,7 @@
 import os
 import unittest
 
+import page
 import report
 import scenarios
 import speed
@@ -88,11 +89,12 @@ class Goals(unittest.TestCase):
 
 
     def test_a_new_run_takes_the_place_of_the_last_one_and_of_nothing_else(self):
-        page = "before\n" + report.BEGIN + "old\n" + report.END + "behind\n"
-        once = report.put_into(page, "new")
-        self.assertEqual(once, "before\n" + report.BEGIN + "\nnew\n" + report.END + "behind\n")
-        self.assertEqual(report.put_into(once, "new"), once)
-        self.assertRaises(ValueError, report.put_into, "no marks", "new")
+        for begin, end in ((report.BEGIN, report.END), ("<!-- one -->", None)):
+            last = end or begin
+            once = page.put(f"before\n{begin}\nold\n{last}\nbehind\n", "new\n", begin, end)
+            self.assertEqual(once, f"before\n{begin}\n\nnew\n\n{last}\nbehind\n")
+            self.assertEqual(page.put(once, "new\n", begin, end), once)
+            self.assertRaises(ValueError, page.put, f"no end: {begin}", "new", begin, end)
 
 
 class Parsers(unittest.TestCase):

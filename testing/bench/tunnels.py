@@ -7,7 +7,6 @@ import json
 import os
 import pathlib
 import re
-import resource
 import socket
 import struct
 import subprocess
@@ -17,7 +16,8 @@ import threading
 import time
 import uuid
 
-from system import free_port
+import page
+from system import free_port, raise_descriptor_limit
 
 MARK = "<!-- tunnels -->"
 COUNTS = (100, 1000, 10_000)
@@ -168,19 +168,15 @@ def report(rows):
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--v2c", type=pathlib.Path, required=True)
-    arguments.add_argument("--into", type=pathlib.Path)
+    page.add_into(arguments)
     arguments.add_argument("--quick", action="store_true", help="only that it works")
     options = arguments.parse_args()
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    counts = (20,) if options.quick else [n for n in COUNTS if n + 200 < hard]
+    files = raise_descriptor_limit()
+    counts = (20,) if options.quick else [n for n in COUNTS if n + 200 < files]
     with tempfile.TemporaryDirectory() as name:
         how = (20, 0.1) if options.quick else (VISITS, 3)
         text = report([measured(options.v2c.resolve(), pathlib.Path(name), n, *how) for n in counts])
-    print(text)
-    if options.into:
-        page = options.into.read_text()
-        options.into.write_text(re.sub(f"{MARK}.*?{MARK}", lambda _: f"{MARK}\n\n{text}\n{MARK}", page, flags=re.S))
+    page.show(options, text, MARK)
 
 
 if __name__ == "__main__":
