@@ -157,9 +157,10 @@ class Program:
         return [V2C, "run", "-c", str(self.path)]
 
     def start(self, ports=None):
-        """Runs it and returns when its ports listen; `ports` replaces those of the config."""
+        """Runs it and returns when it serves its ports; `ports` replaces those of the config."""
         if self not in used:
             used.append(self)
+        said = len(self.log())
         with open(self.log_path, "ab") as log:
             self.born = time.monotonic()
             self.process = subprocess.Popen(
@@ -167,12 +168,16 @@ class Program:
             )
         waiting = self.ports if ports is None else [(p, False) for p in ports]
         wait_for(
-            lambda: all(listening(p, udp) for p, udp in waiting) or not self.alive(),
+            lambda: (all(listening(p, udp) for p, udp in waiting) and self.has_begun(said)) or not self.alive(),
             15 * SLOWER,
             f"{self.name} to listen on {waiting}",
         )
         assert self.alive(), f"{self.name} ended at its start:\n{self.log()[-LOG_TAIL:]}"
         return self
+
+    def has_begun(self, said):
+        """V2Ray listens before its portals are there, and then says that it has begun; of many lines it drops some."""
+        return self.kind != "v2ray" or '"reverse"' not in self.path.read_text() or " started" in self.log()[said:]
 
     def alive(self):
         return self.process is not None and self.process.poll() is None

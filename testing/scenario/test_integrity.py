@@ -546,9 +546,9 @@ def test_layers_below_which_calls_do_little(link, seed, tmp_path, how):
 
 
 @pytest.mark.quick
-def test_storm_of_signals(link, seed):
+def test_storm_of_signals(link, seed, tmp_path):
     """SIGUSR1, a thousand times a second, to both; and the log is opened again each time."""
-    t = link(prepare=log_to_file)
+    t = link(prepare=logging_to(tmp_path))
     load = t.load(seed, streams=STREAMS, seconds=1.5, max=MEDIUM)
     jobs = [
         threading.Thread(target=storm, args=(p, signal.SIGUSR1, 1.2), daemon=True) for p in t.programs()
@@ -560,8 +560,12 @@ def test_storm_of_signals(link, seed):
     check_all_good(load.wait())
 
 
-def log_to_file(name, config):
-    config["log"] = {"loglevel": "info", "error": f"{name}-own.log", "access": f"{name}-access.log"}
+def logging_to(folder):
+    def prepare(name, config):
+        files = {log: str(folder / f"{name}-{log}.log") for log in ("error", "access")}
+        config["log"] = {"loglevel": "info", **files}
+
+    return prepare
 
 
 @unsanitized
