@@ -13,6 +13,7 @@
 
 enum {
     CONTROL_SESSION = 1, /* the only id under which a portal may open its control stream */
+    DOUBLINGS = 2,       /* of ANSWER, one after each link of a way that had none */
 };
 
 static const double ANSWER = 4;     /* seconds until the portal's first frame ... */
@@ -146,6 +147,7 @@ static void on_alive(struct mux *m)
     struct link *k = link_of(m);
     struct bridge *b = k->way->bridge;
     k->up = true;
+    k->way->unanswered = 0;
     link_lives(k);
     ev_timer_stop(b->in.loop->ev, &k->answer);
     link_count(k, 1);
@@ -231,10 +233,12 @@ static double link_age(const struct link *k)
 static void link_give_up(struct link *k, double seconds)
 {
     struct err why;
-    if (end_is_opened(&k->mux.end))
+    if (end_is_opened(&k->mux.end)) {
+        k->way->unanswered += k->way->unanswered < DOUBLINGS;
         err_set(&why, ETIMEDOUT, "no answer within %.0f s", seconds);
-    else
+    } else {
         err_set(&why, ETIMEDOUT, "no connection within %.0f s", seconds);
+    }
     mux_close(&k->mux, &why);
 }
 
@@ -245,13 +249,23 @@ static void link_wait(struct link *k, double until)
     ev_timer_start(k->way->bridge->in.loop->ev, &k->answer);
 }
 
-/* When connecting alone takes long the portal is far away, and so is its answer. */
+/* When connecting alone takes long the portal is far away, and so is its answer. One that did not answer in time may have
+ * too much to do: what it does for a link that was given up is in vain. */
+static double link_patience(const struct link *k)
+{
+    double patience = ANSWER * (1u << k->way->unanswered);
+    return end_is_opened(&k->mux.end) || patience > FAR_ANSWER ? patience : FAR_ANSWER;
+}
+
 static void on_no_answer(struct ev_loop *ev, ev_timer *w, int events)
 {
     (void)ev, (void)events;
     struct link *k = w->data;
     if (k->waits == 0) {
-        k->waits = end_is_opened(&k->mux.end) ? ANSWER : FAR_ANSWER;
+        k->waits = link_patience(k);
+        link_wait(k, k->waits);
+    } else if (!k->late) {
+        k->late = true; /* what came while this loop was busy is read first */
         link_wait(k, k->waits);
     } else {
         link_give_up(k, k->waits);

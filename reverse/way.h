@@ -24,6 +24,7 @@ struct way {
     ev_tstamp shaky_since; /* the same, until a link has lasted */
     ev_tstamp not_before;  /* the portal asked for this */
     ev_tstamp complained;
+    unsigned unanswered; /* links in a row that connected and came to nothing, DOUBLINGS at most */
     unsigned surplus;    /* looks in a row at which there were more links than are needed */
     unsigned scattering; /* links dialled in vain to find another worker of the portal */
     /* What portals of a cluster said (roam.c): */
@@ -62,6 +63,7 @@ struct link {
     double up_since;
     uint64_t node; /* a number for the portal's name in its cluster; 0: not told */
     double waits;  /* seconds for the answer; 0: it shows later how far away the portal is */
+    bool late;     /* these are over */
     bool up;       /* the portal has spoken */
     bool draining; /* no new streams are wanted here; another link takes its place */
     bool moves;    /* the same, if that comes to another portal */

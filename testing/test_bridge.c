@@ -253,6 +253,30 @@ static void a_portal_that_never_answers_is_given_up_after_four_seconds(void **st
     link_up(t, 1);
 }
 
+/* It may have too much to do: then each has twice as long as the one before, up to 16 s, until one had its answer. */
+static void a_portal_that_does_not_answer_has_more_time(void **state)
+{
+    struct bridge_rig *t = *state;
+    static const double seconds[] = {4, 8, 16, 16};
+    for (size_t i = 0; i < 6; i++) {
+        double has = seconds[i < 4 ? i : i - 4];
+        for (int k = 0; k < 200 && t->link_count <= i; k++)
+            bridge_wait(t, 0.1);
+        assert_int_equal(t->link_count, i + 1);
+        far_reached(t->links[i]);
+        bridge_wait(t, has / 2);
+        bridge_wait(t, has / 2 - 0.3);
+        assert_false(t->links[i]->left);
+        if (i == 3) {
+            link_up(t, i);
+            far_leave(t->links[i], 0);
+            continue;
+        }
+        bridge_wait(t, 0.5);
+        assert_true(t->links[i]->failed);
+    }
+}
+
 /* A round trip of 3 s: one to connect, one for the answer. */
 static void a_portal_that_is_far_away_has_eight_seconds(void **state)
 {
@@ -291,6 +315,7 @@ int main(void)
         LAW(a_lost_link_is_dialled_again_soon),
         LAW(a_long_outage_makes_attempts_rarer_but_never_ends_them),
         LAW(a_portal_that_never_answers_is_given_up_after_four_seconds),
+        LAW(a_portal_that_does_not_answer_has_more_time),
         LAW(a_portal_that_is_far_away_has_eight_seconds),
     };
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);

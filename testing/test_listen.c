@@ -138,6 +138,25 @@ static void many_at_once_are_all_accepted(void **state)
     door_close(&d);
 }
 
+static void who_went_while_many_waited_is_not_accepted(void **state)
+{
+    (void)state;
+    struct door d;
+    int clients[60];
+    door_open(&d);
+    for (int i = 0; i < 60; i++)
+        clients[i] = rig_connect(&d.at);
+    for (int i = 20; i < 50; i++)
+        rig_abort(clients[i]);
+    rig_turn(&d.rig);
+    RIG_UNTIL(&d.rig, rig_stat(&d.rig, STAT_accepts) == 60);
+    assert_int_equal(d.count, 30);
+    for (int i = 0; i < 60; i++)
+        if (i < 20 || i >= 50)
+            close(clients[i]);
+    door_close(&d);
+}
+
 static void on_other_socket(struct ev_loop *ev, ev_io *w, int events)
 {
     (void)events;
@@ -484,6 +503,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accepted_sockets_do_not_block_and_tell_from_where),
         cmocka_unit_test(many_at_once_are_all_accepted),
+        cmocka_unit_test(who_went_while_many_waited_is_not_accepted),
         cmocka_unit_test(what_other_sockets_have_is_read_before_somebody_is_accepted),
         cmocka_unit_test(every_address_means_both_families),
         cmocka_unit_test(a_port_is_taken_once),

@@ -19,6 +19,7 @@ enum {
 enum {
     BACKLOG = 4096,
     ACCEPTS_PER_TURN = 64,
+    CROWD = 16,      /* accepted in one turn: the others have waited for long */
     FD_RESERVE = 64, /* descriptors that visitors may not take: carriers, the admin, log files */
 };
 
@@ -268,8 +269,16 @@ static bool out_of_descriptors(int error)
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
+/* What is done for who has reset his connection is in vain, and others wait for it, and go as well. */
+static bool has_gone(int fd)
+{
+    int error = 0;
+    socklen_t len = sizeof error;
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error;
+}
+
 /* False: nothing more to accept now. */
-static bool listen_accept(struct listener *ln)
+static bool listen_accept(struct listener *ln, bool crowd)
 {
     struct sockaddr_storage ss;
     socklen_t len = sizeof ss;
@@ -286,6 +295,10 @@ static bool listen_accept(struct listener *ln)
         return false;
     }
     stat_add(ln->loop->counters, STAT_accepts, 1);
+    if (crowd && has_gone(fd)) {
+        close(fd);
+        return true;
+    }
     addr_from_sockaddr(&from, (struct sockaddr *)&ss);
     ln->accepted(ln, fd, &from);
     return true;
@@ -326,7 +339,7 @@ void listen_refuse(int fd)
 static void on_acceptable(struct ev_loop *ev, ev_io *w, int events)
 {
     (void)ev, (void)events;
-    for (int i = 0; i < ACCEPTS_PER_TURN && listen_accept(w->data); i++)
+    for (int i = 0; i < ACCEPTS_PER_TURN && listen_accept(w->data, i >= CROWD); i++)
         ;
 }
 
@@ -354,7 +367,7 @@ int listen_release(struct listener *ln)
 
 void listen_drain(struct listener *ln)
 {
-    for (int i = 0; i < BACKLOG && listen_accept(ln); i++)
+    for (int i = 0; i < BACKLOG && listen_accept(ln, i >= CROWD); i++)
         ;
     listen_stop(ln);
 }
