@@ -17,9 +17,8 @@ enum {
 static const double BEAT = 2; /* seconds between control messages, V2Ray's */
 static const double EJECT =
     5; /* seconds of a first ejection; each that follows lasts twice as long */
-static const double LATE = 0.2;  /* seconds for HELLO of one that comes when its portal goes */
-static const double FULL = 1;    /* seconds for which one that had no room is passed over */
-static const double SETTLED = 1; /* seconds after which a link is an old bridge's */
+static const double LATE = 0.2; /* seconds for HELLO of one that comes when its portal goes */
+static const double FULL = 1;   /* seconds for which one that had no room is passed over */
 
 static struct carrier *carrier_of(struct mux *m)
 {
@@ -213,12 +212,6 @@ static void on_beat(struct ev_loop *ev, ev_timer *w, int events)
 
 /* --- how good it is --- */
 
-/* v2c says so in its first frame. */
-bool carrier_is_known(const struct carrier *c)
-{
-    return c->mux.is_v2c || loop_steady() - c->mux.end.flow->born > SETTLED;
-}
-
 static unsigned class_of(const struct carrier *c)
 {
     double now = loop_steady();
@@ -232,8 +225,6 @@ static unsigned class_of(const struct carrier *c)
         return CLASS_EJECTED;
     if (c->weight == LINK_WEIGHT_ALL)
         return CLASS_FIRST;
-    if (!carrier_is_known(c))
-        return CLASS_NEW;
     return c->mux.stalled ? CLASS_STALLED : CLASS_GOOD;
 }
 
@@ -324,11 +315,6 @@ static void on_silence(struct mux *m)
 
 /* --- life --- */
 
-static void on_met(struct mux *m)
-{
-    carrier_weigh_soon(carrier_of(m));
-}
-
 static void on_going(struct mux *m, int reason, uint32_t wait)
 {
     (void)reason, (void)wait;
@@ -382,7 +368,6 @@ static void on_host_wanted(struct mux *m, struct link_text name)
 }
 
 static const struct mux_ops carrier_ops = {.unopened = on_unopened,
-                                           .met = on_met,
                                            .named = on_named,
                                            .weighed = on_weighed,
                                            .host_wanted = on_host_wanted,

@@ -67,7 +67,6 @@ struct carrier {
 enum {
     CLASS_FIRST, /* it takes over: LINK_WEIGHT_ALL */
     CLASS_GOOD,
-    CLASS_NEW, /* it may still say that it is v2c: a stream that is opened before has no second try */
     CLASS_STALLED,
     CLASS_EJECTED,
     CLASS_DRAINING,
@@ -85,8 +84,6 @@ void carrier_drain_within(struct carrier *c, double seconds);
 void carrier_reject(struct carrier *c, const char *what, const char *name);
 /* Its ids or nonces run out. */
 bool carrier_worn(const struct carrier *c);
-/* Whether its peer is v2c. */
-bool carrier_is_known(const struct carrier *c);
 /* How well it suits a new stream, leaving aside what it carries: shards.h. */
 unsigned carrier_class(const struct carrier *c);
 /* The same and what it carries; LOAD_NONE: it takes none. */

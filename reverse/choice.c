@@ -2,6 +2,8 @@
  * one that carries least. */
 #include "reverse/carrier.h"
 
+static const double SETTLED = 1; /* seconds after which a link is an old bridge's */
+
 static struct member *member_at(struct list_item *i)
 {
     return container_of(i, struct member, item);
@@ -58,8 +60,14 @@ static bool carries_less(const struct member *m, const struct member *than,
            (one == other && carrier_weight(m->carrier) < carrier_weight(than->carrier));
 }
 
-/* All loops choose from what each has. A link that is not known would count as a bridge of its own, and addresses would
- * move there and back. */
+/* Whose link it is: v2c says so in its first frame. Until then it would count as a bridge of its own, and addresses
+ * would move there and back. */
+static bool is_known(const struct carrier *c)
+{
+    return c->mux.is_v2c || loop_steady() - c->mux.end.flow->born > SETTLED;
+}
+
+/* All loops choose from what each has. */
 static void say_bridges(struct pool *pool)
 {
     struct turns *t = &pool->shard->all->turns;
@@ -68,7 +76,7 @@ static void say_bridges(struct pool *pool)
     for (struct list_item *i = list_first(&pool->members); i; i = list_next(&pool->members, i)) {
         struct member *m = member_at(i);
         const struct carrier *c = m->carrier;
-        if (carrier_load(c) < LOAD_NONE && carrier_is_known(c))
+        if (carrier_load(c) < LOAD_NONE && is_known(c))
             turns_have(t, loop, m->group, (uint8_t)(carrier_class(c) / LOAD_CLASS), c->weight,
                        &m->turn);
     }

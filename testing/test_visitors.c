@@ -116,38 +116,10 @@ static void as_many_bridges_as_there_are_share_visitors(void **state)
     struct far *bridges[BRIDGES_MAX];
     for (uint64_t i = 0; i < BRIDGES_MAX; i++)
         bridges[i] = i % 2 ? bridge_comes(&t->at) : bridge_link(&t->at, 1 + i * 64);
-    portal_wait(&t->at, 2.5); /* until the old ones are known as such */
     for (int i = 0; i < 2 * BRIDGES_MAX; i++)
         visitor_comes(&t->at);
     for (int i = 0; i < BRIDGES_MAX; i++)
         assert_int_equal(hear(&t->at, bridges[i])->new_count, 2);
-}
-
-/* Streams that are opened before HELLO have neither a window nor a second try. */
-static void a_link_whose_peer_is_not_known_yet_is_left_to_itself(void **state)
-{
-    struct test *t = *state;
-    struct far *known = bridge_link(&t->at, 7), *old = bridge_comes(&t->at);
-    for (int i = 0; i < 4; i++)
-        visitor_comes(&t->at);
-    assert_int_equal(hear(&t->at, known)->new_count, 4);
-    struct far *new = bridge_link(&t->at, 8); /* says who it is */
-    for (int i = 0; i < 2; i++)
-        visitor_comes(&t->at);
-    assert_int_equal(hear(&t->at, new)->new_count, 2);
-    portal_wait(&t->at, 2.5); /* its beat looks at its age */
-    visitor_comes(&t->at);
-    assert_int_equal(hear(&t->at, old)->new_count, 1);
-}
-
-static void a_new_link_is_better_than_none(void **state)
-{
-    struct test *t = *state;
-    struct far *known = bridge_link(&t->at, 7), *old = bridge_comes(&t->at);
-    far_leave(known, ECONNRESET);
-    rig_turn(&t->at.rig);
-    visitor_comes(&t->at);
-    assert_int_equal(hear(&t->at, old)->new_count, 1);
 }
 
 static void a_link_that_carries_bulk_is_left_alone(void **state)
@@ -722,8 +694,6 @@ int main(void)
         LAW(the_links_of_a_bridge_share_its_visitors),
         LAW(bridges_share_visitors_however_many_links_they_have),
         LAW(as_many_bridges_as_there_are_share_visitors),
-        LAW(a_link_whose_peer_is_not_known_yet_is_left_to_itself),
-        LAW(a_new_link_is_better_than_none),
         LAW(a_link_that_carries_bulk_is_left_alone),
         LAW(a_bridge_whose_ids_are_used_up_gets_no_streams),
         LAW(ids_never_begin_anew),
