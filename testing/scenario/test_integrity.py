@@ -572,7 +572,7 @@ def logging_to(folder):
 @pytest.mark.parametrize("who", ["bridge0", pytest.param("portal", marks=long)])
 def test_memory_runs_out_now_and_then(link, seed, tmp_path, who):
     """One in a hundred allocations fails: streams end visibly, nobody dies, and later all is well. A portal
-    that cannot greet for want of memory says nothing, as to a stranger, and its bridge waits for 4 s."""
+    that cannot greet for want of memory says nothing, as to a stranger, and its bridge waits for up to 16 s."""
     pages, options = shims(tmp_path)
     t, page = link(options=options), pages[who]
     load = t.load(seed, streams=STREAMS, seconds=2, max=MEDIUM, patience=5, udp=True)
@@ -583,7 +583,7 @@ def test_memory_runs_out_now_and_then(link, seed, tmp_path, who):
     page.heal()
     assert all(p.alive() for p in t.programs())
     check(result)
-    wait_for(lambda: t.carriers() >= 1, 15, "a link")
+    wait_for(lambda: t.carriers() >= 1, 25, "a link")
     check_all_good(t.load(seed, streams=8, seconds=0.5, max=1000).wait())
 
 
