@@ -29,7 +29,7 @@ def carriers(tunnel):
 
 def known_links(port):
     """Those whose peer has said that it is v2c: others have no second try."""
-    return sum(link["v2c"] for link in admin.get(port, "/v1/status")["carriers"])
+    return sum(each["v2c"] for each in admin.get(port, "/v1/status")["carriers"])
 
 
 def retried(tunnel):
